@@ -1,0 +1,154 @@
+package simd
+
+// keyBlock is how many keys one step of the online softmax takes. Blocks start
+// at multiples of it, whatever the first visible key is.
+const keyBlock = 64
+
+// attendScratchLen: keys and values of a block as float32, and per row the
+// running maximum and sum.
+func attendScratchLen(a *Attention) int {
+	n := 2 * a.Rows
+	if a.K.Elem != F32 {
+		n += keyBlock * a.D
+	}
+	if a.V.Elem != F32 {
+		n += keyBlock * a.DV
+	}
+	return n
+}
+
+func attend(out []float32, ldo int, a *Attention, scratch []float32) {
+	m, l := scratch[:a.Rows], scratch[a.Rows:2*a.Rows]
+	first, last := a.Keys, 0
+	for r := range a.Rows {
+		m[r], l[r] = -inf32, 0
+		if a.HasSink {
+			m[r], l[r] = a.Sink, 1
+		}
+		clear(out[r*ldo : r*ldo+a.DV])
+		lo, hi := a.visible(r)
+		first, last = min(first, lo), max(last, hi)
+	}
+	var s keyScores
+	for j := first / keyBlock * keyBlock; j < last; j += keyBlock {
+		n := min(keyBlock, last-j)
+		b := a.loadBlock(scratch[2*a.Rows:], max(j, first), j, n)
+		for r := range a.Rows {
+			s.row(a, r, j, n, &b)
+			if s.n > 0 {
+				s.add(out[r*ldo:r*ldo+a.DV], &m[r], &l[r], &b)
+			}
+		}
+	}
+	for r := range a.Rows {
+		if l[r] == 0 {
+			continue
+		}
+		n := 1 / l[r]
+		for i, o := range out[r*ldo : r*ldo+a.DV] {
+			out[r*ldo+i] = o * n
+		}
+	}
+}
+
+// kvBlock is the float32 keys and values from key `at` on.
+type kvBlock struct {
+	k, v       []float32
+	ks, vs, at int
+}
+
+func (b *kvBlock) key(j, d int) []float32   { return b.k[(j-b.at)*b.ks:][:d] }
+func (b *kvBlock) value(j, d int) []float32 { return b.v[(j-b.at)*b.vs:][:d] }
+
+// loadBlock converts keys [from, j+n) of the block at j unless they are float32.
+func (a *Attention) loadBlock(scratch []float32, from, j, n int) kvBlock {
+	b := kvBlock{at: from}
+	cnt := j + n - from
+	if a.K.Elem == F32 {
+		b.k, b.ks = Float32s(a.K.Data)[from*a.KStride:], a.KStride
+	} else {
+		b.k, b.ks = scratch[:keyBlock*a.D], a.D
+		scratch = scratch[keyBlock*a.D:]
+		for i := range cnt {
+			at := (from + i) * a.KStride
+			load(b.k[i*a.D:(i+1)*a.D], a.K.Slice(at, at+a.D))
+		}
+	}
+	if a.V.Elem == F32 {
+		b.v, b.vs = Float32s(a.V.Data)[from*a.VStride:], a.VStride
+	} else {
+		b.v, b.vs = scratch[:keyBlock*a.DV], a.DV
+		for i := range cnt {
+			at := (from + i) * a.VStride
+			load(b.v[i*a.DV:(i+1)*a.DV], a.V.Slice(at, at+a.DV))
+		}
+	}
+	return b
+}
+
+// keyScores holds the visible keys of one row in one block and their scores.
+type keyScores struct {
+	key [keyBlock]int
+	s   [keyBlock]float32
+	n   int
+}
+
+// row collects the visible keys of row r in [j, j+n) and their scores.
+func (s *keyScores) row(a *Attention, r, j, n int, b *kvBlock) {
+	lo, hi := a.visible(r)
+	lo, hi = max(lo, j), min(hi, j+n)
+	cnt := 0
+	for k := lo; k < hi; k++ {
+		if a.Mask != nil && a.Mask[r*a.MaskStride+k] == 0 {
+			continue
+		}
+		if a.Bias != nil && a.Bias[r*a.BiasStride+k] == -inf32 {
+			continue
+		}
+		s.key[cnt&(keyBlock-1)] = k
+		cnt++
+	}
+	q := a.Q[r*a.QStride : r*a.QStride+a.D]
+	i := 0
+	for ; i+4 <= cnt; i += 4 {
+		var y [4]float32
+		k := (*[4]int)(s.key[i:])
+		tile1x4(&y, q, &[4][]float32{b.key(k[0], a.D), b.key(k[1], a.D), b.key(k[2], a.D), b.key(k[3], a.D)})
+		*(*[4]float32)(s.s[i:]) = y
+	}
+	for ; i < cnt; i++ {
+		s.s[i] = dot(q, b.key(s.key[i], a.D))
+	}
+	if a.Bias != nil {
+		for i, k := range s.key[:cnt] {
+			s.s[i] += a.Bias[r*a.BiasStride+k]
+		}
+	}
+	s.n = cnt
+}
+
+// add folds the block into a row with running maximum m and sum l.
+func (s *keyScores) add(out []float32, m, l *float32, b *kvBlock) {
+	p := s.s[:s.n]
+	top := max(*m, maxRow(p))
+	if top == -inf32 { // scores may overflow to -Inf: weight 0
+		return
+	}
+	if top != *m {
+		f := exp32(*m - top)
+		*l *= f
+		for i := range out {
+			out[i] *= f
+		}
+		*m = top
+	}
+	*l += expSum(p, p, top)
+	i := 0
+	for ; i+4 <= s.n; i += 4 {
+		k := (*[4]int)(s.key[i:])
+		axpy4(out, p[i], p[i+1], p[i+2], p[i+3], b.value(k[0], len(out)), b.value(k[1], len(out)), b.value(k[2], len(out)), b.value(k[3], len(out)))
+	}
+	for ; i < s.n; i++ {
+		axpy(out, p[i], b.value(s.key[i], len(out)))
+	}
+}

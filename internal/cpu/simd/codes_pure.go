@@ -1,0 +1,127 @@
+package simd
+
+// Codes of a packed row, expanded to float32. Affine codes become 0..2^b-1, fp
+// codes their unscaled values.
+
+// Tables from a packed byte to its codes, for widths that divide 8.
+var (
+	codes2   [256][4]float32
+	codes4   [256][2]float32
+	codesFP4 [256][2]float32
+	codesFP8 [256]float32
+)
+
+func init() {
+	for i := range 256 {
+		b := byte(i)
+		codes2[i] = [4]float32{float32(b & 3), float32(b >> 2 & 3), float32(b >> 4 & 3), float32(b >> 6)}
+		codes4[i] = [2]float32{float32(b & 15), float32(b >> 4)}
+		codesFP4[i] = [2]float32{e2m1[b&15], e2m1[b>>4]}
+		codesFP8[i] = FromE4M3(b)
+	}
+}
+
+// expand writes codes [k0, k0+len(dst)) of row; k0 and len(dst) are multiples
+// of 32, or of 16 for NVFP4.
+func (q *QMatrix) expand(dst []float32, row, k0 int) {
+	w := q.Words[row*q.rowWords()+k0*q.Bits/32:][:len(dst)*q.Bits/32]
+	switch {
+	case q.Mode == MXFP4 || q.Mode == NVFP4:
+		expandPairs(dst, w, &codesFP4)
+	case q.Mode == MXFP8:
+		for _, v := range w {
+			d := (*[4]float32)(dst)
+			d[0], d[1], d[2], d[3] = codesFP8[byte(v)], codesFP8[byte(v>>8)], codesFP8[byte(v>>16)], codesFP8[v>>24]
+			dst = dst[4:]
+		}
+	case q.Bits == 4:
+		expandPairs(dst, w, &codes4)
+	case q.Bits == 2:
+		for _, v := range w {
+			d := (*[16]float32)(dst)
+			*(*[4]float32)(d[0:]) = codes2[byte(v)]
+			*(*[4]float32)(d[4:]) = codes2[byte(v>>8)]
+			*(*[4]float32)(d[8:]) = codes2[byte(v>>16)]
+			*(*[4]float32)(d[12:]) = codes2[v>>24]
+			dst = dst[16:]
+		}
+	case q.Bits == 8:
+		for _, v := range w {
+			d := (*[4]float32)(dst)
+			d[0], d[1], d[2], d[3] = float32(v&255), float32(v>>8&255), float32(v>>16&255), float32(v>>24)
+			dst = dst[4:]
+		}
+	default:
+		expandBits(dst, w, q.Bits)
+	}
+}
+
+func expandPairs(dst []float32, w []uint32, t *[256][2]float32) {
+	for _, v := range w {
+		d := (*[8]float32)(dst)
+		*(*[2]float32)(d[0:]) = t[byte(v)]
+		*(*[2]float32)(d[2:]) = t[byte(v>>8)]
+		*(*[2]float32)(d[4:]) = t[byte(v>>16)]
+		*(*[2]float32)(d[6:]) = t[v>>24]
+		dst = dst[8:]
+	}
+}
+
+// expandBits reads any width through a 64-bit window.
+func expandBits(dst []float32, w []uint32, bits int) {
+	var acc uint64
+	have := 0
+	mask := uint64(1)<<bits - 1
+	for i := range dst {
+		if have < bits {
+			acc |= uint64(w[0]) << have
+			w = w[1:]
+			have += 32
+		}
+		dst[i] = float32(acc & mask)
+		acc >>= bits
+		have -= bits
+	}
+}
+
+// dequantRow: affine values are rounded after the product and after the sum.
+func dequantRow(dst []float32, q *QMatrix, row int, t Elem) {
+	var codes [kChunk]float32
+	var s, b [kChunk / 16]float32
+	for k := 0; k < q.Cols; k += kChunk {
+		n := min(kChunk, q.Cols-k)
+		q.expand(codes[:n], row, k)
+		g := n / q.Group
+		q.scales(s[:g], row, k/q.Group)
+		if q.Mode == Affine {
+			q.biases(b[:g], row, k/q.Group)
+		}
+		for i := range g {
+			d, c := dst[k+i*q.Group:][:q.Group], codes[i*q.Group:][:q.Group]
+			scale(d, c, s[i], b[i], q.Mode == Affine, t)
+		}
+	}
+}
+
+// scale writes t(t(c·s)+b), or t(c·s) without biases.
+func scale(d, c []float32, s, b float32, biased bool, t Elem) {
+	d = d[:len(c)]
+	switch {
+	case t == F32 && biased:
+		for i, v := range c {
+			d[i] = float32(v*s) + b
+		}
+	case t == F32:
+		for i, v := range c {
+			d[i] = v * s
+		}
+	case biased:
+		for i, v := range c {
+			d[i] = RoundTo(RoundTo(v*s, t)+b, t)
+		}
+	default:
+		for i, v := range c {
+			d[i] = RoundTo(v*s, t)
+		}
+	}
+}

@@ -1,0 +1,112 @@
+// Package simd holds the slice kernels of the CPU backend: conversions, matrix
+// products over float and quantized weights, norms, softmax, rotary embedding,
+// attention and elementwise loops.
+//
+// All kernels sit in one function table, [Table]; [K] is the table in use. It
+// is bound once at init from the best tier that this machine has, or from the
+// environment variable MLX_SIMD. Today there is one tier, "pure", in plain Go;
+// files named *_amd64 and *_arm64 register faster ones with the same table.
+//
+// Main types: [Table], [Raw] (weights as they lie in memory), [QMatrix]
+// (packed weights).
+//
+// Conventions of every kernel:
+//   - Activations and results are float32; halves pass through the converters.
+//   - Sums accumulate in float32 in an order that depends only on the length of
+//     the sum, never on the number of rows or on how the caller cuts the work,
+//     so any chunking gives the same bits and row r of a batch equals the call
+//     for that row alone. The pure tier forbids fused multiply-add, so its bits
+//     do not depend on the platform either.
+//   - Memory may lie at any address: amd64 and arm64 load unaligned.
+//   - Matrices are row-major; ld* are row strides in elements.
+//   - A size that does not fit panics as a slice index does: callers check
+//     shapes, and no shape here comes from outside bytes.
+//
+// The package does not know arrays, broadcasting, threads or devices, and
+// allocates nothing while a kernel runs. Hosts are little-endian.
+package simd
+
+import (
+	"fmt"
+	"unsafe"
+)
+
+// Elem is the type of floating-point elements in raw memory.
+type Elem uint8
+
+// Element types.
+const (
+	F32 Elem = iota
+	F16
+	BF16
+)
+
+// Size returns the bytes of one element.
+func (e Elem) Size() int {
+	if e == F32 {
+		return 4
+	}
+	return 2
+}
+
+func (e Elem) String() string {
+	switch e {
+	case F32:
+		return "float32"
+	case F16:
+		return "float16"
+	case BF16:
+		return "bfloat16"
+	}
+	return fmt.Sprintf("Elem(%d)", uint8(e))
+}
+
+// Raw is a run of elements in little-endian memory at any alignment. The zero
+// Raw holds nothing; kernels take it for "no weight".
+type Raw struct {
+	Elem Elem
+	Data []byte
+}
+
+// Len returns the number of whole elements.
+func (r Raw) Len() int { return len(r.Data) / r.Elem.Size() }
+
+// Slice returns elements [i, j).
+func (r Raw) Slice(i, j int) Raw {
+	s := r.Elem.Size()
+	return Raw{r.Elem, r.Data[i*s : j*s]}
+}
+
+// RawF32 returns the memory of x as a Raw that shares it.
+func RawF32(x []float32) Raw { return Raw{F32, bytesOf(x)} }
+
+// RawHalf returns the memory of x, bit patterns of e, as a Raw that shares it.
+func RawHalf(e Elem, x []uint16) Raw { return Raw{e, bytesOf(x)} }
+
+// Float32s views b as float32 without a copy; b may be unaligned and a partial
+// last element is left out. The slice lives as long as the memory of b.
+func Float32s(b []byte) []float32 { return view[float32](b) }
+
+// Uint32s views b as uint32, see [Float32s].
+func Uint32s(b []byte) []uint32 { return view[uint32](b) }
+
+// Uint16s views b as uint16, see [Float32s].
+func Uint16s(b []byte) []uint16 { return view[uint16](b) }
+
+// view relies on unaligned loads; checkptr allows it for types without pointers.
+func view[T uint16 | uint32 | float32](b []byte) []T {
+	var t T
+	n := len(b) / int(unsafe.Sizeof(t))
+	if n == 0 {
+		return nil
+	}
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b))), n)
+}
+
+func bytesOf[T uint16 | uint32 | float32](x []T) []byte {
+	if len(x) == 0 {
+		return nil
+	}
+	var t T
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), len(x)*int(unsafe.Sizeof(t)))
+}
