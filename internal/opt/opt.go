@@ -1,0 +1,64 @@
+// Package opt declares the families of keyword arguments. A family is an
+// interface that only this module's types can satisfy, since only this module
+// can name Set; so an op accepts its own keywords and the compiler refuses the
+// rest. The public names are aliases (mlx.StreamOrDevice = opt.Op, ...).
+//
+// It is the lowest layer: fields of Set whose types live above it are any.
+package opt
+
+// Set collects the keywords of one call.
+type Set struct {
+	Stream any // tensor.Stream
+
+	HasDType bool
+	DType    uint8 // dtype.DType
+
+	HasAxes  bool
+	Axes     []int
+	KeepDims bool
+	DDof     int
+
+	GroupSize, Bits int
+	Mode            string
+	Rounding        int
+	Transpose       bool // of quantized products
+	NoTranspose     bool
+
+	Key        any // random.Key
+	Loc, Scale *float64
+	NumSamples int
+
+	Causal      bool
+	Mask, Sinks any // *tensor.Array
+
+	streams int
+}
+
+// SetStream notes the stream keyword.
+func (s *Set) SetStream(v any) { s.Stream, s.streams = v, s.streams+1 }
+
+// SetDType notes the dtype keyword.
+func (s *Set) SetDType(d uint8) { s.DType, s.HasDType = d, true }
+
+// Streams is how many stream keywords were given: more than one is misuse.
+func (s *Set) Streams() int { return s.streams }
+
+// The families of keywords, by the ops that take them.
+type (
+	// Op is stream=: every op takes it.
+	Op interface{ ForOp(*Set) }
+	// Create is dtype= and stream=.
+	Create interface{ ForCreate(*Set) }
+	// Axis is axis= and stream=.
+	Axis interface{ ForAxis(*Set) }
+	// Reduce is axis=, keepdims=, ddof= and stream=.
+	Reduce interface{ ForReduce(*Set) }
+	// Quant is group_size=, bits=, mode=, dtype= and stream=.
+	Quant interface{ ForQuant(*Set) }
+	// Gather is transpose= and stream= of quantized products.
+	Gather interface{ ForGather(*Set) }
+	// Random is key=, dtype=, loc=, scale=, axis= and stream=.
+	Random interface{ ForRandom(*Set) }
+	// Attention is mask=, sinks= and stream=.
+	Attention interface{ ForAttention(*Set) }
+)

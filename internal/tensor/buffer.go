@@ -1,0 +1,139 @@
+package tensor
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"unsafe"
+)
+
+// A Buffer is a range of memory with its count of users. Three kinds: Go heap
+// (small values, and all in race builds), off heap (a backend's Memory, recycled)
+// and borrowed (a file map, or a cell of a Program).
+type Buffer struct {
+	host     []byte
+	mem      Memory // off heap only
+	class    int    // size class of mem
+	device   Device
+	purpose  Purpose
+	refs     atomic.Int32 // values that lie here
+	owner    any          // what keeps borrowed memory alive
+	clean    runtime.Cleanup
+	released bool
+
+	// The last batch of each stream that touches the buffer; under the graph lock.
+	last   *batch
+	others []*batch
+}
+
+// Host is the memory as the host sees it.
+func (b *Buffer) Host() []byte { return b.host }
+
+// Bind points a borrowed buffer at other memory: the cells of Programs.
+func (b *Buffer) Bind(host []byte) { b.host = host }
+
+// Borrow wraps memory that owner keeps alive. Nothing is counted.
+func Borrow(host []byte, owner any) *Buffer { return &Buffer{host: host, owner: owner} }
+
+// BorrowWeights is Borrow for the mapped weights of a model: the bytes count as
+// weights until the buffer is collected.
+func BorrowWeights(host []byte, owner any) *Buffer {
+	b := &Buffer{host: host, owner: owner, purpose: Weights}
+	n := int64(len(host))
+	countUse(Weights, n)
+	runtime.AddCleanup(b, func(n int64) { countUse(Weights, -n) }, n)
+	return b
+}
+
+// touch notes that bt reads or writes b.
+func (b *Buffer) touch(bt *batch) {
+	if b.mem == nil || b.last == bt {
+		return
+	}
+	if b.last == nil || b.last.st == bt.st {
+		b.last = bt
+		return
+	}
+	for i, o := range b.others {
+		if o.st == bt.st {
+			b.others[i] = bt
+			return
+		}
+	}
+	b.others = append(b.others, bt)
+}
+
+// release gives a buffer back before the collector does. Under the graph lock.
+func (b *Buffer) release() {
+	if invariants && b.released {
+		panic("tensor: buffer released twice")
+	}
+	b.released = true
+	if b.mem != nil {
+		b.clean.Stop()
+		recycle(freed{mem: b.mem, class: b.class, device: b.device, last: b.last, others: b.others}, b.purpose)
+		b.mem = nil
+	}
+}
+
+// View is what a kernel sees: typed, strided memory.
+type View struct {
+	Spec
+	Strides []int // in elements
+	Buf     *Buffer
+	Offset  int // in bytes; the address may be unaligned
+}
+
+// Contiguous reports whether the elements are row-major without gaps.
+func (v *View) Contiguous() bool {
+	n := 1
+	for i := len(v.Shape) - 1; i >= 0; i-- {
+		if v.Shape[i] != 1 && v.Strides[i] != n {
+			return v.Shape.Size() == 0
+		}
+		n *= v.Shape[i]
+	}
+	return true
+}
+
+// Ptr is the address of the first element; valid while Buf is reachable.
+func (v *View) Ptr() unsafe.Pointer {
+	return unsafe.Add(unsafe.Pointer(unsafe.SliceData(v.Buf.host)), v.Offset)
+}
+
+// HostBytes is the memory of a contiguous view.
+func (v *View) HostBytes() []byte { return v.Buf.host[v.Offset : v.Offset+v.Spec.Bytes()] }
+
+// check panics when the view is not within live memory (invariants builds).
+func (v *View) check(op string) {
+	if v.Buf.released {
+		panic(fmt.Sprintf("tensor: %s uses a freed buffer (%v)", op, v.Spec))
+	}
+	if v.Shape.Size() == 0 {
+		return
+	}
+	lo, hi := 0, 0
+	for i, d := range v.Shape {
+		if s := (d - 1) * v.Strides[i]; s < 0 {
+			lo += s
+		} else {
+			hi += s
+		}
+	}
+	size := v.DType.Size()
+	if v.Offset+lo*size < 0 || v.Offset+(hi+1)*size > len(v.Buf.host) {
+		panic(fmt.Sprintf("tensor: %s: %v with strides %v at %d leaves its buffer of %d bytes", op, v.Spec, v.Strides, v.Offset, len(v.Buf.host)))
+	}
+}
+
+// rowMajor is the view of a whole buffer in row-major order.
+func rowMajor(s Spec, b *Buffer) View {
+	return View{Spec: s, Strides: contiguousStrides(s.Shape), Buf: b}
+}
+
+// clone copies the parts that a holder might change.
+func (v View) clone() View {
+	v.Shape, v.Strides = slices.Clone(v.Shape), slices.Clone(v.Strides)
+	return v
+}

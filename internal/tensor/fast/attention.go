@@ -1,0 +1,97 @@
+package fast
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/mlxgo/mlx/internal/dtype"
+	"github.com/mlxgo/mlx/internal/tensor"
+)
+
+// Attention is softmax(q k^T * Scale + mask) v with an online softmax: the score
+// matrix never exists. Inputs are q [B, Hq, L, D], k [B, Hkv, C, D], v [B, Hkv,
+// C, Dv], then those of mask, sinks and pos that the fields announce. Query head
+// h uses key head h / (Hq/Hkv). A row that may see no key is 0.
+type Attention struct {
+	Scale tensor.F64
+	// Causal: query i sees keys up to offset + i, where the offset is pos[b] when
+	// there is a pos input (int32 [B], keys beyond are not read), else C - L.
+	Causal bool
+	// Window > 0: a query sees itself and the Window-1 keys before it.
+	Window int
+	// Mask announces an input that broadcasts to [B, Hq, L, C]: bool (true keeps)
+	// or floating (added).
+	Mask bool
+	// Sinks announces an input [Hq]: a logit per head that only the denominator sees.
+	Sinks bool
+	// Pos announces the position input.
+	Pos bool
+}
+
+// Name is the op's name.
+func (Attention) Name() string { return "scaled_dot_product_attention" }
+
+// Infer checks ranks, heads and sizes.
+func (p Attention) Infer(in []Spec) ([]Spec, error) {
+	q, k, v := in[0].Shape, in[1].Shape, in[2].Shape
+	if len(q) != 4 || len(k) != 4 || len(v) != 4 {
+		return nil, errors.New("needs q, k and v of four axes")
+	}
+	if q[0] != k[0] || k[0] != v[0] || k[1] != v[1] || k[2] != v[2] || q[3] != k[3] {
+		return nil, errors.New("batch, heads, length or head size of q, k and v do not fit")
+	}
+	if k[1] == 0 || q[1]%k[1] != 0 {
+		return nil, fmt.Errorf("%d query heads are no multiple of %d key heads", q[1], k[1])
+	}
+	d := dtype.Promote(dtype.Promote(in[0].DType, in[1].DType), in[2].DType)
+	if !d.Is(dtype.Floating) {
+		return nil, fmt.Errorf("%v is not floating", d)
+	}
+	rest := in[3:]
+	next := func() (s Spec) { s, rest = rest[0], rest[1:]; return s }
+	if p.Mask {
+		m := next()
+		full := tensor.Shape{q[0], q[1], q[2], k[2]}
+		if err := broadcasts(m.Shape, full); err != nil {
+			return nil, err
+		}
+		if m.DType != dtype.Bool && !m.DType.Is(dtype.Floating) {
+			return nil, fmt.Errorf("mask of %v is neither bool nor floating", m.DType)
+		}
+	}
+	if p.Sinks {
+		if s := next(); len(s.Shape) != 1 || s.Shape[0] != q[1] {
+			return nil, fmt.Errorf("sinks %v are not one per query head (%d)", s, q[1])
+		}
+	}
+	if p.Pos {
+		if s := next(); s.DType != dtype.Int32 || len(s.Shape) != 1 || s.Shape[0] != q[0] {
+			return nil, fmt.Errorf("position %v is not int32(%d,)", s, q[0])
+		}
+	}
+	return []Spec{{Shape: tensor.Shape{q[0], q[1], q[2], v[3]}, DType: d}}, nil
+}
+
+func broadcasts(s, t tensor.Shape) error {
+	ok := len(s) <= len(t)
+	for i := 0; ok && i < len(s); i++ {
+		d := t[len(t)-len(s)+i]
+		ok = s[i] == d || s[i] == 1
+	}
+	if !ok {
+		return fmt.Errorf("mask %v cannot be broadcast to %v", s, t)
+	}
+	return nil
+}
+
+// AttentionOf attends; mask, sinks and pos may be nil.
+func AttentionOf(p Attention, q, k, v, mask, sinks, pos *Array, s Stream) *Array {
+	in := []*Array{q, k, v}
+	p.Mask, p.Sinks, p.Pos = mask != nil, sinks != nil, pos != nil
+	for _, a := range []*Array{mask, sinks, pos} {
+		if a != nil {
+			in = append(in, a)
+		}
+	}
+	return tensor.Apply1(p, s, in...)
+}

@@ -1,0 +1,133 @@
+// Package fast declares mx.fast's primitives: RMSNorm, RoPE, Attention, and the
+// CacheWrite that decoders need. The functions take plain parameters; the public
+// package mlx/fast gives them MLX's keywords.
+//
+// All compute in float32 inside, whatever the dtype of their inputs.
+package fast
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/mlxgo/mlx/internal/dtype"
+	"github.com/mlxgo/mlx/internal/tensor"
+)
+
+type (
+	// Array and Spec are the graph's.
+	Array  = tensor.Array
+	Spec   = tensor.Spec
+	Stream = tensor.Stream
+)
+
+// RMSNorm is x * rsqrt(mean(x^2) + Eps) over the last axis, times a weight when
+// there is a second input. The normalized value is rounded to x's dtype before
+// the product, as MLX does; the result has the common dtype.
+type RMSNorm struct{ Eps tensor.F64 }
+
+// Name is the op's name.
+func (RMSNorm) Name() string { return "rms_norm" }
+
+// Infer checks the weight.
+func (RMSNorm) Infer(in []Spec) ([]Spec, error) {
+	s := in[0].Shape
+	if len(s) == 0 || !in[0].DType.Is(dtype.Floating) {
+		return nil, errors.New("needs a floating array with an axis")
+	}
+	out := in[0]
+	if len(in) == 2 {
+		w := in[1]
+		if len(w.Shape) != 1 || w.Shape[0] != s[len(s)-1] {
+			return nil, fmt.Errorf("weight %v does not have the size %d of the last axis", w.Shape, s[len(s)-1])
+		}
+		out.DType = dtype.Promote(out.DType, w.DType)
+	}
+	return []Spec{out}, nil
+}
+
+// RMSNormOf normalizes; weight may be nil.
+func RMSNormOf(x, weight *Array, eps float64, s Stream) *Array {
+	p := RMSNorm{tensor.MakeF64(eps)}
+	if weight == nil {
+		return tensor.Apply1(p, s, x)
+	}
+	return tensor.Apply1(p, s, x, weight)
+}
+
+// RoPE rotates the first Dims features of x [B, ..., T, D] by their positions:
+// (t + offset_b) * Scale times the frequencies exp(-i log(Base) / (Dims/2)), or
+// the reciprocals of a third input of periods [Dims/2] when Base is 0. The second
+// input is the offset, int32, a scalar or [B].
+type RoPE struct {
+	Dims        int
+	Traditional bool // pairs are neighbours, not halves
+	Base, Scale tensor.F64
+}
+
+// Name is the op's name.
+func (RoPE) Name() string { return "rope" }
+
+// Infer checks ranks and sizes.
+func (p RoPE) Infer(in []Spec) ([]Spec, error) {
+	s := in[0].Shape
+	if len(s) < 3 || !in[0].DType.Is(dtype.Floating) {
+		return nil, errors.New("needs a floating array of at least three axes")
+	}
+	if p.Dims <= 0 || p.Dims%2 != 0 || p.Dims > s[len(s)-1] {
+		return nil, fmt.Errorf("dims %d is not even and within the %d features", p.Dims, s[len(s)-1])
+	}
+	if o := in[1]; o.DType != dtype.Int32 || o.Shape.Size() != 1 && (len(o.Shape) != 1 || o.Shape[0] != s[0]) {
+		return nil, fmt.Errorf("offset %v is neither one int32 nor one per batch row", o)
+	}
+	if (len(in) == 3) != (p.Base.Value() == 0) {
+		return nil, errors.New("give exactly one of base and freqs")
+	}
+	if len(in) == 3 && (in[2].DType != dtype.Float32 || len(in[2].Shape) != 1 || in[2].Shape[0] != p.Dims/2) {
+		return nil, fmt.Errorf("freqs %v is not float32(%d,)", in[2], p.Dims/2)
+	}
+	return []Spec{in[0]}, nil
+}
+
+// Reuse lets the result take x's buffer.
+func (RoPE) Reuse() int { return 0 }
+
+// RoPEOf rotates x; freqs may be nil.
+func RoPEOf(p RoPE, x, offset, freqs *Array, s Stream) *Array {
+	offset = tensor.AsType(offset, dtype.Int32, s)
+	if freqs == nil {
+		return tensor.Apply1(p, s, x, offset)
+	}
+	return tensor.Apply1(p, s, x, offset, tensor.AsType(freqs, dtype.Float32, s))
+}
+
+// CacheWrite writes rows [B, H, L, D] into state [B, H, C, D] from row pos[b] on
+// (int32 [B]); inputs are state, rows, pos. It takes the state's buffer when it
+// may. The caller keeps pos+L within C; rows beyond are dropped.
+type CacheWrite struct{}
+
+// Name is the op's name.
+func (CacheWrite) Name() string { return "cache_write" }
+
+// Infer checks the shapes.
+func (CacheWrite) Infer(in []Spec) ([]Spec, error) {
+	c, r, pos := in[0].Shape, in[1].Shape, in[2]
+	if len(c) != 4 || len(r) != 4 || c[0] != r[0] || c[1] != r[1] || c[3] != r[3] || in[0].DType != in[1].DType {
+		return nil, fmt.Errorf("rows %v do not fit the state %v", in[1], in[0])
+	}
+	if r[2] > c[2] {
+		return nil, fmt.Errorf("%d rows are more than the capacity %d", r[2], c[2])
+	}
+	if pos.DType != dtype.Int32 || !slices.Equal(pos.Shape, tensor.Shape{c[0]}) {
+		return nil, fmt.Errorf("position %v is not int32(%d,)", pos, c[0])
+	}
+	return []Spec{in[0]}, nil
+}
+
+// Reuse lets the result take the state's buffer.
+func (CacheWrite) Reuse() int { return 0 }
+
+// CacheWriteOf writes rows into state.
+func CacheWriteOf(state, rows, pos *Array, s Stream) *Array {
+	return tensor.Apply1(CacheWrite{}, s, state, rows, pos)
+}

@@ -1,0 +1,6 @@
+//go:build race
+
+package tensor
+
+// raceEnabled puts all buffers on the Go heap, where the race detector sees them.
+const raceEnabled = true

@@ -1,0 +1,215 @@
+// Package random declares mx.random's primitives and distributions: every
+// function takes a key (uint32 [2]) and gives MLX's bits. The public package
+// mlx/random adds keywords and the generator of the process.
+package random
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/mlxgo/mlx/internal/dtype"
+	"github.com/mlxgo/mlx/internal/tensor"
+)
+
+type (
+	// Array, Spec, Shape and Stream are the graph's.
+	Array  = tensor.Array
+	Spec   = tensor.Spec
+	Shape  = tensor.Shape
+	Stream = tensor.Stream
+)
+
+// Bits is Threefry-2x32 on a key: elements of Width bytes (1, 2 or 4), unsigned.
+type Bits struct {
+	Shape tensor.Ints
+	Width int
+}
+
+// Name is the op's name.
+func (Bits) Name() string { return "random_bits" }
+
+// Infer checks the key.
+func (p Bits) Infer(in []Spec) ([]Spec, error) {
+	if err := checkKey(in[0]); err != nil {
+		return nil, err
+	}
+	d, ok := map[int]tensor.DType{1: dtype.Uint8, 2: dtype.Uint16, 4: dtype.Uint32}[p.Width]
+	if !ok {
+		return nil, fmt.Errorf("width %d is not 1, 2 or 4", p.Width)
+	}
+	return []Spec{{Shape: p.Shape.List(), DType: d}}, nil
+}
+
+// InverseCDF samples each row of the last axis of input 0 (floating logits) by
+// its uniform in input 1 (float32, the same leading axes): the first index whose
+// running sum of probabilities passes it.
+type InverseCDF struct{}
+
+// Name is the op's name.
+func (InverseCDF) Name() string { return "inverse_cdf" }
+
+// Infer drops the last axis.
+func (InverseCDF) Infer(in []Spec) ([]Spec, error) {
+	l := in[0].Shape
+	if len(l) == 0 || l[len(l)-1] == 0 || !in[0].DType.Is(dtype.Floating) {
+		return nil, errors.New("needs floating logits with a non-empty axis")
+	}
+	if in[1].DType != dtype.Float32 || in[1].Shape.Size()%max(1, l[:len(l)-1].Size()) != 0 {
+		return nil, errors.New("uniforms do not fit the logits")
+	}
+	return []Spec{{Shape: in[1].Shape, DType: dtype.Uint32}}, nil
+}
+
+func checkKey(s Spec) error {
+	if s.DType != dtype.Uint32 || len(s.Shape) != 1 || s.Shape[0] != 2 {
+		return fmt.Errorf("key %v is not uint32(2,)", s)
+	}
+	return nil
+}
+
+// BitsOf is mx.random.bits.
+func BitsOf(key *Array, shape Shape, width int, s Stream) *Array {
+	return tensor.Apply1(Bits{tensor.MakeInts(shape...), width}, s, key)
+}
+
+// Split is mx.random.split: n keys as [n, 2].
+func Split(key *Array, n int, s Stream) *Array { return BitsOf(key, Shape{n, 2}, 4, s) }
+
+// unit is uniform in [0, 1) in dtype d: min(bits / UINT32_MAX, largest d below 1),
+// the division in float32.
+func unit(key *Array, shape Shape, d tensor.DType, s Stream) *Array {
+	f := tensor.AsType(BitsOf(key, shape, 4, s), dtype.Float32, s)
+	u := tensor.BinaryOf(tensor.OpDivide, f, tensor.FloatScalar(math.MaxUint32, dtype.Float32, s), s)
+	below := map[tensor.DType]float64{
+		dtype.Float32:  float64(math.Nextafter32(1, 0)),
+		dtype.Float16:  1 - 0x1p-11,
+		dtype.BFloat16: 1 - 0x1p-8,
+	}[d]
+	u = tensor.BinaryOf(tensor.OpMinimum, u, tensor.FloatScalar(below, dtype.Float32, s), s)
+	return tensor.AsType(u, d, s)
+}
+
+func checkFloat(op string, d tensor.DType) {
+	if d != dtype.Float32 && d != dtype.Float16 && d != dtype.BFloat16 {
+		tensor.Throw(op, nil, "dtype %v is not float32, float16 or bfloat16", d)
+	}
+}
+
+// Uniform is mx.random.uniform: (high - low) * u + low in dtype d.
+func Uniform(key, low, high *Array, shape Shape, d tensor.DType, s Stream) *Array {
+	checkFloat("uniform", d)
+	low, high = tensor.AsType(low, d, s), tensor.AsType(high, d, s)
+	width := tensor.BinaryOf(tensor.OpSubtract, high, low, s)
+	u := unit(key, shape, d, s)
+	return tensor.BinaryOf(tensor.OpAdd, tensor.BinaryOf(tensor.OpMultiply, width, u, s), low, s)
+}
+
+// f32 is a float32 scalar.
+func f32(v float64, s Stream) *Array { return tensor.FloatScalar(v, dtype.Float32, s) }
+
+// Normal is mx.random.normal: sqrt(2) * scale * erfinv(u) + loc with u uniform in
+// (-1, 1).
+func Normal(key *Array, shape Shape, d tensor.DType, loc, scale float64, s Stream) *Array {
+	checkFloat("normal", d)
+	u := Uniform(key, f32(float64(math.Nextafter32(-1, 0)), s), f32(1, s), shape, dtype.Float32, s)
+	x := tensor.AsType(tensor.UnaryOf(tensor.OpErfInv, u, s), d, s)
+	k := tensor.BinaryOf(tensor.OpMultiply, tensor.FloatScalar(math.Sqrt2, d, s), tensor.FloatScalar(scale, d, s), s)
+	x = tensor.BinaryOf(tensor.OpMultiply, k, x, s)
+	if loc == 0 {
+		return x
+	}
+	return tensor.BinaryOf(tensor.OpAdd, x, tensor.FloatScalar(loc, d, s), s)
+}
+
+// Gumbel is mx.random.gumbel: -log(-log(u)).
+func Gumbel(key *Array, shape Shape, d tensor.DType, s Stream) *Array {
+	u := Uniform(key, f32(0, s), f32(1, s), shape, dtype.Float32, s)
+	g := tensor.UnaryOf(tensor.OpLog, tensor.UnaryOf(tensor.OpNegative, tensor.UnaryOf(tensor.OpLog, u, s), s), s)
+	return tensor.AsType(tensor.UnaryOf(tensor.OpNegative, g, s), d, s)
+}
+
+// Laplace is mx.random.laplace by the inverse distribution: loc - scale * sign(u)
+// * log1p(-|u|), u uniform in (-1, 1).
+func Laplace(key *Array, shape Shape, d tensor.DType, loc, scale float64, s Stream) *Array {
+	checkFloat("laplace", d)
+	u := Uniform(key, f32(float64(math.Nextafter32(-1, 0)), s), f32(1, s), shape, dtype.Float32, s)
+	neg := tensor.UnaryOf(tensor.OpNegative, tensor.UnaryOf(tensor.OpAbs, u, s), s)
+	x := tensor.BinaryOf(tensor.OpMultiply, tensor.UnaryOf(tensor.OpSign, u, s), tensor.UnaryOf(tensor.OpLog1p, neg, s), s)
+	x = tensor.AsType(x, d, s)
+	if scale != 1 {
+		x = tensor.BinaryOf(tensor.OpMultiply, tensor.FloatScalar(scale, d, s), x, s)
+	}
+	if loc != 0 {
+		x = tensor.BinaryOf(tensor.OpAdd, x, tensor.FloatScalar(loc, d, s), s)
+	}
+	return x
+}
+
+// TruncatedNormal is mx.random.truncated_normal in [low, high].
+func TruncatedNormal(key, low, high *Array, shape Shape, d tensor.DType, s Stream) *Array {
+	checkFloat("truncated_normal", d)
+	root := f32(math.Sqrt2, s)
+	erf := func(a *Array) *Array {
+		return tensor.UnaryOf(tensor.OpErf, tensor.BinaryOf(tensor.OpDivide, tensor.AsType(a, dtype.Float32, s), root, s), s)
+	}
+	u := Uniform(key, erf(low), erf(high), shape, dtype.Float32, s)
+	x := tensor.BinaryOf(tensor.OpMultiply, root, tensor.UnaryOf(tensor.OpErfInv, u, s), s)
+	x = tensor.BinaryOf(tensor.OpMaximum, tensor.BinaryOf(tensor.OpMinimum, x, tensor.AsType(high, dtype.Float32, s), s),
+		tensor.AsType(low, dtype.Float32, s), s)
+	return tensor.AsType(x, d, s)
+}
+
+// Bernoulli is mx.random.bernoulli: bits below p * 2^32, compared in float32.
+func Bernoulli(key, p *Array, shape Shape, s Stream) *Array {
+	upper := f32(float64(math.Nextafter32(math.MaxUint32, math.MaxFloat32)), s)
+	limit := tensor.BinaryOf(tensor.OpMultiply, tensor.AsType(p, dtype.Float32, s), upper, s)
+	bits := tensor.AsType(BitsOf(key, shape, 4, s), dtype.Float32, s)
+	return tensor.BinaryOf(tensor.OpLess, bits, limit, s)
+}
+
+// RandInt is mx.random.randint in [low, high): a uniform, floored and clamped.
+func RandInt(key, low, high *Array, shape Shape, d tensor.DType, s Stream) *Array {
+	u := Uniform(key, low, high, shape, dtype.Float32, s)
+	x := tensor.AsType(tensor.UnaryOf(tensor.OpFloor, u, s), d, s)
+	low, high = tensor.AsType(low, d, s), tensor.AsType(high, d, s)
+	last := tensor.BinaryOf(tensor.OpSubtract, high, tensor.IntScalar(1, d, s), s)
+	return tensor.BinaryOf(tensor.OpMaximum, tensor.BinaryOf(tensor.OpMinimum, x, last, s), low, s)
+}
+
+// Permutation is mx.random.permutation(n): the order of n random words.
+func Permutation(key *Array, n int, s Stream) *Array {
+	return tensor.ArgSortOf(BitsOf(key, Shape{n}, 4, s), -1, s)
+}
+
+// Categorical is mx.random.categorical along axis: num samples per distribution
+// (0: one, without an axis for it). A single distribution is sampled by its
+// inverse distribution function, several by the Gumbel maximum, as MLX does.
+func Categorical(key, logits *Array, axis, num int, s Stream) *Array {
+	sh := tensor.SpecOf(logits).Shape
+	axis = tensor.NormAxis("categorical", axis, sh)
+	logits = tensor.AsType(logits, dtype.AtLeastFloat(logits.DType()), s)
+	if axis != len(sh)-1 {
+		logits = tensor.SwapAxes(logits, axis, len(sh)-1, s)
+		if len(sh) > 2 {
+			tensor.Throw("categorical", []Spec{tensor.SpecOf(logits)}, "axis %d of more than two axes", axis)
+		}
+	}
+	sh = tensor.SpecOf(logits).Shape
+	v := sh[len(sh)-1]
+	batch := sh[:len(sh)-1]
+	shape := append(Shape(nil), batch...)
+	if num > 0 {
+		shape = append(shape, num)
+	}
+	if sh.Size() == v && len(shape) > 0 {
+		u := Uniform(key, f32(0, s), f32(1, s), shape, dtype.Float32, s)
+		return tensor.Apply1(InverseCDF{}, s, logits, u)
+	}
+	full := append(append(Shape(nil), shape...), v)
+	if num > 0 {
+		logits = tensor.ReshapeTo(logits, append(append(Shape(nil), batch...), 1, v), s)
+	}
+	g := Gumbel(key, full, dtype.Float32, s)
+	return tensor.ArgReduceOf(false, tensor.BinaryOf(tensor.OpAdd, logits, g, s), -1, false, s)
+}

@@ -1,0 +1,255 @@
+package tensor
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/mlxgo/mlx/internal/opt"
+)
+
+// DeviceKind is cpu or gpu.
+type DeviceKind uint8
+
+// The kinds of devices.
+const (
+	KindCPU DeviceKind = iota
+	KindGPU
+)
+
+func (k DeviceKind) String() string {
+	if k == KindGPU {
+		return "gpu"
+	}
+	return "cpu"
+}
+
+// Device is a processor. As an argument it is stream= with the device's default
+// stream. It is comparable and prints as in MLX: Device(gpu, 0).
+type Device struct {
+	Kind  DeviceKind
+	Index int
+}
+
+func (d Device) String() string { return fmt.Sprintf("Device(%v, %d)", d.Kind, d.Index) }
+
+// Stream is a queue of work on a device. As an argument it is stream=. It may be
+// used from any goroutine and prints as in MLX: Stream(Device(gpu, 0), 1).
+// Stream 0 of a device is its first default stream.
+type Stream struct {
+	Device Device
+	ID     int
+	set    bool // false in the zero value, which stands for "not given"
+}
+
+func (s Stream) String() string { return fmt.Sprintf("Stream(%v, %d)", s.Device, s.ID) }
+
+// IsSet reports whether a stream was given; the zero value means none.
+func (s Stream) IsSet() bool { return s.set }
+
+// ForOp makes a stream an argument of every op; the other families likewise.
+func (s Stream) ForOp(o *opt.Set)        { o.SetStream(s) }
+func (s Stream) ForCreate(o *opt.Set)    { o.SetStream(s) }
+func (s Stream) ForAxis(o *opt.Set)      { o.SetStream(s) }
+func (s Stream) ForReduce(o *opt.Set)    { o.SetStream(s) }
+func (s Stream) ForQuant(o *opt.Set)     { o.SetStream(s) }
+func (s Stream) ForGather(o *opt.Set)    { o.SetStream(s) }
+func (s Stream) ForRandom(o *opt.Set)    { o.SetStream(s) }
+func (s Stream) ForAttention(o *opt.Set) { o.SetStream(s) }
+
+// ForOp makes a device an argument of every op; the other families likewise.
+func (d Device) ForOp(o *opt.Set)        { o.SetStream(DefaultStream(d)) }
+func (d Device) ForCreate(o *opt.Set)    { o.SetStream(DefaultStream(d)) }
+func (d Device) ForAxis(o *opt.Set)      { o.SetStream(DefaultStream(d)) }
+func (d Device) ForReduce(o *opt.Set)    { o.SetStream(DefaultStream(d)) }
+func (d Device) ForQuant(o *opt.Set)     { o.SetStream(DefaultStream(d)) }
+func (d Device) ForGather(o *opt.Set)    { o.SetStream(DefaultStream(d)) }
+func (d Device) ForRandom(o *opt.Set)    { o.SetStream(DefaultStream(d)) }
+func (d Device) ForAttention(o *opt.Set) { o.SetStream(DefaultStream(d)) }
+
+// StreamOf is the stream that was given among an op's keywords, or the zero Stream.
+func StreamOf(o *opt.Set) Stream {
+	s, _ := o.Stream.(Stream)
+	return s
+}
+
+// streamState is the engine's side of a stream. Guarded by the graph lock, but
+// for q's own methods Signal, Wait and Flush, which backends make safe.
+type streamState struct {
+	q    Queue
+	open *batch // what was encoded since the last Signal
+}
+
+// A batch is what one Signal covers. ev is nil while the batch is open.
+type batch struct {
+	st *streamState
+	ev Event
+}
+
+// done reports whether the work is finished, failed or not.
+func (b *batch) done() bool { return b == nil || b.ev != nil && b.ev.Done() }
+
+var streams struct {
+	sync.RWMutex
+	device   Device                      // the default
+	defaults map[Device]Stream           // default stream of a device
+	state    map[Stream]*streamState     // opened streams
+	next     map[Device]int              // next stream id
+	backends map[DeviceKind]registration // by kind
+}
+
+type registration struct {
+	b       Backend
+	devices []Device
+}
+
+// Register makes a backend available. It is called from the backend's init.
+func Register(b Backend) {
+	streams.Lock()
+	defer streams.Unlock()
+	if streams.backends == nil {
+		streams.backends = map[DeviceKind]registration{}
+		streams.defaults = map[Device]Stream{}
+		streams.state = map[Stream]*streamState{}
+		streams.next = map[Device]int{}
+	}
+	r := registration{b: b}
+	for _, info := range b.Devices() {
+		r.devices = append(r.devices, info.Device)
+		streams.defaults[info.Device] = Stream{Device: info.Device, set: true}
+		streams.next[info.Device] = 1
+	}
+	streams.backends[b.Kind()] = r
+}
+
+// backendOf is the backend that runs d's streams; it panics when d is not available.
+func backendOf(d Device) Backend {
+	streams.RLock()
+	defer streams.RUnlock()
+	r, ok := streams.backends[d.Kind]
+	if !ok || !slices.Contains(r.devices, d) {
+		Throw("device", nil, "%v is not available", d)
+	}
+	return r.b
+}
+
+// BackendFor is the backend of a stream, for those that prepare Plans.
+func BackendFor(s Stream) Backend { return backendOf(resolve(s).Device) }
+
+// IsAvailable is mx.is_available: ops may run on d.
+func IsAvailable(d Device) bool {
+	streams.RLock()
+	defer streams.RUnlock()
+	return slices.Contains(streams.backends[d.Kind].devices, d)
+}
+
+// Devices lists the devices of kind k.
+func Devices(k DeviceKind) []Device {
+	streams.RLock()
+	defer streams.RUnlock()
+	return slices.Clone(streams.backends[k].devices)
+}
+
+// DefaultDevice is where ops run that name no stream.
+func DefaultDevice() Device {
+	streams.RLock()
+	defer streams.RUnlock()
+	return streams.device
+}
+
+// SetDefaultDevice sets the default device of the process. It panics if d is not available.
+func SetDefaultDevice(d Device) {
+	backendOf(d)
+	streams.Lock()
+	defer streams.Unlock()
+	streams.device = d
+}
+
+// DefaultStream is the stream that a device stands for as an argument.
+func DefaultStream(d Device) Stream {
+	backendOf(d)
+	streams.RLock()
+	defer streams.RUnlock()
+	return streams.defaults[d]
+}
+
+// SetDefaultStream makes s the default stream of its device, for the process.
+func SetDefaultStream(s Stream) {
+	stateOf(s)
+	streams.Lock()
+	defer streams.Unlock()
+	streams.defaults[s.Device] = s
+}
+
+// NewStream opens another stream on d. It panics if d is not available.
+func NewStream(d Device) Stream {
+	backendOf(d)
+	streams.Lock()
+	s := Stream{Device: d, ID: streams.next[d], set: true}
+	streams.next[d]++
+	streams.Unlock()
+	stateOf(s)
+	return s
+}
+
+// resolve gives the default stream of the default device for the zero Stream.
+func resolve(s Stream) Stream {
+	if s.set {
+		return s
+	}
+	streams.RLock()
+	defer streams.RUnlock()
+	return streams.defaults[streams.device]
+}
+
+// stateOf opens the backend's queue of s at first use.
+func stateOf(s Stream) *streamState {
+	streams.RLock()
+	st := streams.state[s]
+	known := s.ID < streams.next[s.Device]
+	streams.RUnlock()
+	if st != nil {
+		return st
+	}
+	b := backendOf(s.Device)
+	if !known {
+		Throw("stream", nil, "%v does not exist", s)
+	}
+	streams.Lock()
+	defer streams.Unlock()
+	if st = streams.state[s]; st != nil {
+		return st
+	}
+	q, err := b.Open(s)
+	if err != nil {
+		panic(&Error{Op: "stream", Err: fmt.Errorf("%v: %w", s, err)})
+	}
+	st = &streamState{q: q}
+	streams.state[s] = st
+	return st
+}
+
+// Synchronize waits for the work of the given streams, or of all, and returns
+// the first fault.
+func Synchronize(ss ...Stream) error {
+	if len(ss) == 0 {
+		streams.RLock()
+		for s := range streams.state {
+			ss = append(ss, s)
+		}
+		streams.RUnlock()
+		slices.SortFunc(ss, func(a, b Stream) int {
+			if a.Device != b.Device {
+				return int(a.Device.Kind) - int(b.Device.Kind)
+			}
+			return a.ID - b.ID
+		})
+	}
+	var first error
+	for _, s := range ss {
+		if err := stateOf(s).q.Signal().Wait(); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
