@@ -3,7 +3,7 @@ package simd
 // UnaryOp indexes Table.Unary.
 type UnaryOp uint8
 
-// Unary operations. Round is half to even; Sign of NaN is NaN.
+// Unary operations. Rint is half to even; Sign of NaN and of -0 is 0.
 const (
 	Neg UnaryOp = iota
 	Abs

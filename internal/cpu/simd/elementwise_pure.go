@@ -43,13 +43,14 @@ func abs(y, x []float32) {
 func sign(y, x []float32) {
 	x = x[:len(y)]
 	for i, v := range x {
+		var s float32
 		switch {
 		case v > 0:
-			v = 1
+			s = 1
 		case v < 0:
-			v = -1
+			s = -1
 		}
-		y[i] = v
+		y[i] = s
 	}
 }
 
