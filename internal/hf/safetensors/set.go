@@ -260,7 +260,7 @@ func (ix *index) add(s *scanner, tensor string) error {
 		return err
 	}
 	// A plain name or a path below the directory; backslashes would climb on Windows.
-	if !filepath.IsLocal(file) || strings.ContainsAny(file, "\\\x00") || filepath.Clean(file) != filepath.FromSlash(file) {
+	if !filepath.IsLocal(file) || file == "." || strings.ContainsAny(file, "\\\x00") || filepath.Clean(file) != filepath.FromSlash(file) {
 		return bad(fmt.Errorf("its file %q is not a name inside the model's directory", clip(file)))
 	}
 	ix.entries = append(ix.entries, entry{tensor, file})
