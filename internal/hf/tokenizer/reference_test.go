@@ -1,0 +1,110 @@
+package tokenizer
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// sharedDir returns the folder of recorded references, which is not part of the
+// repository: $MLX_SHARED, else ../shared beside the module.
+func sharedDir(t testing.TB, elem ...string) string {
+	t.Helper()
+	dir := os.Getenv("MLX_SHARED")
+	if dir == "" {
+		root, err := os.Getwd()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for {
+			if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
+				break
+			}
+			if root == filepath.Dir(root) {
+				t.Skip("no go.mod above the test")
+			}
+			root = filepath.Dir(root)
+		}
+		dir = filepath.Join(root, "..", "shared")
+	}
+	dir = filepath.Join(append([]string{dir}, elem...)...)
+	if _, err := os.Stat(dir); err != nil {
+		t.Skipf("recorded references are not here: %v", err)
+	}
+	return dir
+}
+
+// streamed decodes ids one by one and checks the promises of a Detokenizer.
+func streamed(t testing.TB, tok *Tokenizer, ids []int, skip bool) string {
+	t.Helper()
+	d := NewDetokenizer(tok, skip)
+	var all strings.Builder
+	piece := func(text string) {
+		if !utf8.ValidString(text) {
+			t.Errorf("streaming %v: piece %q is not valid UTF-8", ids, text)
+		}
+		all.WriteString(text)
+	}
+	for _, id := range ids {
+		piece(d.Add(id))
+	}
+	piece(d.Finish())
+	return all.String()
+}
+
+// TestReferences compares with ids and texts recorded from Hugging Face's Rust
+// library, of real tokenizers.
+func TestReferences(t *testing.T) {
+	dirs, err := filepath.Glob(filepath.Join(sharedDir(t, "tokenizers"), "*", "reference.json"))
+	if err != nil || len(dirs) == 0 {
+		t.Skipf("no references: %v", err)
+	}
+	for _, path := range dirs {
+		dir := filepath.Dir(path)
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			tok, err := Load(filepath.Join(dir, "tokenizer.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var cases []struct {
+				Text        string `json:"text"`
+				IDs         []int  `json:"ids"`
+				IDsSpecial  []int  `json:"ids_special"`
+				Decoded     string `json:"decoded"`
+				DecodedSkip string `json:"decoded_skip"`
+			}
+			if err := json.Unmarshal(data, &cases); err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range cases {
+				if got := tok.Encode(c.Text, false); !slices.Equal(got, c.IDs) {
+					t.Errorf("Encode(%q, false) = %v, want %v", c.Text, got, c.IDs)
+				}
+				if got := tok.Encode(c.Text, true); !slices.Equal(got, c.IDsSpecial) {
+					t.Errorf("Encode(%q, true) = %v, want %v", c.Text, got, c.IDsSpecial)
+				}
+				if got := tok.Decode(c.IDs, false); got != c.Decoded {
+					t.Errorf("Decode(%v, false) = %q, want %q", c.IDs, got, c.Decoded)
+				}
+				if got := tok.Decode(c.IDs, true); got != c.DecodedSkip {
+					t.Errorf("Decode(%v, true) = %q, want %q", c.IDs, got, c.DecodedSkip)
+				}
+				if got := streamed(t, tok, c.IDs, false); got != c.Decoded {
+					t.Errorf("streamed %v = %q, want %q", c.IDs, got, c.Decoded)
+				}
+				if got := streamed(t, tok, c.IDs, true); got != c.DecodedSkip {
+					t.Errorf("streamed %v without special = %q, want %q", c.IDs, got, c.DecodedSkip)
+				}
+			}
+			t.Logf("%d texts", len(cases))
+		})
+	}
+}
