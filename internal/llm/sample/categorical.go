@@ -76,12 +76,14 @@ func split(flat []int, n int) [][]int {
 func cumulate(row []float32, factor float32, cdf []float64) float64 {
 	top := negInf
 	for _, l := range row {
-		top = max(top, l*factor)
+		if x := l * factor; x > top {
+			top = x
+		}
 	}
 	sum := 0.0
 	for i, l := range row {
 		if x := l * factor; x == top {
-			sum++
+			sum++ // not exp(Inf - Inf)
 		} else if x > negInf {
 			sum += float64(float32(exp(float64(x - top))))
 		}

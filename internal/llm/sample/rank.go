@@ -24,6 +24,14 @@ func order(f float32) uint32 {
 	return b | 1<<31
 }
 
+// value is the inverse of order.
+func value(key uint32) float32 {
+	if key>>31 != 0 {
+		return math.Float32frombits(key &^ (1 << 31))
+	}
+	return math.Float32frombits(^key)
+}
+
 // tieRule says which of several equal values counts as the larger one.
 type tieRule bool
 
@@ -33,20 +41,19 @@ const (
 )
 
 // keep sets to -Inf each value of row that has weights of at least limit before
-// it in falling order. weight nil is 1 for each value. The first value always
-// stays.
+// it in falling order. weight nil is 1 for each value. The first value, which
+// must be above -Inf, always stays.
 func (r *ranking) keep(row []float32, weight []float64, limit float64, ties tieRule) {
 	limit = max(limit, math.SmallestNonzeroFloat64)
 	key, above := r.threshold(row, weight, limit)
-	equal := 0
-	allowed := 0
+	border := value(key)
+	equal, allowed := 0, 0
 	for i, v := range row {
-		k := order(v)
-		if k < key {
+		if v < border {
 			row[i] = negInf
 			continue
 		}
-		if k == key {
+		if v == border {
 			if above < limit {
 				allowed++
 				above += weightOf(weight, i)
@@ -55,15 +62,15 @@ func (r *ranking) keep(row []float32, weight []float64, limit float64, ties tieR
 		}
 	}
 	if allowed < equal {
-		dropTies(row, key, equal-allowed, ties)
+		dropTies(row, border, equal-allowed, ties)
 	}
 }
 
-// dropTies drops n of the values with the given key.
-func dropTies(row []float32, key uint32, n int, ties tieRule) {
+// dropTies drops n of the values that equal border.
+func dropTies(row []float32, border float32, n int, ties tieRule) {
 	if ties == highFirst {
 		for i := 0; n > 0; i++ {
-			if order(row[i]) == key {
+			if row[i] == border {
 				row[i] = negInf
 				n--
 			}
@@ -71,7 +78,7 @@ func dropTies(row []float32, key uint32, n int, ties tieRule) {
 		return
 	}
 	for i := len(row) - 1; n > 0; i-- {
-		if order(row[i]) == key {
+		if row[i] == border {
 			row[i] = negInf
 			n--
 		}
@@ -79,7 +86,8 @@ func dropTies(row []float32, key uint32, n int, ties tieRule) {
 }
 
 // threshold returns the key of the last value in falling order with less than
-// limit before it, and the weight of all values above that key.
+// limit before it, and the weight of all values above that key. Values of -Inf
+// do not take part.
 func (r *ranking) threshold(row []float32, weight []float64, limit float64) (key uint32, above float64) {
 	if cap(r.group) < len(row) {
 		r.group = make([]int32, 0, len(row))
@@ -89,44 +97,57 @@ func (r *ranking) threshold(row []float32, weight []float64, limit float64) (key
 		mass := r.mass[:1<<l.width]
 		clear(mass)
 		low, high := len(mass)-1, 0 // buckets in use
-		add := func(i int) {
-			b := int(order(row[i])>>l.shift) & (len(mass) - 1)
-			mass[b] += weightOf(weight, i)
-			low, high = min(low, b), max(high, b)
-		}
 		if level == 0 {
-			for i := range row {
-				add(i)
-			}
-		} else {
-			for _, i := range group {
-				add(int(i))
-			}
+			low, high = r.leading(row, weight)
+		}
+		for _, i := range group {
+			b := int(order(row[i])>>l.shift) & (len(mass) - 1)
+			mass[b] += weightOf(weight, int(i))
+			low, high = min(low, b), max(high, b)
 		}
 		b := high
 		for b > low && above+mass[b] < limit {
 			above += mass[b]
 			b--
 		}
-		key = key | uint32(b)<<l.shift
-		group = r.narrow(row, group, level, key)
+		key |= uint32(b) << l.shift
+		if level == 0 {
+			group = r.gather(row, key)
+		} else {
+			group = r.narrow(row, group, key, l.shift)
+		}
 	}
 	return key, above
 }
 
-// narrow returns the members of group (of the whole row at level 0) that share
-// the bits of key down to the level.
-func (r *ranking) narrow(row []float32, group []int32, level int, key uint32) []int32 {
-	shift := rankLevels[level].shift
-	out := r.group[:0]
-	if level == 0 {
-		for i, v := range row {
-			if order(v)>>shift == key>>shift {
-				out = append(out, int32(i))
-			}
+// leading fills the histogram of the first level.
+func (r *ranking) leading(row []float32, weight []float64) (low, high int) {
+	low = len(r.mass) - 1
+	for i, v := range row {
+		if v == negInf {
+			continue
 		}
-		return out
+		b := int(order(v) >> (32 - rankBits))
+		r.mass[b] += weightOf(weight, i)
+		low, high = min(low, b), max(high, b)
 	}
+	return low, high
+}
+
+// gather returns the tokens in the bucket of the first level that key starts.
+func (r *ranking) gather(row []float32, key uint32) []int32 {
+	out := r.group[:0]
+	for i, v := range row {
+		if order(v)^key < 1<<(32-rankBits) && v != negInf {
+			out = append(out, int32(i))
+		}
+	}
+	return out
+}
+
+// narrow returns the members of group that share the bits of key above shift.
+func (r *ranking) narrow(row []float32, group []int32, key uint32, shift uint) []int32 {
+	out := group[:0]
 	for _, i := range group {
 		if order(row[i])>>shift == key>>shift {
 			out = append(out, i)

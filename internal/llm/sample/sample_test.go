@@ -506,7 +506,7 @@ func TestDrawFrequencies(t *testing.T) {
 
 func TestExp(t *testing.T) {
 	for x := -699.9; x <= 0.01; x += 0.00737 {
-		if got, want := exp(x), math.Exp(x); math.Abs(got-want) > 2e-13*want {
+		if got, want := exp(x), math.Exp(x); math.Abs(got-want) > 4e-12*want {
 			t.Fatalf("exp(%v) = %v, want %v", x, got, want)
 		}
 	}

@@ -148,7 +148,9 @@ func normalize(row []float32) error {
 		if !(l <= math.MaxFloat32) {
 			return &NaNError{Index: i, Value: l}
 		}
-		top = max(top, l)
+		if l > top {
+			top = l
+		}
 	}
 	if top == negInf {
 		return &EmptyError{Vocab: len(row)}
