@@ -46,13 +46,17 @@ func benchQGemm(b *testing.B, p QParams, m int) {
 
 var q4 = QParams{Mode: Affine, Bits: 4, Group: 64}
 
-func BenchmarkQGemmNT4M1(b *testing.B)     { benchQGemm(b, q4, 1) }
-func BenchmarkQGemmNT4M2(b *testing.B)     { benchQGemm(b, q4, 2) }
-func BenchmarkQGemmNT4M64(b *testing.B)    { benchQGemm(b, q4, 64) }
-func BenchmarkQGemmNT8M1(b *testing.B)     { benchQGemm(b, QParams{Mode: Affine, Bits: 8, Group: 64}, 1) }
-func BenchmarkQGemmNT3M1(b *testing.B)     { benchQGemm(b, QParams{Mode: Affine, Bits: 3, Group: 64}, 1) }
-func BenchmarkQGemmNTMXFP4M1(b *testing.B) { benchQGemm(b, QParams{Mode: MXFP4, Bits: 4, Group: 32}, 1) }
-func BenchmarkQGemmNTNVFP4M1(b *testing.B) { benchQGemm(b, QParams{Mode: NVFP4, Bits: 4, Group: 16}, 1) }
+func BenchmarkQGemmNT4M1(b *testing.B)  { benchQGemm(b, q4, 1) }
+func BenchmarkQGemmNT4M2(b *testing.B)  { benchQGemm(b, q4, 2) }
+func BenchmarkQGemmNT4M64(b *testing.B) { benchQGemm(b, q4, 64) }
+func BenchmarkQGemmNT8M1(b *testing.B)  { benchQGemm(b, QParams{Mode: Affine, Bits: 8, Group: 64}, 1) }
+func BenchmarkQGemmNT3M1(b *testing.B)  { benchQGemm(b, QParams{Mode: Affine, Bits: 3, Group: 64}, 1) }
+func BenchmarkQGemmNTMXFP4M1(b *testing.B) {
+	benchQGemm(b, QParams{Mode: MXFP4, Bits: 4, Group: 32}, 1)
+}
+func BenchmarkQGemmNTNVFP4M1(b *testing.B) {
+	benchQGemm(b, QParams{Mode: NVFP4, Bits: 4, Group: 16}, 1)
+}
 
 func BenchmarkQuantize4(b *testing.B) {
 	w := normals(newRand(1), 256*2048)

@@ -21,14 +21,14 @@ func gemmNT(y []float32, ldy int, x []float32, ldx, m int, w Raw, ldw, n, k int)
 			for t := range rows {
 				r[t] = floats(buf[t*kChunk:(t+1)*kChunk], w, (j+t)*ldw+k0, kc)
 			}
-			if rows == 4 {
-				panel4(y[j:], ldy, x[k0:], ldx, m, &r)
-				continue
-			}
-			for t, row := range r[:rows] {
-				for i := range m {
-					p := &y[i*ldy+j+t]
-					*p = dotFrom(*p, x[i*ldx+k0:i*ldx+k0+kc], row)
+			for i := range m {
+				out, row := y[i*ldy+j:i*ldy+j+rows], x[i*ldx+k0:i*ldx+k0+kc]
+				if rows == 4 {
+					tile1x4((*[4]float32)(out), row, &r)
+					continue
+				}
+				for t := range out {
+					out[t] = dotFrom(out[t], row, r[t])
 				}
 			}
 		}
@@ -45,18 +45,7 @@ func floats(buf []float32, w Raw, i, n int) []float32 {
 	return buf[:n]
 }
 
-// panel4 adds m rows of x times the four rows r to y.
-func panel4(y []float32, ldy int, x []float32, ldx, m int, r *[4][]float32) {
-	kc := len(r[0])
-	i := 0
-	for ; i+2 <= m; i += 2 {
-		tile2x4((*[4]float32)(y[i*ldy:]), (*[4]float32)(y[(i+1)*ldy:]), x[i*ldx:i*ldx+kc], x[(i+1)*ldx:(i+1)*ldx+kc], r)
-	}
-	if i < m {
-		tile1x4((*[4]float32)(y[i*ldy:]), x[i*ldx:i*ldx+kc], r)
-	}
-}
-
+// tile1x4 adds the products of x with the four rows w to y.
 func tile1x4(y *[4]float32, x []float32, w *[4][]float32) {
 	a, b, c, d := w[0][:len(x)], w[1][:len(x)], w[2][:len(x)], w[3][:len(x)]
 	t0, t1, t2, t3 := y[0], y[1], y[2], y[3]
@@ -70,23 +59,6 @@ func tile1x4(y *[4]float32, x []float32, w *[4][]float32) {
 		t0, t1, t2, t3 = t0+p, t1+q, t2+r, t3+s
 	}
 	y[0], y[1], y[2], y[3] = t0, t1, t2, t3
-}
-
-func tile2x4(y, z *[4]float32, x, v []float32, w *[4][]float32) {
-	v = v[:len(x)]
-	a, b, c, d := w[0][:len(x)], w[1][:len(x)], w[2][:len(x)], w[3][:len(x)]
-	for len(x) >= block {
-		p, q, r, s, t, u, g, h := block2x4(blk(x), blk(v), blk(a), blk(b), blk(c), blk(d))
-		y[0], y[1], y[2], y[3] = y[0]+p, y[1]+q, y[2]+r, y[3]+s
-		z[0], z[1], z[2], z[3] = z[0]+t, z[1]+u, z[2]+g, z[3]+h
-		x, v, a, b, c, d = x[block:], v[block:], a[block:], b[block:], c[block:], d[block:]
-	}
-	if len(x) > 0 {
-		p, q, r, s := part1x4(x, a, b, c, d)
-		y[0], y[1], y[2], y[3] = y[0]+p, y[1]+q, y[2]+r, y[3]+s
-		p, q, r, s = part1x4(v, a, b, c, d)
-		z[0], z[1], z[2], z[3] = z[0]+p, z[1]+q, z[2]+r, z[3]+s
-	}
 }
 
 // gemmNN adds four rows of w at a time; the order of a sum is: quads of k as
