@@ -2,8 +2,7 @@
 // them alone: sizes, categories, promotion, limits, and the conversions between
 // float32 and the narrow floats (float16, bfloat16, fp8 e4m3, e8m0, fp4 e2m1).
 //
-// The main type is [DType]. The package knows nothing of arrays or devices and
-// imports nothing of this module.
+// The main type is [DType]. The package knows nothing of arrays or devices.
 package dtype
 
 import (

@@ -60,6 +60,10 @@ func F32ToBF16(f float32) uint16 {
 func F16sToF32s(dst []float32, src []uint16) {
 	dst = dst[:len(src)]
 	for i, h := range src {
+		if e := h & 0x7c00; e-0x0400 < 0x7800 { // normal, nearly always: no call
+			dst[i] = math.Float32frombits(uint32(h&0x8000)<<16 | uint32(h&0x7fff)<<13 + (127-15)<<23)
+			continue
+		}
 		dst[i] = F16ToF32(h)
 	}
 }
@@ -68,6 +72,12 @@ func F16sToF32s(dst []float32, src []uint16) {
 func F32sToF16s(dst []uint16, src []float32) {
 	dst = dst[:len(src)]
 	for i, f := range src {
+		u := math.Float32bits(f)
+		a := u & 0x7fffffff
+		if a-0x38800000 < 0x477ff000-0x38800000 { // normal, nearly always: no call
+			dst[i] = uint16(u>>16)&0x8000 | uint16((a+0xfff+a>>13&1-(127-15)<<23)>>13)
+			continue
+		}
 		dst[i] = F32ToF16(f)
 	}
 }
@@ -93,7 +103,12 @@ func F32sToBF16s(dst []uint16, src []float32) {
 func F16BytesToF32s(dst []float32, src []byte) {
 	dst = dst[:len(src)/2]
 	for i := range dst {
-		dst[i] = F16ToF32(binary.LittleEndian.Uint16(src[2*i:]))
+		h := binary.LittleEndian.Uint16(src[2*i:])
+		if e := h & 0x7c00; e-0x0400 < 0x7800 {
+			dst[i] = math.Float32frombits(uint32(h&0x8000)<<16 | uint32(h&0x7fff)<<13 + (127-15)<<23)
+			continue
+		}
+		dst[i] = F16ToF32(h)
 	}
 }
 

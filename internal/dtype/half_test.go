@@ -139,9 +139,41 @@ func TestHalfSlices(t *testing.T) {
 	}
 }
 
+// The slice encoders, which shorten the common case, agree with the scalars.
+func TestHalfEncodeSlices(t *testing.T) {
+	const step = 4099
+	src := make([]float32, 0, 1<<32/step+1)
+	for u := uint64(0); u < 1<<32; u += step {
+		src = append(src, math.Float32frombits(uint32(u)))
+	}
+	f16, bf16 := make([]uint16, len(src)), make([]uint16, len(src))
+	F32sToF16s(f16, src)
+	F32sToBF16s(bf16, src)
+	for i, f := range src {
+		if f16[i] != F32ToF16(f) || bf16[i] != F32ToBF16(f) {
+			t.Fatalf("%v (%#x): %#x, %#x, the scalars give %#x, %#x", f, math.Float32bits(f), f16[i], bf16[i], F32ToF16(f), F32ToBF16(f))
+		}
+	}
+}
+
 func BenchmarkF16sToF32s(b *testing.B) { benchDecode(b, F16sToF32s) }
 
 func BenchmarkBF16sToF32s(b *testing.B) { benchDecode(b, BF16sToF32s) }
+
+func BenchmarkF32sToF16s(b *testing.B) { benchEncode(b, F32sToF16s) }
+
+func BenchmarkF32sToBF16s(b *testing.B) { benchEncode(b, F32sToBF16s) }
+
+func benchEncode(b *testing.B, f func([]uint16, []float32)) {
+	src, dst := make([]float32, 4096), make([]uint16, 4096)
+	for i := range src {
+		src[i] = float32(i)/512 - 4
+	}
+	b.SetBytes(int64(4 * len(src)))
+	for b.Loop() {
+		f(dst, src)
+	}
+}
 
 func benchDecode(b *testing.B, f func([]float32, []uint16)) {
 	src, dst := make([]uint16, 4096), make([]float32, 4096)

@@ -228,11 +228,21 @@ func (s *scanner) number() (string, error) {
 		s.i++
 	}
 	tok := s.b[start:s.i]
-	if len(tok) == 0 || !json.Valid(tok) {
+	if len(tok) == 0 || !plainNumber(tok) && !json.Valid(tok) {
 		s.i = start
 		return "", s.fail("a number is needed")
 	}
 	return string(tok), nil
+}
+
+// plainNumber is the common case of json.Valid: digits without a leading zero.
+func plainNumber(tok []byte) bool {
+	for _, c := range tok {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return tok[0] != '0' || len(tok) == 1
 }
 
 // count reads a whole number that is not negative and fits int.

@@ -257,12 +257,11 @@ func (p *parser) tensor(name string) error {
 	}
 	p.file.index[name] = len(p.infos)
 	t := info{Tensor: Tensor{Name: name}}
-	seen := map[string]bool{}
+	var seen keys
 	err := p.object(func(key string) error {
-		if seen[key] {
+		if !seen.add(key) {
 			return fmt.Errorf("key %q is there twice", clip(key))
 		}
-		seen[key] = true
 		err := p.field(&t, key)
 		if err != nil {
 			return fmt.Errorf("%s: %w", clip(key), err)
@@ -272,8 +271,8 @@ func (p *parser) tensor(name string) error {
 	if err != nil {
 		return err
 	}
-	for _, key := range []string{"dtype", "shape", "data_offsets"} {
-		if !seen[key] {
+	for i, key := range entryKeys {
+		if !seen.known[i] {
 			return fmt.Errorf("key %q is missing", key)
 		}
 	}
@@ -282,6 +281,28 @@ func (p *parser) tensor(name string) error {
 	}
 	p.infos = append(p.infos, t)
 	return nil
+}
+
+var entryKeys = [...]string{"dtype", "shape", "data_offsets"}
+
+// keys are the keys of one entry that were seen.
+type keys struct {
+	known [len(entryKeys)]bool
+	other map[string]bool
+}
+
+// add reports whether key is new.
+func (k *keys) add(key string) bool {
+	seen := k.other[key]
+	if i := slices.Index(entryKeys[:], key); i >= 0 {
+		seen, k.known[i] = k.known[i], true
+	} else if !seen {
+		if k.other == nil {
+			k.other = map[string]bool{}
+		}
+		k.other[key] = true
+	}
+	return !seen
 }
 
 // field reads the value of one key; unknown keys are for later versions.
@@ -304,23 +325,20 @@ func (p *parser) field(t *info, key string) (err error) {
 			return err
 		})
 	case "data_offsets":
-		var at []int
-		err := p.array(func() error {
-			if len(at) == 2 {
+		got := 0
+		err := p.array(func() (err error) {
+			if got == 2 {
 				return errors.New("more than two offsets")
 			}
-			n, err := p.count()
-			at = append(at, n)
+			got++
+			t.begin = t.end
+			t.end, err = p.count()
 			return err
 		})
-		if err != nil {
-			return err
+		if err == nil && got != 2 {
+			err = fmt.Errorf("%d offsets, two are needed", got)
 		}
-		if len(at) != 2 {
-			return fmt.Errorf("%d offsets, two are needed", len(at))
-		}
-		t.begin, t.end = at[0], at[1]
-		return nil
+		return err
 	}
 	return p.skip(1)
 }

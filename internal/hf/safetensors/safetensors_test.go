@@ -158,6 +158,7 @@ func TestParseRejects(t *testing.T) {
 		{"tensor twice", `tensor "w": the name is there twice`, build("{"+tensorJSON("w", "U8", "[1]", 0, 1)+","+tensorJSON("w", "U8", "[1]", 1, 2)+"}", 2)},
 		{"tensor twice by escape", `the name is there twice`, build(`{"w":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"\u0077":{}}`, 0)},
 		{"dtype twice", `key "dtype" is there twice`, field(`"dtype":"U8","dtype":"U8"`)},
+		{"other key twice", `key "x" is there twice`, field(`"x":1,"y":2,"x":3`)},
 		{"no dtype", `"dtype" is missing`, field(`"shape":[4],"data_offsets":[0,4]`)},
 		{"no shape", `"shape" is missing`, field(`"dtype":"U8","data_offsets":[0,4]`)},
 		{"no offsets", `"data_offsets" is missing`, field(`"dtype":"U8","shape":[4]`)},
