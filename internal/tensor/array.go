@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"sync/atomic"
 	"weak"
+
+	"github.com/mlxgo/mlx/internal/opt"
 )
 
 // Array is a handle to a node of the lazy graph. It is immutable, and may be
@@ -137,8 +139,12 @@ func build(p Primitive, s Stream, in []*Array) *op {
 	return o
 }
 
-// On is a, and what is computed from it runs on s unless told otherwise.
-func On(a *Array, s Stream) *Array {
+// On is a, and what is computed from it runs on s unless told otherwise: the way
+// to write "with mx.stream(s):" for one computation.
+func (a *Array) On(on opt.Op) *Array {
+	var set opt.Set
+	on.ForOp(&set)
+	s := StreamOf(&set)
 	stateOf(s)
 	o := build(Copy{}, s, []*Array{a})
 	o.outs[0].home = s
