@@ -1,0 +1,97 @@
+// Package fast is mx.fast: fused operations of transformers. All compute in
+// float32 inside, whatever the dtype of their inputs.
+package fast
+
+import (
+	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/opt"
+	"github.com/mlxgo/mlx/internal/tensor"
+	"github.com/mlxgo/mlx/internal/tensor/fast"
+)
+
+func on(op string, opts []mlx.StreamOrDevice) mlx.Stream {
+	var set opt.Set
+	for _, o := range opts {
+		o.ForOp(&set)
+	}
+	if set.Streams() > 1 {
+		tensor.Throw(op, nil, "%d streams are given; an op runs on one", set.Streams())
+	}
+	return tensor.StreamOf(&set)
+}
+
+// RMSNorm is mx.fast.rms_norm(x, weight, eps) over the last axis; weight [D] may be
+// nil.
+func RMSNorm(x, weight *mlx.Array, eps float64, opts ...mlx.StreamOrDevice) *mlx.Array {
+	return fast.RMSNormOf(x, weight, eps, on("rms_norm", opts))
+}
+
+// RoPE is the configuration of mx.fast.rope: rotary position embedding of the
+// first Dims features, an even number.
+type RoPE struct {
+	Dims        int
+	Traditional bool       // pairs are neighbours, not halves
+	Base        float64    // 0 with Freqs
+	Scale       float64    // of positions; 0 stands for 1
+	Freqs       *mlx.Array // periods [Dims/2] instead of Base
+}
+
+// Apply is mx.fast.rope(x, offset=offset): x is [B, ..., T, D].
+func (r RoPE) Apply(x *mlx.Array, offset int, opts ...mlx.StreamOrDevice) *mlx.Array {
+	return r.ApplyAt(x, mlx.FromSlice([]int32{int32(offset)}), opts...)
+}
+
+// ApplyAt is Apply with an offset per batch row: an int array [B] or of one
+// element.
+func (r RoPE) ApplyAt(x, offset *mlx.Array, opts ...mlx.StreamOrDevice) *mlx.Array {
+	scale := r.Scale
+	if scale == 0 {
+		scale = 1
+	}
+	p := fast.RoPE{Dims: r.Dims, Traditional: r.Traditional, Base: tensor.MakeF64(r.Base), Scale: tensor.MakeF64(scale)}
+	return fast.RoPEOf(p, x, offset, r.Freqs, on("rope", opts))
+}
+
+// AttentionOption is [Causal], [Mask], [Sinks] or a stream.
+type AttentionOption = opt.Attention
+
+type causal struct{}
+
+func (causal) ForAttention(s *opt.Set) { s.Causal = true }
+
+// Causal is mask="causal": query i sees keys up to i + (Lk - Lq).
+var Causal AttentionOption = causal{}
+
+type mask struct{ a *mlx.Array }
+
+func (m mask) ForAttention(s *opt.Set) { s.Mask = m.a }
+
+// Mask is mask=array: bool (true keeps) or added to the scores.
+func Mask(m *mlx.Array) AttentionOption { return mask{m} }
+
+type sinks struct{ a *mlx.Array }
+
+func (k sinks) ForAttention(s *opt.Set) { s.Sinks = k.a }
+
+// Sinks is sinks=array [Hq]: a logit per head that only the denominator sees.
+func Sinks(s *mlx.Array) AttentionOption { return sinks{s} }
+
+// ScaledDotProductAttention is mx.fast.scaled_dot_product_attention: q is
+// [B, Hq, Lq, D], k and v are [B, Hkv, Lk, D], Hq a multiple of Hkv. A row that may
+// see no key is 0 (MLX's answer differs by path).
+func ScaledDotProductAttention(q, k, v *mlx.Array, scale float64, opts ...AttentionOption) *mlx.Array {
+	var set opt.Set
+	for _, o := range opts {
+		o.ForAttention(&set)
+	}
+	if set.Streams() > 1 {
+		tensor.Throw("scaled_dot_product_attention", nil, "%d streams are given; an op runs on one", set.Streams())
+	}
+	m, _ := set.Mask.(*mlx.Array)
+	k0, _ := set.Sinks.(*mlx.Array)
+	if m != nil && set.Causal {
+		tensor.Throw("scaled_dot_product_attention", nil, "give one mask: Causal or Mask")
+	}
+	p := fast.Attention{Scale: tensor.MakeF64(scale), Causal: set.Causal}
+	return fast.AttentionOf(p, q, k, v, m, k0, nil, tensor.StreamOf(&set))
+}

@@ -1,0 +1,77 @@
+package mlx
+
+import (
+	"github.com/mlxgo/mlx/internal/opt"
+	"github.com/mlxgo/mlx/internal/quant"
+)
+
+// Keyword arguments. Each type is one keyword of MLX; each interface is the set of
+// keywords that an op takes. What an op does not take does not compile.
+type (
+	// StreamOrDevice is stream=: a [Stream] or a [Device]. Every op takes it; it
+	// decides where this op runs and nothing else. At most one may be given.
+	StreamOrDevice = opt.Op
+	// CreateOption is a [DType] (dtype=) or a StreamOrDevice.
+	CreateOption = opt.Create
+	// AxisOption is [Axis], [Axes] or a StreamOrDevice.
+	AxisOption = opt.Axis
+	// ReduceOption is [Axis], [Axes], [KeepDims] or a StreamOrDevice.
+	ReduceOption = opt.Reduce
+	// QuantOption is [GroupSize], [Bits], [Mode], [Scheme], a [Rounding], a [DType]
+	// or a StreamOrDevice.
+	QuantOption = opt.Quant
+	// GatherOption is [TransposeRHS] or a StreamOrDevice.
+	GatherOption = opt.Gather
+)
+
+// Axis is axis= with one axis; negative counts from the end.
+type Axis int
+
+// Axes is axis= or axes= with several.
+type Axes []int
+
+// KeepDims is keepdims=: leave reduced axes with size 1.
+type KeepDims bool
+
+// GroupSize is group_size= of quantization: elements that share a scale.
+type GroupSize int
+
+// Bits is bits= of quantization: bits per element.
+type Bits int
+
+// TransposeRHS is transpose= of quantized products; the default is true.
+type TransposeRHS bool
+
+// Mode is mode= of quantization: "affine", "mxfp4", "mxfp8" or "nvfp4".
+type Mode = quant.Mode
+
+// Rounding says which of MLX's quantizers to follow where they differ in ties and
+// all-negative groups: the one that made the files people have, or the CPU's.
+type Rounding = quant.Rounding
+
+// The roundings.
+const (
+	RoundMetal = quant.RoundMetal
+	RoundCPU   = quant.RoundCPU
+)
+
+// ForAxis makes an axis the argument axis=; the other families likewise.
+func (a Axis) ForAxis(s *opt.Set)   { s.Axes, s.HasAxes = []int{int(a)}, true }
+func (a Axis) ForReduce(s *opt.Set) { s.Axes, s.HasAxes = []int{int(a)}, true }
+func (a Axis) ForRandom(s *opt.Set) { s.Axes, s.HasAxes = []int{int(a)}, true }
+
+// ForAxis makes axes the argument axes=; ForReduce likewise.
+func (a Axes) ForAxis(s *opt.Set)   { s.Axes, s.HasAxes = append([]int{}, a...), true }
+func (a Axes) ForReduce(s *opt.Set) { s.Axes, s.HasAxes = append([]int{}, a...), true }
+
+// ForReduce makes it the argument keepdims=.
+func (k KeepDims) ForReduce(s *opt.Set) { s.KeepDims = bool(k) }
+
+// ForQuant makes it the argument group_size=.
+func (g GroupSize) ForQuant(s *opt.Set) { s.GroupSize = int(g) }
+
+// ForQuant makes it the argument bits=.
+func (b Bits) ForQuant(s *opt.Set) { s.Bits = int(b) }
+
+// ForGather makes it the argument transpose=.
+func (t TransposeRHS) ForGather(s *opt.Set) { s.NoTranspose = !bool(t) }

@@ -1,0 +1,210 @@
+// Package mlx is an array framework: Apple's MLX for Go. Arrays are lazy, live in
+// unified memory and are computed on streams of a CPU or GPU.
+//
+//	a := mlx.NewArray([]int{1, 2, 3})
+//	fmt.Println(mlx.Sum(a.Mul(2)))
+//
+// A name of mlx.core is the same name here in Go case. Required arguments are
+// positional; a keyword argument is a value of a named type: axis=-1 is
+// mlx.Axis(-1), dtype= is a DType, stream= is a Stream or Device. Misuse, such as
+// shapes that do not fit, panics with *Error, as a slice index does; what touches
+// the world returns an error. Use Try at a boundary.
+//
+// This package grows with the issues of the project: what it exports is finished.
+package mlx
+
+import (
+	"github.com/mlxgo/mlx/internal/dtype"
+	"github.com/mlxgo/mlx/internal/opt"
+	"github.com/mlxgo/mlx/internal/tensor"
+)
+
+// Array is an n-dimensional array that is computed when its values are needed. It
+// is immutable: an update makes a new array. It may be used from any goroutine.
+//
+// Its methods are what Python writes with an operator or a dot:
+//
+//	Shape Dim Dims2 Dims3 Dims4 NDim Size DType NBytes Stream On Donate All
+//	AsType Reshape Flatten Squeeze ExpandDims Transpose T SwapAxes BroadcastTo
+//	Add Sub Mul Div Pow MatMul Neg Abs Eq Ne Lt Le Gt Ge Bytes
+//
+// The operand of an operator is an *Array or a Go number or bool; a number is
+// weak: x.Mul(2) keeps int32 and bfloat16, x.Mul(0.5) makes int32 float32.
+type Array = tensor.Array
+
+// Arrays is a list of arrays, for the ops that take one.
+type Arrays = []*Array
+
+// Shape is the size of each axis. A []int is assignable to it. It prints as in
+// MLX: (2, 3), (3,), ().
+type Shape = tensor.Shape
+
+// Spec is the shape and dtype of an array.
+type Spec = tensor.Spec
+
+// Error is what misuse panics with: the op, what it was given and what is wrong.
+//
+//	matmul[float32(1, 7, 64) float32(32, 100)]: inner dimensions differ (64, 32)
+type Error = tensor.Error
+
+// ErrMemory is the cause of an error when memory is exhausted or the limit of
+// [SetMemoryLimit] would be passed.
+var ErrMemory = tensor.ErrMemory
+
+// Try calls f and returns the *[Error] that f panicked with, or nil. Other panics
+// pass. Call it once, at a boundary: a request, a command, a test.
+func Try(f func()) error { return tensor.Try(f) }
+
+// DType is the type of an array's elements. As an argument it is dtype=.
+type DType = dtype.DType
+
+// The element types.
+const (
+	Bool      = dtype.Bool
+	Uint8     = dtype.Uint8
+	Uint16    = dtype.Uint16
+	Uint32    = dtype.Uint32
+	Uint64    = dtype.Uint64
+	Int8      = dtype.Int8
+	Int16     = dtype.Int16
+	Int32     = dtype.Int32
+	Int64     = dtype.Int64
+	Float16   = dtype.Float16
+	BFloat16  = dtype.BFloat16
+	Float32   = dtype.Float32
+	Float64   = dtype.Float64
+	Complex64 = dtype.Complex64
+)
+
+// Category is a set of dtypes as in mx.issubdtype; see DType.Is.
+type Category = dtype.Category
+
+// The categories: Generic > Number > {Integer > {SignedInteger, UnsignedInteger},
+// Inexact > {Floating, ComplexFloating}}.
+const (
+	Generic         = dtype.Generic
+	Number          = dtype.Number
+	Integer         = dtype.Integer
+	SignedInteger   = dtype.SignedInteger
+	UnsignedInteger = dtype.UnsignedInteger
+	Inexact         = dtype.Inexact
+	Floating        = dtype.Floating
+	ComplexFloating = dtype.ComplexFloating
+)
+
+// ParseDType is the dtype of MLX's name for it, as "bfloat16".
+func ParseDType(name string) (DType, error) { return dtype.Parse(name) }
+
+// CanCast is mx.can_cast: from converts to to without leaving its category.
+func CanCast(from, to DType) bool { return dtype.CanCast(from, to) }
+
+// ResultType is mx.result_type: the dtype that an op on these arrays computes in.
+func ResultType(arrays ...*Array) DType {
+	d := dtype.Bool
+	for i, a := range arrays {
+		if i == 0 {
+			d = a.DType()
+		} else {
+			d = dtype.Promote(d, a.DType())
+		}
+	}
+	return d
+}
+
+// Device is a processor, a DeviceKind and an index. As an argument it is stream=
+// with the device's default stream.
+type Device = tensor.Device
+
+// DeviceKind is cpu or gpu.
+type DeviceKind = tensor.DeviceKind
+
+// Stream is a queue of work on a device. As an argument it is stream=. It may be
+// used from any goroutine.
+type Stream = tensor.Stream
+
+// The devices. GPU is the first GPU; see [IsAvailable].
+var (
+	CPU = Device{Kind: tensor.KindCPU}
+	GPU = Device{Kind: tensor.KindGPU}
+)
+
+// IsAvailable is mx.is_available: ops may run on d.
+func IsAvailable(d Device) bool { return tensor.IsAvailable(d) }
+
+// Devices lists the devices of kind k: mx.device_count and Device(k, i).
+func Devices(k DeviceKind) []Device { return tensor.Devices(k) }
+
+// DefaultDevice is mx.default_device: where ops run that name no stream.
+func DefaultDevice() Device { return tensor.DefaultDevice() }
+
+// SetDefaultDevice is mx.set_default_device, for the whole process. It panics if d
+// is not available.
+func SetDefaultDevice(d Device) { tensor.SetDefaultDevice(d) }
+
+// DefaultStream is mx.default_stream(d).
+func DefaultStream(d Device) Stream { return tensor.DefaultStream(d) }
+
+// SetDefaultStream is mx.set_default_stream, for the whole process.
+func SetDefaultStream(s Stream) { tensor.SetDefaultStream(s) }
+
+// NewStream is mx.new_stream(d). It panics if d is not available.
+func NewStream(d Device) Stream { return tensor.NewStream(d) }
+
+// Synchronize is mx.synchronize: wait for the given streams, or for all, and
+// return the first fault of their work.
+func Synchronize(s ...Stream) error { return tensor.Synchronize(s...) }
+
+// Eval is mx.eval: compute the arrays and wait. Errors are faults of devices and
+// memory, and *[Error] for values that have no data.
+func Eval(arrays ...*Array) error { return tensor.Eval(arrays...) }
+
+// AsyncEval is mx.async_eval: start computing the arrays. A fault of the work is
+// returned by whoever reads.
+func AsyncEval(arrays ...*Array) error { return tensor.AsyncEval(arrays...) }
+
+// ActiveMemory is mx.get_active_memory: bytes in use by arrays of 64 KiB and
+// more, mapped weights among them.
+func ActiveMemory() int64 { return tensor.ActiveMemory() }
+
+// PeakMemory is mx.get_peak_memory: the most ActiveMemory has been since
+// [ResetPeakMemory].
+func PeakMemory() int64 { return tensor.PeakMemory() }
+
+// ResetPeakMemory is mx.reset_peak_memory.
+func ResetPeakMemory() { tensor.ResetPeakMemory() }
+
+// CacheMemory is mx.get_cache_memory: freed bytes kept for reuse.
+func CacheMemory() int64 { return tensor.CacheMemory() }
+
+// ClearCache is mx.clear_cache: give the kept bytes back to the system.
+func ClearCache() { tensor.ClearCache() }
+
+// SetMemoryLimit is mx.set_memory_limit: an allocation that would pass it fails
+// with [ErrMemory]; 0 is no limit. It returns the old limit.
+func SetMemoryLimit(bytes int64) (old int64) { return tensor.SetMemoryLimit(bytes) }
+
+// SetCacheLimit is mx.set_cache_limit; it returns the old limit.
+func SetCacheLimit(bytes int64) (old int64) { return tensor.SetCacheLimit(bytes) }
+
+// MemoryUse counts bytes in use by purpose.
+type MemoryUse = tensor.MemoryUse
+
+// Memory says what [ActiveMemory] is used for (not in MLX).
+func Memory() MemoryUse { return tensor.MemoryByUse() }
+
+// on reads the stream of an op that takes no other keyword.
+func on(op string, opts []opt.Op) Stream {
+	var set opt.Set
+	for _, o := range opts {
+		o.ForOp(&set)
+	}
+	return streamOf(op, &set)
+}
+
+// streamOf is the one stream among an op's keywords.
+func streamOf(op string, set *opt.Set) Stream {
+	if set.Streams() > 1 {
+		tensor.Throw(op, nil, "%d streams are given; an op runs on one", set.Streams())
+	}
+	return tensor.StreamOf(set)
+}

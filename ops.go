@@ -1,0 +1,160 @@
+package mlx
+
+import (
+	"github.com/mlxgo/mlx/internal/opt"
+	"github.com/mlxgo/mlx/internal/tensor"
+)
+
+// Elementwise ops of two operands, each an *[Array] or a Go number: Add(x, 2),
+// Subtract(1, x). Shapes broadcast; dtypes promote as in MLX; numbers are weak.
+
+// Add is mx.add: a + b.
+func Add[A, B Operand](a A, b B, opts ...StreamOrDevice) *Array {
+	return tensor.BinaryAny(tensor.OpAdd, a, b, on("add", opts))
+}
+
+// Subtract is mx.subtract: a - b.
+func Subtract[A, B Operand](a A, b B, opts ...StreamOrDevice) *Array {
+	return tensor.BinaryAny(tensor.OpSubtract, a, b, on("subtract", opts))
+}
+
+// Multiply is mx.multiply: a * b.
+func Multiply[A, B Operand](a A, b B, opts ...StreamOrDevice) *Array {
+	return tensor.BinaryAny(tensor.OpMultiply, a, b, on("multiply", opts))
+}
+
+// Divide is mx.divide: a / b; integers give float32.
+func Divide[A, B Operand](a A, b B, opts ...StreamOrDevice) *Array {
+	return tensor.BinaryAny(tensor.OpDivide, a, b, on("divide", opts))
+}
+
+// Power is mx.power (pow): a ** b; integers with a negative exponent give 0.
+func Power[A, B Operand](a A, b B, opts ...StreamOrDevice) *Array {
+	return tensor.BinaryAny(tensor.OpPower, a, b, on("power", opts))
+}
+
+// Maximum is mx.maximum: the larger; NaN wins.
+func Maximum[A, B Operand](a A, b B, opts ...StreamOrDevice) *Array {
+	return tensor.BinaryAny(tensor.OpMaximum, a, b, on("maximum", opts))
+}
+
+// Minimum is mx.minimum: the smaller; NaN wins.
+func Minimum[A, B Operand](a A, b B, opts ...StreamOrDevice) *Array {
+	return tensor.BinaryAny(tensor.OpMinimum, a, b, on("minimum", opts))
+}
+
+// Where is mx.where: x where the condition holds, else y.
+func Where[C, X, Y Operand](cond C, x X, y Y, opts ...StreamOrDevice) *Array {
+	s := on("where", opts)
+	a, b := tensor.Pair("where", x, y, s)
+	return tensor.Where(tensor.Operand("where", cond, s), a, b, s)
+}
+
+func unary(op tensor.UnaryOp, x *Array, opts []opt.Op) *Array {
+	return tensor.UnaryOf(op, x, on(op.String(), opts))
+}
+
+// Abs is mx.abs.
+func Abs(x *Array, opts ...StreamOrDevice) *Array { return unary(tensor.OpAbs, x, opts) }
+
+// Negative is mx.negative: -x; it panics for bool.
+func Negative(x *Array, opts ...StreamOrDevice) *Array { return unary(tensor.OpNegative, x, opts) }
+
+// Sign is mx.sign: -1, 0 or 1.
+func Sign(x *Array, opts ...StreamOrDevice) *Array { return unary(tensor.OpSign, x, opts) }
+
+// Square is mx.square.
+func Square(x *Array, opts ...StreamOrDevice) *Array { return unary(tensor.OpSquare, x, opts) }
+
+// Sqrt is mx.sqrt.
+func Sqrt(x *Array, opts ...StreamOrDevice) *Array { return unary(tensor.OpSqrt, x, opts) }
+
+// Rsqrt is mx.rsqrt: 1 / sqrt(x).
+func Rsqrt(x *Array, opts ...StreamOrDevice) *Array { return unary(tensor.OpRsqrt, x, opts) }
+
+// Exp is mx.exp.
+func Exp(x *Array, opts ...StreamOrDevice) *Array { return unary(tensor.OpExp, x, opts) }
+
+// Log is mx.log, the natural logarithm.
+func Log(x *Array, opts ...StreamOrDevice) *Array { return unary(tensor.OpLog, x, opts) }
+
+// Log1p is mx.log1p: log(1 + x).
+func Log1p(x *Array, opts ...StreamOrDevice) *Array { return unary(tensor.OpLog1p, x, opts) }
+
+// Sin is mx.sin.
+func Sin(x *Array, opts ...StreamOrDevice) *Array { return unary(tensor.OpSin, x, opts) }
+
+// Cos is mx.cos.
+func Cos(x *Array, opts ...StreamOrDevice) *Array { return unary(tensor.OpCos, x, opts) }
+
+// Tanh is mx.tanh.
+func Tanh(x *Array, opts ...StreamOrDevice) *Array { return unary(tensor.OpTanh, x, opts) }
+
+// Sigmoid is mx.sigmoid: 1 / (1 + exp(-x)).
+func Sigmoid(x *Array, opts ...StreamOrDevice) *Array { return unary(tensor.OpSigmoid, x, opts) }
+
+// Erf is mx.erf, the error function.
+func Erf(x *Array, opts ...StreamOrDevice) *Array { return unary(tensor.OpErf, x, opts) }
+
+// ErfInv is mx.erfinv, the inverse of Erf.
+func ErfInv(x *Array, opts ...StreamOrDevice) *Array { return unary(tensor.OpErfInv, x, opts) }
+
+// Floor is mx.floor; integers are unchanged.
+func Floor(x *Array, opts ...StreamOrDevice) *Array { return unary(tensor.OpFloor, x, opts) }
+
+// IsNaN is mx.isnan, bool.
+func IsNaN(x *Array, opts ...StreamOrDevice) *Array { return unary(tensor.OpIsNaN, x, opts) }
+
+// LogicalNot is mx.logical_not, bool.
+func LogicalNot(x *Array, opts ...StreamOrDevice) *Array {
+	return unary(tensor.OpLogicalNot, x, opts)
+}
+
+// MatMul is mx.matmul: a @ b with numpy's rules; floating only.
+func MatMul(a, b *Array, opts ...StreamOrDevice) *Array {
+	return tensor.MatMulOf(a, b, on("matmul", opts))
+}
+
+// Take is mx.take(x, indices, axis): slices along axis, of the flattened array
+// unless an axis is given. Negative indices count from the end.
+func Take(x, indices *Array, opts ...AxisOption) *Array {
+	axes, s := axisKeywords("take", opts)
+	if axes == nil {
+		return tensor.TakeRows(tensor.ReshapeTo(x, []int{x.Size()}, s), indices, s)
+	}
+	if len(axes) != 1 {
+		tensor.Throw("take", nil, "takes one axis, not %v", axes)
+	}
+	axis := tensor.NormAxis("take", axes[0], x.Shape())
+	if axis == 0 {
+		return tensor.TakeRows(x, indices, s)
+	}
+	perm, n := []int{axis}, x.NDim()
+	for i := range n {
+		if i != axis {
+			perm = append(perm, i)
+		}
+	}
+	out := tensor.TakeRows(tensor.TransposeTo(x, perm, s), indices, s)
+	k := indices.NDim()
+	back := make([]int, 0, out.NDim())
+	for i := range axis {
+		back = append(back, k+i)
+	}
+	for i := range k {
+		back = append(back, i)
+	}
+	for i := axis; i < n-1; i++ {
+		back = append(back, k+i)
+	}
+	return tensor.TransposeTo(out, back, s)
+}
+
+// axisKeywords reads axis= (nil if not given) and stream=.
+func axisKeywords(op string, opts []opt.Axis) ([]int, Stream) {
+	var set opt.Set
+	for _, o := range opts {
+		o.ForAxis(&set)
+	}
+	return set.Axes, streamOf(op, &set)
+}

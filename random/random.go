@@ -1,0 +1,207 @@
+// Package random is mx.random, bit for bit. Functions draw from the process's
+// generator, or from a [Key] when one is given: then the result depends on the key
+// alone. Draws of several goroutines from the generator are safe, in no fixed
+// order: give each a key.
+package random
+
+import (
+	"sync"
+	"time"
+
+	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/opt"
+	"github.com/mlxgo/mlx/internal/tensor"
+	"github.com/mlxgo/mlx/internal/tensor/random"
+	"github.com/mlxgo/mlx/internal/threefry"
+)
+
+// Option is a [Key], [Loc], [Scale], [NumSamples], mlx.Axis, a dtype or a stream.
+type Option = opt.Random
+
+// Key is a state of the generator; as an argument it is key=. Use it once, then
+// Split.
+type Key struct {
+	A *mlx.Array // uint32[2]
+}
+
+// Loc is loc=, 0 by default.
+type Loc float64
+
+// Scale is scale=, 1 by default.
+type Scale float64
+
+// NumSamples is num_samples= of Categorical.
+type NumSamples int
+
+// ForRandom makes a key the argument key=.
+func (k Key) ForRandom(s *opt.Set) { s.Key = k.A }
+
+// ForRandom makes it the argument loc=.
+func (l Loc) ForRandom(s *opt.Set) { v := float64(l); s.Loc = &v }
+
+// ForRandom makes it the argument scale=.
+func (k Scale) ForRandom(s *opt.Set) { v := float64(k); s.Scale = &v }
+
+// ForRandom makes it the argument num_samples=.
+func (n NumSamples) ForRandom(s *opt.Set) { s.NumSamples = int(n) }
+
+func keyArray(k threefry.Key) *mlx.Array { return mlx.FromSlice([]uint32{k[0], k[1]}) }
+
+// NewKey is mx.random.key(seed).
+func NewKey(seed uint64) Key { return Key{keyArray(threefry.NewKey(seed))} }
+
+// Split is k1, k2 = mx.random.split(k).
+func (k Key) Split() (Key, Key) {
+	ks := k.SplitN(2)
+	return ks[0], ks[1]
+}
+
+// SplitN is mx.random.split(k, n).
+func (k Key) SplitN(n int) []Key {
+	all := random.Split(k.A, n, mlx.Stream{})
+	out := make([]Key, 0, n)
+	for _, row := range all.All() {
+		out = append(out, Key{row})
+	}
+	return out
+}
+
+var generator struct {
+	sync.Mutex
+	state  threefry.Key
+	seeded bool
+}
+
+// Seed is mx.random.seed(seed): restart the process's generator.
+func Seed(seed uint64) {
+	generator.Lock()
+	defer generator.Unlock()
+	generator.state, generator.seeded = threefry.NewKey(seed), true
+}
+
+// next is a key of the process's generator; its first seed is the time.
+func next() *mlx.Array {
+	generator.Lock()
+	defer generator.Unlock()
+	if !generator.seeded {
+		generator.state, generator.seeded = threefry.NewKey(uint64(time.Now().UnixMilli())), true
+	}
+	var k threefry.Key
+	generator.state, k = generator.state.Split()
+	return keyArray(k)
+}
+
+// call is the keywords of one call.
+type call struct {
+	key        *mlx.Array
+	dtype      mlx.DType
+	loc, scale float64
+	axis, num  int
+	s          mlx.Stream
+}
+
+func keywords(op string, opts []Option, d mlx.DType) call {
+	var set opt.Set
+	for _, o := range opts {
+		o.ForRandom(&set)
+	}
+	if set.Streams() > 1 {
+		tensor.Throw(op, nil, "%d streams are given; an op runs on one", set.Streams())
+	}
+	c := call{dtype: d, scale: 1, axis: -1, num: set.NumSamples, s: tensor.StreamOf(&set)}
+	if set.HasDType {
+		c.dtype = mlx.DType(set.DType)
+	}
+	if set.Loc != nil {
+		c.loc = *set.Loc
+	}
+	if set.Scale != nil {
+		c.scale = *set.Scale
+	}
+	if len(set.Axes) == 1 {
+		c.axis = set.Axes[0]
+	}
+	if k, ok := set.Key.(*mlx.Array); ok && k != nil {
+		c.key = k
+	} else {
+		c.key = next()
+	}
+	return c
+}
+
+// Bits is mx.random.bits: uint8, uint16 or uint32 by width 1, 2 or 4.
+func Bits(shape mlx.Shape, width int, opts ...Option) *mlx.Array {
+	c := keywords("bits", opts, mlx.Uint32)
+	return random.BitsOf(c.key, shape, width, c.s)
+}
+
+// Uniform is mx.random.uniform(low, high, shape) in [low, high), float32 unless a
+// dtype is given.
+func Uniform[L, H mlx.Operand](low L, high H, shape mlx.Shape, opts ...Option) *mlx.Array {
+	c := keywords("uniform", opts, mlx.Float32)
+	lo, hi := tensor.Operand("uniform", low, c.s), tensor.Operand("uniform", high, c.s)
+	return random.Uniform(c.key, lo, hi, shape, c.dtype, c.s)
+}
+
+// Normal is mx.random.normal(shape, loc, scale), float32 unless a dtype is given.
+func Normal(shape mlx.Shape, opts ...Option) *mlx.Array {
+	c := keywords("normal", opts, mlx.Float32)
+	return random.Normal(c.key, shape, c.dtype, c.loc, c.scale, c.s)
+}
+
+// RandInt is mx.random.randint in [low, high), int32 unless a dtype is given.
+func RandInt[L, H mlx.Operand](low L, high H, shape mlx.Shape, opts ...Option) *mlx.Array {
+	c := keywords("randint", opts, mlx.Int32)
+	lo, hi := tensor.Operand("randint", low, c.s), tensor.Operand("randint", high, c.s)
+	return random.RandInt(c.key, lo, hi, shape, c.dtype, c.s)
+}
+
+// Bernoulli is mx.random.bernoulli(p, shape), bool; a nil shape is that of p.
+func Bernoulli[P mlx.Operand](p P, shape mlx.Shape, opts ...Option) *mlx.Array {
+	c := keywords("bernoulli", opts, mlx.Bool)
+	a := tensor.Operand("bernoulli", p, c.s)
+	if shape == nil {
+		shape = a.Shape()
+	}
+	return random.Bernoulli(c.key, a, shape, c.s)
+}
+
+// TruncatedNormal is mx.random.truncated_normal: normal within [low, high].
+func TruncatedNormal[L, H mlx.Operand](low L, high H, shape mlx.Shape, opts ...Option) *mlx.Array {
+	c := keywords("truncated_normal", opts, mlx.Float32)
+	lo, hi := tensor.Operand("truncated_normal", low, c.s), tensor.Operand("truncated_normal", high, c.s)
+	return random.TruncatedNormal(c.key, lo, hi, shape, c.dtype, c.s)
+}
+
+// Gumbel is mx.random.gumbel.
+func Gumbel(shape mlx.Shape, opts ...Option) *mlx.Array {
+	c := keywords("gumbel", opts, mlx.Float32)
+	return random.Gumbel(c.key, shape, c.dtype, c.s)
+}
+
+// Laplace is mx.random.laplace(shape, loc, scale).
+func Laplace(shape mlx.Shape, opts ...Option) *mlx.Array {
+	c := keywords("laplace", opts, mlx.Float32)
+	return random.Laplace(c.key, shape, c.dtype, c.loc, c.scale, c.s)
+}
+
+// Categorical is mx.random.categorical(logits, axis, num_samples), uint32; along
+// the last axis unless given.
+func Categorical(logits *mlx.Array, opts ...Option) *mlx.Array {
+	c := keywords("categorical", opts, mlx.Uint32)
+	return random.Categorical(c.key, logits, c.axis, c.num, c.s)
+}
+
+// Permutation is mx.random.permutation(n): the numbers below n, shuffled.
+func Permutation(n int, opts ...Option) *mlx.Array {
+	c := keywords("permutation", opts, mlx.Uint32)
+	return random.Permutation(c.key, n, c.s)
+}
+
+// Shuffle is mx.random.permutation(x, axis): slices of x in random order, along
+// axis 0 unless given.
+func Shuffle(x *mlx.Array, opts ...Option) *mlx.Array {
+	c := keywords("permutation", append([]Option{mlx.Axis(0)}, opts...), mlx.Uint32)
+	axis := tensor.NormAxis("permutation", c.axis, x.Shape())
+	return mlx.Take(x, random.Permutation(c.key, x.Dim(axis), c.s), mlx.Axis(axis))
+}
