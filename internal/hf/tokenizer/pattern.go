@@ -106,17 +106,21 @@ func compileBacktracking(expr string) (f finder, err error) {
 	}, nil
 }
 
-// translateClasses rewrites Oniguruma's nested character classes in the
-// engine's terms: [ab[cd]] is [abcd], [a&&[^b]] is [a-[b]].
+// onigEscapes are classes that the engine knows by other names or in another
+// extent, in brackets and without.
+var onigEscapes = map[string]string{
+	`\w`: `\p{L}\p{M}\p{N}\p{Pc}`,
+	`\h`: `0-9A-Fa-f`,
+}
+
+// translateClasses rewrites Oniguruma's character classes in the engine's
+// terms: [ab[cd]] is [abcd], [a&&[^b]] is [a-[b]], \w has all numbers.
 func translateClasses(expr string) (string, error) {
-	if !strings.Contains(expr, "[") {
-		return expr, nil
-	}
 	t := &classTranslator{in: expr}
 	for t.i < len(t.in) {
 		switch t.in[t.i] {
 		case '\\':
-			t.copy(2)
+			t.escape("[", "]")
 		case '[':
 			if err := t.class(0); err != nil {
 				return "", err
@@ -140,6 +144,17 @@ func (t *classTranslator) copy(n int) {
 	t.i = end
 }
 
+// escape translates a backslash and what follows.
+func (t *classTranslator) escape(open, end string) {
+	name := t.in[t.i:min(t.i+2, len(t.in))]
+	if class, ok := onigEscapes[name]; ok {
+		t.out.WriteString(open + class + end)
+		t.i += len(name)
+		return
+	}
+	t.copy(len(name))
+}
+
 // class translates from '[' to the matching ']'.
 func (t *classTranslator) class(depth int) error {
 	if depth > maxNesting {
@@ -156,7 +171,7 @@ func (t *classTranslator) class(depth int) error {
 			t.copy(1)
 			return nil
 		case rest[0] == '\\':
-			t.copy(2)
+			t.escape("", "")
 		case strings.HasPrefix(rest, "[:"):
 			return errors.New("POSIX brackets are not supported")
 		case strings.HasPrefix(rest, "&&["):
