@@ -75,3 +75,9 @@ func (b Bits) ForQuant(s *opt.Set) { s.Bits = int(b) }
 
 // ForGather makes it the argument transpose=.
 func (t TransposeRHS) ForGather(s *opt.Set) { s.NoTranspose = !bool(t) }
+
+// ForQuantize makes it the argument group_size= of nn.quantize.
+func (g GroupSize) ForQuantize(s *opt.Set) { s.GroupSize = int(g) }
+
+// ForQuantize makes it the argument bits= of nn.quantize.
+func (b Bits) ForQuantize(s *opt.Set) { s.Bits = int(b) }

@@ -21,8 +21,8 @@ type Set struct {
 	GroupSize, Bits int
 	Mode            string
 	Rounding        int
-	Transpose       bool // of quantized products
-	NoTranspose     bool
+	NoTranspose     bool // transpose=False of quantized products
+	Predicate       any  // nn.Predicate
 
 	Key        any // random.Key
 	Loc, Scale *float64
@@ -55,6 +55,8 @@ type (
 	Reduce interface{ ForReduce(*Set) }
 	// Quant is group_size=, bits=, mode=, dtype= and stream=.
 	Quant interface{ ForQuant(*Set) }
+	// Quantize is nn.quantize's: group_size=, bits=, mode= and class_predicate=.
+	Quantize interface{ ForQuantize(*Set) }
 	// Gather is transpose= and stream= of quantized products.
 	Gather interface{ ForGather(*Set) }
 	// Random is key=, dtype=, loc=, scale=, axis= and stream=.

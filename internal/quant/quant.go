@@ -72,6 +72,15 @@ func (s Scheme) ForQuant(o *opt.Set) {
 	o.GroupSize, o.Bits, o.Mode, o.Rounding = s.GroupSize, s.Bits, string(s.Mode), int(s.Rounding)
 }
 
+// ForQuantize makes a scheme an argument of nn.quantize.
+func (s Scheme) ForQuantize(o *opt.Set) { s.ForQuant(o) }
+
+// ForQuantize makes a mode an argument of nn.quantize.
+func (m Mode) ForQuantize(o *opt.Set) { m.ForQuant(o) }
+
+// ForQuantize makes a rounding an argument of nn.quantize.
+func (r Rounding) ForQuantize(o *opt.Set) { r.ForQuant(o) }
+
 func (s Scheme) String() string {
 	return fmt.Sprintf("%s bits %d group %d", s.Mode, s.Bits, s.GroupSize)
 }

@@ -1,0 +1,195 @@
+// Package nn is the machinery of modules: the walk over structs, slices and maps
+// of arrays by mlx tags, replacement of layers, and assignment of weights by path.
+//
+// A module is any value whose exported fields hold arrays and modules. Layers,
+// losses and the public names are in package mlx/nn.
+package nn
+
+import (
+	"fmt"
+	"iter"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mlxgo/mlx/internal/tensor"
+)
+
+// Array is the graph's.
+type Array = tensor.Array
+
+var arrayType = reflect.TypeFor[*Array]()
+
+// fieldName is the name of a field in paths: its mlx tag, else snake case. skip
+// is true for the tag "-" and for unexported fields.
+func fieldName(f reflect.StructField) (name string, skip bool) {
+	if !f.IsExported() {
+		return "", true
+	}
+	tag, _, _ := strings.Cut(f.Tag.Get("mlx"), ",")
+	switch tag {
+	case "-":
+		return "", true
+	case "":
+		return snake(f.Name), false
+	}
+	return tag, false
+}
+
+// snake turns QProj into q_proj and Linear1 into linear1.
+func snake(s string) string {
+	var b strings.Builder
+	for i, r := range s {
+		if r >= 'A' && r <= 'Z' {
+			if i > 0 && !(s[i-1] >= 'A' && s[i-1] <= 'Z') {
+				b.WriteByte('_')
+			}
+			r += 'a' - 'A'
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+func join(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + "." + b
+}
+
+// visitor is called for every settable place below a module, parents first; it
+// says whether to go below it.
+type visitor func(path string, v reflect.Value) (below bool)
+
+// walk visits v's fields and elements in order. Shared pointers are visited each
+// time; modules are trees.
+func walk(path string, v reflect.Value, fn visitor) {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if !v.IsNil() && v.Type() != arrayType {
+			walk(path, v.Elem(), fn)
+		}
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			p := join(path, strconv.Itoa(i))
+			if fn(p, v.Index(i)) {
+				walk(p, v.Index(i), fn)
+			}
+		}
+	case reflect.Map:
+		keys := v.MapKeys()
+		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+		for _, k := range keys {
+			if p := join(path, k.String()); fn(p, v.MapIndex(k)) {
+				walk(p, v.MapIndex(k), fn)
+			}
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			name, skip := fieldName(v.Type().Field(i))
+			if skip {
+				continue
+			}
+			if p := join(path, name); fn(p, v.Field(i)) {
+				walk(p, v.Field(i), fn)
+			}
+		}
+	}
+}
+
+// Parameters yields the arrays of a module that are not nil, with their paths, in
+// field order.
+func Parameters(module any) iter.Seq2[string, *Array] {
+	return func(yield func(string, *Array) bool) {
+		stop := false
+		walk("", reflect.ValueOf(module), func(path string, v reflect.Value) bool {
+			if stop {
+				return false
+			}
+			if v.Type() == arrayType {
+				if !v.IsNil() {
+					stop = !yield(path, v.Interface().(*Array))
+				}
+				return false
+			}
+			return true
+		})
+	}
+}
+
+// slot is a place in a module that holds an array.
+type slot struct {
+	path  string
+	value reflect.Value
+}
+
+func slots(module any) (out []slot) {
+	walk("", reflect.ValueOf(module), func(path string, v reflect.Value) bool {
+		if v.Type() != arrayType {
+			return true
+		}
+		if !v.IsNil() {
+			if !v.CanSet() {
+				panic(fmt.Sprintf("nn: %s cannot be set: pass a pointer to the module", path))
+			}
+			out = append(out, slot{path, v})
+		}
+		return false
+	})
+	return out
+}
+
+// Apply replaces each parameter by f of it.
+func Apply(module any, f func(path string, a *Array) *Array) {
+	for _, s := range slots(module) {
+		s.value.Set(reflect.ValueOf(f(s.path, s.value.Interface().(*Array))))
+	}
+}
+
+// Modules yields every pointer to a struct below a module, itself first with the
+// empty path, parents first.
+func Modules(module any) iter.Seq2[string, any] {
+	return func(yield func(string, any) bool) {
+		if !yield("", module) {
+			return
+		}
+		stop := false
+		walk("", reflect.ValueOf(module), func(path string, v reflect.Value) bool {
+			for v.Kind() == reflect.Interface && !v.IsNil() {
+				v = v.Elem()
+			}
+			if !stop && v.Kind() == reflect.Pointer && v.Type() != arrayType && !v.IsNil() {
+				stop = !yield(path, v.Interface())
+			}
+			return !stop
+		})
+	}
+}
+
+// Replace calls f for every place whose declared type is an interface that
+// includes L and puts the result there. f sees inner places before outer ones. It
+// panics when the result does not fit the place.
+func Replace[L any](module any, f func(path string, l L) L) {
+	want := reflect.TypeFor[L]()
+	type place struct {
+		path string
+		v    reflect.Value
+	}
+	var places []place
+	walk("", reflect.ValueOf(module), func(path string, v reflect.Value) bool {
+		if t := v.Type(); t.Kind() == reflect.Interface && t.Implements(want) && !v.IsNil() {
+			places = append(places, place{path, v})
+		}
+		return true
+	})
+	for _, p := range slices.Backward(places) {
+		old := p.v.Interface().(L)
+		now := reflect.ValueOf(f(p.path, old))
+		if !now.IsValid() || !now.Type().AssignableTo(p.v.Type()) {
+			panic(&tensor.Error{Op: "replace", Err: fmt.Errorf("%s holds a %v, and what replaces it is none", p.path, p.v.Type())})
+		}
+		p.v.Set(now)
+	}
+}
