@@ -1,0 +1,29 @@
+# Everything here is a plain go command; read it as a list of them.
+
+.PHONY: build test check full fuzz bench update
+
+build: # the program, without a C compiler
+	CGO_ENABLED=0 go build -o mlx ./cmd/mlx
+
+test:
+	go test ./...
+
+check: # what a change must pass
+	.ci/run
+
+full: # what does not fit into .ci/run; run it before a release
+	go vet ./...
+	go test -count=1 -timeout 60m ./...
+	go test -count=1 -timeout 60m -tags invariants ./...
+	go test -count=1 -timeout 120m -race ./...
+	go test -run '^$$' -bench . -benchtime 1x ./...
+	FUZZTIME=1m .ci/run cross arm64 fuzz
+
+fuzz: # each target for a minute; FUZZTIME=10m make fuzz for longer
+	FUZZTIME=$${FUZZTIME:-1m} .ci/run fuzz
+
+bench: # six runs, for benchstat; see docs/benchmarks.md
+	go test -run '^$$' -bench . -count 6 ./internal/cpu/... ./internal/optest
+
+update: # cut the goldens from ../shared again; see docs/goldens.md
+	go test ./internal/optest -run TestGoldenFiles -update
