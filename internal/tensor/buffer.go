@@ -46,6 +46,9 @@ func BorrowWeights(host []byte, owner any) *Buffer {
 	return b
 }
 
+// Borrowed reports whether the memory is a file map or another owner's.
+func (b *Buffer) Borrowed() bool { return b.owner != nil }
+
 // touch notes that bt reads or writes b.
 func (b *Buffer) touch(bt *batch) {
 	if b.mem == nil || b.last == bt {

@@ -120,8 +120,12 @@ func (o Op) Prim() Primitive { return o.o.prim }
 // Stream is where it runs.
 func (o Op) Stream() Stream { return o.o.stream }
 
-// Out is the results.
-func (o Op) Out() []Node { return nodesOf(o.o.outs) }
+// Out is the results; like In, it may be empty when an Eval has dropped them.
+func (o Op) Out() []Node {
+	graph.Lock()
+	defer graph.Unlock()
+	return nodesOf(o.o.outs)
+}
 
 // In is the inputs; it is empty when an Eval has dropped them meanwhile.
 func (o Op) In() []Node {
