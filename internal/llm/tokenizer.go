@@ -1,0 +1,301 @@
+package llm
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/mlxgo/mlx/internal/hf/template"
+	"github.com/mlxgo/mlx/internal/hf/tokenizer"
+)
+
+// The files of a model directory that say how text becomes tokens. Of these only
+// TokenizerFile is needed.
+const (
+	TokenizerFile        = "tokenizer.json"
+	TokenizerConfigFile  = "tokenizer_config.json"
+	ConfigFile           = "config.json"
+	GenerationConfigFile = "generation_config.json"
+
+	templateFile     = "chat_template.jinja"
+	templateJSONFile = "chat_template.json"
+)
+
+// Tokenizer turns text into token ids and back: tokenizer.json with what
+// tokenizer_config.json and the chat template add. It does not change and may be
+// used by many goroutines at once.
+type Tokenizer struct {
+	core    *tokenizer.Tokenizer
+	special *template.Dict // bos_token, eos_token, ... of tokenizer_config.json
+
+	// source is the default chat template; sourceErr says why there is none
+	// though the model has templates. Both are looked at only when it is needed.
+	source    string
+	hasSource bool
+	sourceErr error
+}
+
+// LoadTokenizer reads the tokenizer of the model in dir. It needs tokenizer.json
+// only. Errors name the file.
+func LoadTokenizer(dir string) (*Tokenizer, error) {
+	files := make(map[string][]byte)
+	for _, name := range []string{TokenizerFile, TokenizerConfigFile, templateFile, templateJSONFile} {
+		data, err := readOptional(dir, name)
+		if err != nil {
+			return nil, err
+		}
+		if data != nil {
+			files[name] = data
+		}
+	}
+	if files[TokenizerFile] == nil {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return nil, fmt.Errorf("%s is not a directory", dir)
+		}
+		return nil, fmt.Errorf("%s has no %s", dir, TokenizerFile)
+	}
+	t, err := ParseTokenizer(files)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	return t, nil
+}
+
+// readOptional reads a file of dir; it is nil without error if there is none.
+func readOptional(dir, name string) ([]byte, error) {
+	data, err := os.ReadFile(filepath.Join(dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if data == nil {
+		data = []byte{}
+	}
+	return data, nil
+}
+
+// ParseTokenizer makes a Tokenizer of the contents of a model's files by their
+// names: tokenizer.json, and tokenizer_config.json, chat_template.jinja and
+// chat_template.json where the model has them. Others are not looked at. Errors
+// name the file.
+func ParseTokenizer(files map[string][]byte) (*Tokenizer, error) {
+	if files[TokenizerFile] == nil {
+		return nil, fmt.Errorf("there is no %s", TokenizerFile)
+	}
+	core, err := tokenizer.Parse(files[TokenizerFile])
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", TokenizerFile, err)
+	}
+	t := &Tokenizer{core: core, special: template.NewDict()}
+	if config := files[TokenizerConfigFile]; config != nil {
+		if t.special, err = template.SpecialTokens(config); err != nil {
+			return nil, err
+		}
+	}
+	set, err := template.ParseSet(files[TokenizerConfigFile], files[templateFile], files[templateJSONFile])
+	if err != nil {
+		return nil, err
+	}
+	t.source, t.hasSource, t.sourceErr = set.Source("", false)
+	return t, nil
+}
+
+// Encode returns the ids of text. Special tokens that the text spells are found
+// always; addSpecial adds those that tokenizer.json puts around a text.
+func (t *Tokenizer) Encode(text string, addSpecial bool) []int {
+	return t.core.Encode(text, addSpecial)
+}
+
+// Decode returns the text of ids; skipSpecial leaves out special tokens.
+func (t *Tokenizer) Decode(ids []int, skipSpecial bool) string {
+	return t.core.Decode(ids, skipSpecial)
+}
+
+// Detokenizer starts a stream of ids that become text as they come. What it
+// returns is Decode(ids, false) in pieces of whole characters.
+func (t *Tokenizer) Detokenizer() *tokenizer.Detokenizer {
+	return tokenizer.NewDetokenizer(t.core, false)
+}
+
+// VocabSize returns the number of tokens, added ones included. A model may have
+// more or fewer rows.
+func (t *Tokenizer) VocabSize() int { return t.core.VocabSize() }
+
+// TokenID returns the id of a token by its text as tokenizer.json writes it.
+func (t *Tokenizer) TokenID(token string) (int, bool) { return t.core.TokenID(token) }
+
+// Token returns the text of a token as tokenizer.json writes it.
+func (t *Tokenizer) Token(id int) (string, bool) { return t.core.Token(id) }
+
+// HasChatTemplate reports whether the model comes with a chat template.
+func (t *Tokenizer) HasChatTemplate() bool { return t.hasSource || t.sourceErr != nil }
+
+// BOS is the text of the token that begins a text, "" if the model has none.
+func (t *Tokenizer) BOS() string { return t.specialToken("bos_token") }
+
+// EOS is the eos_token of tokenizer_config.json, "" if it has none. What ends a
+// generation is [EOSIDs].
+func (t *Tokenizer) EOS() string { return t.specialToken("eos_token") }
+
+func (t *Tokenizer) specialToken(key string) string {
+	v, _ := t.special.Get(key)
+	s, _ := v.(string)
+	return s
+}
+
+// EOSIDs returns the ids that end a generation by the model in dir, and the file
+// that says so: the eos_token_id of generation_config.json, a number or a list,
+// else that of config.json, else the eos_token of tokenizer_config.json. null and
+// [] count as absent. Without any of them ids and from are empty.
+func EOSIDs(dir string) (ids []int, from string, err error) {
+	ids, from, err = eosIDs(func(name string) ([]byte, error) { return readOptional(dir, name) })
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: %w", dir, err)
+	}
+	return ids, from, nil
+}
+
+// ParseEOS is [EOSIDs] for a model's files by their names.
+func ParseEOS(files map[string][]byte) (ids []int, from string, err error) {
+	return eosIDs(func(name string) ([]byte, error) { return files[name], nil })
+}
+
+func eosIDs(read func(name string) ([]byte, error)) ([]int, string, error) {
+	for _, name := range []string{GenerationConfigFile, ConfigFile} {
+		v, err := readKeys(read, name, "eos_token_id")
+		if err != nil {
+			return nil, "", err
+		}
+		if v == nil && name == ConfigFile { // models of text and images
+			if v, err = readKeys(read, name, "text_config", "eos_token_id"); err != nil {
+				return nil, "", err
+			}
+		}
+		ids, err := idList(v)
+		if err != nil {
+			return nil, "", fmt.Errorf("%s: eos_token_id %w", name, err)
+		}
+		if len(ids) > 0 {
+			return ids, name, nil
+		}
+	}
+	return eosToken(read)
+}
+
+// eosToken is the id of tokenizer_config.json's eos_token.
+func eosToken(read func(name string) ([]byte, error)) ([]int, string, error) {
+	v, err := readKeys(read, TokenizerConfigFile, "eos_token")
+	if err != nil || v == nil {
+		return nil, "", err
+	}
+	if d, ok := v.(*template.Dict); ok {
+		v, _ = d.Get("content")
+	}
+	token, ok := v.(string)
+	if !ok {
+		return nil, "", fmt.Errorf("%s: eos_token must be a string or an object with content", TokenizerConfigFile)
+	}
+	data, err := read(TokenizerFile)
+	if err != nil {
+		return nil, "", err
+	}
+	if data == nil {
+		return nil, "", fmt.Errorf("%s names the eos_token %q but there is no %s to look it up in", TokenizerConfigFile, token, TokenizerFile)
+	}
+	core, err := tokenizer.Parse(data)
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: %w", TokenizerFile, err)
+	}
+	id, ok := core.TokenID(token)
+	if !ok {
+		return nil, "", fmt.Errorf("%s: eos_token %q is not a token of %s", TokenizerConfigFile, token, TokenizerFile)
+	}
+	return []int{id}, TokenizerConfigFile, nil
+}
+
+// readKeys follows keys through the objects of a JSON file; nil if the file or a
+// key is absent.
+func readKeys(read func(name string) ([]byte, error), name string, keys ...string) (template.Value, error) {
+	data, err := read(name)
+	if err != nil || data == nil {
+		return nil, err
+	}
+	v, err := template.DecodeJSON(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if _, ok := v.(*template.Dict); !ok {
+		return nil, fmt.Errorf("%s: must hold a JSON object", name)
+	}
+	for _, key := range keys {
+		d, ok := v.(*template.Dict)
+		if !ok {
+			return nil, nil
+		}
+		v, _ = d.Get(key)
+	}
+	return v, nil
+}
+
+// idList reads a token id or a list of them.
+func idList(v template.Value) ([]int, error) {
+	var items []template.Value
+	switch v := v.(type) {
+	case nil:
+		return nil, nil
+	case *template.List:
+		items = v.Items
+	default:
+		items = []template.Value{v}
+	}
+	ids := make([]int, 0, len(items))
+	for _, item := range items {
+		id, ok := item.(int64)
+		if !ok || id < 0 || id > 1<<31-1 {
+			return nil, errors.New("must be a token id or a list of token ids")
+		}
+		if !slices.Contains(ids, int(id)) {
+			ids = append(ids, int(id))
+		}
+	}
+	return ids, nil
+}
+
+// EOSSet returns the ids that end a generation: base, what the model's files say,
+// and the extra ones, each the id or the text of a token. vocab is the number of
+// the model's tokens; an id outside it is an error that names from, the file of
+// base. t may be nil if extra has ids only.
+func EOSSet(base []int, from string, extra []string, vocab int, t *Tokenizer) ([]int, error) {
+	set := make([]int, 0, len(base)+len(extra))
+	for _, id := range base {
+		if id < 0 || id >= vocab {
+			return nil, fmt.Errorf("%s: the EOS token %d is outside the vocabulary of %d tokens", from, id, vocab)
+		}
+		set = append(set, id)
+	}
+	for _, token := range extra {
+		id, err := strconv.Atoi(token)
+		if err != nil {
+			if t == nil {
+				return nil, fmt.Errorf("the extra EOS token %q is no id, and there is no %s to look it up in", token, TokenizerFile)
+			}
+			var ok bool
+			if id, ok = t.TokenID(token); !ok {
+				return nil, fmt.Errorf("the extra EOS token %q is not a token of the tokenizer", token)
+			}
+		}
+		if id < 0 || id >= vocab {
+			return nil, fmt.Errorf("the extra EOS token %s is outside the vocabulary of %d tokens", token, vocab)
+		}
+		if !slices.Contains(set, id) {
+			set = append(set, id)
+		}
+	}
+	return set, nil
+}
