@@ -117,3 +117,14 @@ func benchAttend(b *testing.B, e Elem, rows, keys int) {
 func BenchmarkAttendF32Decode(b *testing.B)   { benchAttend(b, F32, 4, 2048) }
 func BenchmarkAttendBF16Decode(b *testing.B)  { benchAttend(b, BF16, 4, 2048) }
 func BenchmarkAttendBF16Prefill(b *testing.B) { benchAttend(b, BF16, 64, 512) }
+
+func benchLoad(b *testing.B, e Elem) {
+	src, dst := rawOf(e, normals(newRand(1), 512)), make([]float32, 512)
+	b.SetBytes(int64(len(src.Data)))
+	for b.Loop() {
+		K.Load(dst, src)
+	}
+}
+
+func BenchmarkLoadBF16(b *testing.B) { benchLoad(b, BF16) }
+func BenchmarkLoadF16(b *testing.B)  { benchLoad(b, F16) }

@@ -6,17 +6,30 @@ package simd
 // Tables from a packed byte to its codes, for widths that divide 8.
 var (
 	codes2   [256][4]float32
-	codes4   [256][2]float32
-	codesFP4 [256][2]float32
+	codes4   nibbles
+	codesFP4 nibbles
+	codes8   [256]float32
 	codesFP8 [256]float32
 )
+
+// nibbles maps a byte to its two codes: apart, since indexed loads then need no
+// address arithmetic, and as a pair for copying.
+type nibbles struct {
+	lo, hi [256]float32
+	pair   [256][2]float32
+}
+
+func (t *nibbles) set(b byte, lo, hi float32) {
+	t.lo[b], t.hi[b], t.pair[b] = lo, hi, [2]float32{lo, hi}
+}
 
 func init() {
 	for i := range 256 {
 		b := byte(i)
 		codes2[i] = [4]float32{float32(b & 3), float32(b >> 2 & 3), float32(b >> 4 & 3), float32(b >> 6)}
-		codes4[i] = [2]float32{float32(b & 15), float32(b >> 4)}
-		codesFP4[i] = [2]float32{e2m1[b&15], e2m1[b>>4]}
+		codes4.set(b, float32(b&15), float32(b>>4))
+		codesFP4.set(b, e2m1[b&15], e2m1[b>>4])
+		codes8[i] = float32(i)
 		codesFP8[i] = FromE4M3(b)
 	}
 }
@@ -25,18 +38,12 @@ func init() {
 // of 32, or of 16 for NVFP4.
 func (q *QMatrix) expand(dst []float32, row, k0 int) {
 	w := q.Words[row*q.rowWords()+k0*q.Bits/32:][:len(dst)*q.Bits/32]
-	switch {
-	case q.Mode == MXFP4 || q.Mode == NVFP4:
-		expandPairs(dst, w, &codesFP4)
-	case q.Mode == MXFP8:
-		for _, v := range w {
-			d := (*[4]float32)(dst)
-			d[0], d[1], d[2], d[3] = codesFP8[byte(v)], codesFP8[byte(v>>8)], codesFP8[byte(v>>16)], codesFP8[v>>24]
-			dst = dst[4:]
-		}
-	case q.Bits == 4:
-		expandPairs(dst, w, &codes4)
-	case q.Bits == 2:
+	switch q.Bits {
+	case 8:
+		expandBytes(dst, w, q.singles())
+	case 4:
+		expandPairs(dst, w, q.pairs())
+	case 2:
 		for _, v := range w {
 			d := (*[16]float32)(dst)
 			*(*[4]float32)(d[0:]) = codes2[byte(v)]
@@ -45,18 +52,13 @@ func (q *QMatrix) expand(dst []float32, row, k0 int) {
 			*(*[4]float32)(d[12:]) = codes2[v>>24]
 			dst = dst[16:]
 		}
-	case q.Bits == 8:
-		for _, v := range w {
-			d := (*[4]float32)(dst)
-			d[0], d[1], d[2], d[3] = float32(v&255), float32(v>>8&255), float32(v>>16&255), float32(v>>24)
-			dst = dst[4:]
-		}
 	default:
 		expandBits(dst, w, q.Bits)
 	}
 }
 
-func expandPairs(dst []float32, w []uint32, t *[256][2]float32) {
+func expandPairs(dst []float32, w []uint32, n *nibbles) {
+	t := &n.pair
 	for _, v := range w {
 		d := (*[8]float32)(dst)
 		*(*[2]float32)(d[0:]) = t[byte(v)]
@@ -67,20 +69,33 @@ func expandPairs(dst []float32, w []uint32, t *[256][2]float32) {
 	}
 }
 
-// expandBits reads any width through a 64-bit window.
+func expandBytes(dst []float32, w []uint32, t *[256]float32) {
+	for _, v := range w {
+		d := (*[4]float32)(dst)
+		d[0], d[1], d[2], d[3] = t[byte(v)], t[byte(v>>8)], t[byte(v>>16)], t[v>>24]
+		dst = dst[4:]
+	}
+}
+
+// expandBits reads 3, 5 or 6 bits: 32 codes are `bits` words, and eight of them
+// lie in at most two.
 func expandBits(dst []float32, w []uint32, bits int) {
-	var acc uint64
-	have := 0
-	mask := uint64(1)<<bits - 1
-	for i := range dst {
-		if have < bits {
-			acc |= uint64(w[0]) << have
-			w = w[1:]
-			have += 32
+	mask, n := byte(1)<<bits-1, uint(bits)&7
+	for len(w) >= bits {
+		for g := range 4 {
+			at := 8 * bits * g
+			i := at / 32
+			u := uint64(w[i])
+			if i+1 < bits {
+				u |= uint64(w[i+1]) << 32
+			}
+			u >>= at % 32
+			d := (*[8]float32)(dst[8*g:])
+			d[0], d[1], d[2], d[3] = codes8[byte(u)&mask], codes8[byte(u>>n)&mask], codes8[byte(u>>(2*n))&mask], codes8[byte(u>>(3*n))&mask]
+			u >>= 4 * n
+			d[4], d[5], d[6], d[7] = codes8[byte(u)&mask], codes8[byte(u>>n)&mask], codes8[byte(u>>(2*n))&mask], codes8[byte(u>>(3*n))&mask]
 		}
-		dst[i] = float32(acc & mask)
-		acc >>= bits
-		have -= bits
+		w, dst = w[bits:], dst[32:]
 	}
 }
 

@@ -48,6 +48,16 @@ func qGemmNT(y []float32, ldy int, x []float32, ldx, m int, q *QMatrix, n0, n1 i
 	var p qPanel
 	p.init(q, scratch)
 	biased, groups := q.Mode == Affine, q.groups()
+	if m <= 2 && q.fused() {
+		for i := range m {
+			var sums []float32
+			if biased {
+				sums = prep[i*groups : (i+1)*groups]
+			}
+			qGemvNT(y[i*ldy:], x[i*ldx:], q, n0, n1, sums, &p)
+		}
+		return
+	}
 	for j := n0; j < n1; j += 4 {
 		rows := min(4, n1-j)
 		for k0 := 0; k0 < q.Cols; k0 += kChunk {
