@@ -77,7 +77,9 @@ func TestParseErrors(t *testing.T) {
 		{model(`{"type":"Unigram","vocab":[["a"]]}`), "no score"},
 		{model(`{"type":"Unigram","vocab":[["a",NaN]]}`), "score NaN"},
 		{model(`{"type":"Unigram","vocab":[["a",1e999]]}`), "score 1e999"},
-		{model(`{"type":"Unigram","vocab":{"a":0}}`), "want a list"},
+		{model(`{"type":"Unigram","vocab":{"a":0}}`), "vocab must be a list"},
+		{model(`{"type":"BPE","vocab":[["a",0]]}`), "an object for others"},
+		{model(`{"type":"BPE"}`), "BPE: no vocab"},
 		{model(`{"type":"WordPiece","vocab":{"a":0},"max_input_chars_per_word":"x"}`), "max_input_chars_per_word"},
 	}
 	for _, tt := range tests {

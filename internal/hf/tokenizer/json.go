@@ -29,6 +29,7 @@ type definition struct {
 	sections map[string]json.RawMessage // members of the file but "model"
 	model    map[string]json.RawMessage // members of "model" but the two below
 	vocab    []vocabEntry
+	hasVocab bool
 	scored   bool // vocab is a list of [token, score]
 	merges   [][2]string
 	merged   bool // merges was there
@@ -298,9 +299,8 @@ func (d *definition) scanModel(s *scanner) error {
 	return s.object(func(key string) (err error) {
 		switch key {
 		case "vocab":
-			d.vocab = d.vocab[:0]
-			if s.peek() == '[' {
-				d.scored = true
+			d.vocab, d.hasVocab, d.scored = d.vocab[:0], true, s.peek() == '['
+			if d.scored {
 				return s.array(func() error { return d.scanScored(s) })
 			}
 			return s.object(func(token string) error { return d.scanVocab(s, token) })

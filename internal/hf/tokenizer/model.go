@@ -63,6 +63,12 @@ func parseModel(d *definition, vocab map[string]int32, bytes bool) (model, error
 	if err != nil {
 		return nil, err
 	}
+	if !d.hasVocab {
+		return nil, fmt.Errorf("%s: no vocab", clip(kind))
+	}
+	if d.scored != (kind == "Unigram") {
+		return nil, fmt.Errorf("%s: vocab must be a list of [token, score] for Unigram, an object for others", clip(kind))
+	}
 	var m model
 	switch kind {
 	case "BPE":

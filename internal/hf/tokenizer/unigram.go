@@ -23,9 +23,6 @@ type unigram struct {
 const unknownPenalty = 10
 
 func newUnigram(d *definition, vocab map[string]int32) (model, error) {
-	if !d.scored && d.vocab != nil {
-		return nil, errors.New("vocab is an object, want a list of [token, score]")
-	}
 	unknown, err1 := member[*int](d, "unk_id", nil)
 	fallback, err2 := member(d, "byte_fallback", false)
 	if err := errors.Join(err1, err2); err != nil {
