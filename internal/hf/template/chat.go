@@ -14,6 +14,10 @@ type ChatOptions struct {
 	Tools Value
 	// Documents is a list of dicts for retrieval; nil means none.
 	Documents Value
+	// OmitAbsent leaves tools and documents undefined where they are nil.
+	// transformers passes None then, at which templates fail that loop over
+	// tools without a question; other engines leave them out.
+	OmitAbsent bool
 	// AddGenerationPrompt asks for the beginning of the assistant's turn.
 	AddGenerationPrompt bool
 	// ContinueFinalMessage leaves the last message open: the text ends with
@@ -90,17 +94,20 @@ func (o ChatOptions) vars(messages *List) (*Dict, error) {
 			return nil, fmt.Errorf("chat: %q is not an extra variable: it has an option of its own", name)
 		}
 	}
-	for name, v := range map[string]Value{"tools": o.Tools, "documents": o.Documents} {
-		if v == nil {
+	vars.Set("messages", messages)
+	for _, list := range []struct {
+		name string
+		v    Value
+	}{{"tools", o.Tools}, {"documents", o.Documents}} {
+		if list.v != nil {
+			if _, err := dicts(list.name, list.v); err != nil {
+				return nil, err
+			}
+		} else if o.OmitAbsent {
 			continue
 		}
-		if _, err := dicts(name, v); err != nil {
-			return nil, err
-		}
+		vars.Set(list.name, list.v)
 	}
-	vars.Set("messages", messages)
-	vars.Set("tools", o.Tools)
-	vars.Set("documents", o.Documents)
 	vars.Set("add_generation_prompt", o.AddGenerationPrompt)
 	return vars, nil
 }

@@ -26,7 +26,7 @@ type fieldFormatter struct {
 // format replaces the fields of text. Specifiers may hold fields themselves,
 // one level deep.
 func (f *fieldFormatter) format(text string, depth int) (string, error) {
-	if depth > 1 {
+	if depth > 1 && text != "" {
 		return "", errors.New("replacement fields are nested too deep")
 	}
 	var b strings.Builder

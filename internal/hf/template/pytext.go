@@ -246,7 +246,7 @@ func splitSpace(s string, limit int, right bool) []string {
 			i := strings.LastIndexFunc(rest, isSpace)
 			rest = strings.TrimRight(rest[:i], pySpace)
 		}
-		return append([]string{strings.TrimLeft(rest, pySpace)}, fields[len(fields)-limit:]...)
+		return append([]string{rest}, fields[len(fields)-limit:]...)
 	}
 	rest := strings.TrimLeft(s, pySpace)
 	for range limit {
