@@ -130,7 +130,9 @@ func (v *View) check(op string) {
 	}
 }
 
-// rowMajor is the view of a whole buffer in row-major order.
+// RowMajorView is the view of a whole buffer in row-major order.
+func RowMajorView(s Spec, b *Buffer) View { return rowMajor(s, b) }
+
 func rowMajor(s Spec, b *Buffer) View {
 	return View{Spec: s, Strides: contiguousStrides(s.Shape), Buf: b}
 }

@@ -189,6 +189,12 @@ func CopyTo[T Element](dst []T, a *Array) {
 	runtime.KeepAlive(r)
 }
 
+// CopyView copies the row-major elements of v into dst, which must be of v's dtype
+// and size: the outputs of Programs, without an Array.
+func CopyView[T Element](dst []T, v *View) {
+	copy(dst, elems[T](v, v.Shape.Size()))
+}
+
 // holds reports whether to holds every value of from.
 func holds(to, from DType) bool {
 	if to == from {

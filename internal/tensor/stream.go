@@ -253,3 +253,11 @@ func Synchronize(ss ...Stream) error {
 	}
 	return first
 }
+
+// MemorySize is the memory of the default CPU in bytes, 0 if it is not known.
+func MemorySize() int64 {
+	for _, info := range backendOf(hostDevice).Devices() {
+		return info.MemorySize
+	}
+	return 0
+}

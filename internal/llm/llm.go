@@ -1,0 +1,72 @@
+// Package llm loads language models and generates text with them.
+//
+// Its main types are Model (what a model file implements), Loaded (a model with
+// its configuration and tokenizer), Tokenizer (text to ids and back, chat template
+// and EOS set) and Generation. Models live in llm/models, caches in llm/cache,
+// sampling in llm/sample; nothing here reads flags or prints.
+package llm
+
+import (
+	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/llm/cache"
+)
+
+// Model is a decoder. Forward maps tokens int32 [B, L] to logits [B, L, V], or
+// with rows int32 [B] to the logits [B, V] of these positions only; it writes the
+// caches c, one per layer.
+type Model interface {
+	Forward(tokens, rows *mlx.Array, c []cache.KV) *mlx.Array
+	// Layout describes the caches, one per layer.
+	Layout() []cache.Layout
+	// Info is what the commands need to know of the model.
+	Info() Info
+	// Sanitize settles the model's parts by the tensors that there are, and says
+	// which of them it does not use.
+	Sanitize(has func(name string) bool) (drop func(name string) bool)
+	// SetDType sets the computing type.
+	SetDType(d mlx.DType)
+}
+
+// Info is a model's dimensions.
+type Info struct {
+	ModelType  string
+	VocabSize  int
+	MaxContext int // positions the model was made for; 0 if the config does not say
+	Tested     bool
+}
+
+// Constructor makes the model of a model_type from the text of config.json, with
+// empty parameters; known is the list of types for the error of an unknown one.
+type Constructor func(modelType string, config []byte) (Model, error)
+
+// LoadOptions say how to load a model.
+type LoadOptions struct {
+	// New is the constructor, models.New.
+	New Constructor
+	// DType is the computing type; nil means the model's.
+	DType *mlx.DType
+	// MemoryAvailable is how many bytes may be used, weights, cache and temporaries
+	// together; 0 asks the system.
+	MemoryAvailable int64
+	// NoTokenizer loads the weights and configuration only.
+	NoTokenizer bool
+}
+
+// Loaded is a model ready to run.
+type Loaded struct {
+	Dir       string
+	Model     Model
+	Tokenizer *Tokenizer // nil with NoTokenizer, or when the directory has none
+	Config    *Config
+	DType     mlx.DType // computing type
+	Warnings  []string  // what a user should know of the files
+
+	steps *steps
+}
+
+// Load reads the model in dir: config.json, the safetensors files, which stay
+// mapped, and the tokenizer if there is one. Errors name the file, key or tensor.
+func Load(dir string, o LoadOptions) (*Loaded, error) { return load(dir, o) }
+
+// Logits are the float32 logits [len(tokens), V] after each of tokens.
+func (m *Loaded) Logits(tokens []int) (*mlx.Array, error) { return m.logits(tokens) }

@@ -1,0 +1,337 @@
+package llm
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/hf/safetensors"
+	"github.com/mlxgo/mlx/internal/llm/cache"
+	machinery "github.com/mlxgo/mlx/internal/nn"
+	"github.com/mlxgo/mlx/internal/tensor"
+	"github.com/mlxgo/mlx/nn"
+)
+
+// Source is where a model comes from: a directory, or files inside the program.
+type Source struct {
+	// Name is for messages.
+	Name string
+	// Read is a small file's content; a missing one is fs.ErrNotExist.
+	Read func(name string) ([]byte, error)
+	// Tensors are the weights; their memory must stay valid.
+	Tensors []safetensors.Tensor
+}
+
+// textFiles are the files that ParseTokenizer and ParseEOS know.
+var textFiles = []string{"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
+	"chat_template.jinja", "chat_template.json", "special_tokens_map.json"}
+
+func load(dir string, o LoadOptions) (*Loaded, error) {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		if err == nil {
+			err = errors.New("not a directory")
+		}
+		return nil, fmt.Errorf("model %s: %w", dir, unwrapPath(err))
+	}
+	read := func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(dir, name)) }
+	if _, err := read("config.json"); err != nil { // before the weights: the clearer message
+		return nil, fmt.Errorf("model %s: config.json: %w", dir, unwrapPath(err))
+	}
+	set, err := safetensors.OpenDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(set.Unindexed) > 0 {
+		return nil, fmt.Errorf("model %s: %s is not listed in %s; remove it or the index", dir, strings.Join(set.Unindexed, ", "), safetensors.IndexName)
+	}
+	s := Source{Name: dir, Read: read}
+	for _, name := range set.Names() {
+		t, _ := set.Tensor(name)
+		s.Tensors = append(s.Tensors, t)
+	}
+	m, err := LoadSource(s, o)
+	if err != nil {
+		return nil, err
+	}
+	m.Dir = dir
+	return m, nil
+}
+
+// unwrapPath drops the operation and path of a file error: messages name the file.
+func unwrapPath(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+// LoadSource is Load from any source.
+func LoadSource(s Source, o LoadOptions) (*Loaded, error) {
+	raw, err := s.Read("config.json")
+	if err != nil {
+		return nil, fmt.Errorf("model %s: config.json: %w", s.Name, unwrapPath(err))
+	}
+	l := &loader{source: s, options: o}
+	m, err := l.load(raw)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", s.Name, err)
+	}
+	return m, nil
+}
+
+// loader is one load at work.
+type loader struct {
+	source  Source
+	options LoadOptions
+	config  *Config
+	model   Model
+	tensors map[string]safetensors.Tensor // without those that the model drops
+	dtype   mlx.DType
+}
+
+func (l *loader) load(raw []byte) (*Loaded, error) {
+	var err error
+	if l.config, err = parseConfig(raw); err != nil {
+		return nil, err
+	}
+	if err := l.readEOS(); err != nil {
+		return nil, err
+	}
+	var build error
+	err = mlx.Try(func() { l.model, build = l.options.New(l.config.ModelType, raw) })
+	if err = errors.Join(err, build); err != nil {
+		return nil, err
+	}
+	warnings := l.sanitize()
+	if err := l.quantize(); err != nil {
+		return nil, err
+	}
+	l.dtype = l.computeType()
+	if err := l.checkMemory(); err != nil {
+		return nil, err
+	}
+	if err := l.assign(); err != nil {
+		return nil, err
+	}
+	l.model.SetDType(l.dtype)
+	out := &Loaded{Model: l.model, Config: l.config, DType: l.dtype, Warnings: warnings}
+	out.steps = newSteps(l.model)
+	if !l.options.NoTokenizer {
+		if out.Tokenizer, err = l.tokenizer(); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (l *loader) files() map[string][]byte {
+	files := map[string][]byte{}
+	for _, name := range textFiles {
+		if data, err := l.source.Read(name); err == nil {
+			files[name] = data
+		}
+	}
+	return files
+}
+
+func (l *loader) readEOS() error {
+	var err error
+	l.config.EOS, l.config.EOSFrom, err = ParseEOS(l.files())
+	return err
+}
+
+// tokenizer is nil without a tokenizer.json: ids need none.
+func (l *loader) tokenizer() (*Tokenizer, error) {
+	files := l.files()
+	if files["tokenizer.json"] == nil {
+		return nil, nil
+	}
+	return ParseTokenizer(files)
+}
+
+// sanitize lets the model drop tensors that it does not use.
+func (l *loader) sanitize() (warnings []string) {
+	all := map[string]safetensors.Tensor{}
+	for _, t := range l.source.Tensors {
+		all[t.Name] = t
+	}
+	drop := l.model.Sanitize(func(name string) bool { _, ok := all[name]; return ok })
+	l.tensors = make(map[string]safetensors.Tensor, len(all))
+	for name, t := range all {
+		if !drop(name) {
+			l.tensors[name] = t
+		}
+	}
+	const head, embedding = "lm_head.weight", "model.embed_tokens.weight"
+	h, hasHead := all[head]
+	e, hasEmbedding := all[embedding]
+	if _, used := l.tensors[head]; hasHead && hasEmbedding && !used && differs(h, e) {
+		warnings = append(warnings, fmt.Sprintf("%s differs from %s and is not used: config.json says tie_word_embeddings", head, embedding))
+	}
+	return warnings
+}
+
+// differs compares two matrices by a sample of their bytes: reading all of a large
+// head would cost more than the warning is worth.
+func differs(a, b safetensors.Tensor) bool {
+	if a.RawDType != b.RawDType || len(a.Data) != len(b.Data) {
+		return true
+	}
+	const piece, pieces = 4096, 64
+	step := max(piece, len(a.Data)/pieces)
+	for at := 0; at < len(a.Data); at += step {
+		end := min(at+piece, len(a.Data))
+		if string(a.Data[at:end]) != string(b.Data[at:end]) {
+			return true
+		}
+	}
+	return false
+}
+
+// quantize replaces the layers that the configuration says are packed.
+func (l *loader) quantize() error {
+	q := l.config.quantization
+	if q == nil {
+		for name := range l.tensors {
+			if strings.HasSuffix(name, ".scales") {
+				return fmt.Errorf("%s: the weights are quantized, but config.json has no quantization block", name)
+			}
+		}
+		return nil
+	}
+	var at string
+	err := mlx.Try(func() {
+		nn.Quantize(l.model, nn.Predicate(func(path string, _ nn.Quantizable) (mlx.Scheme, bool) {
+			at = path
+			_, has := l.tensors[path+".scales"]
+			return q.of(path, has)
+		}))
+	})
+	if err != nil {
+		return fmt.Errorf("config.json: quantization of %s: %w", at, err)
+	}
+	return nil
+}
+
+// computeType is the type asked for, else the weights', else the declared one.
+func (l *loader) computeType() mlx.DType {
+	if d := l.options.DType; d != nil {
+		return *d
+	}
+	for _, name := range []string{"model.embed_tokens.scales", "model.embed_tokens.weight", "model.norm.weight"} {
+		if t, ok := l.tensors[name]; ok && t.DType.Is(mlx.Floating) {
+			return t.DType
+		}
+	}
+	if l.config.DType != nil {
+		return *l.config.DType
+	}
+	return mlx.BFloat16
+}
+
+// casts reports whether a weight of dtype d is converted at load: one that would
+// widen the computing type. Narrower ones stay mapped; kernels widen as they read.
+func (l *loader) casts(d mlx.DType) bool {
+	return d.Is(mlx.Floating) && mlx.CanCast(d, l.dtype) == false
+}
+
+// checkMemory refuses a model that cannot run here, before anything is read.
+func (l *loader) checkMemory() error {
+	have := l.options.MemoryAvailable
+	if have == 0 {
+		have = availableMemory()
+	}
+	if have <= 0 {
+		return nil
+	}
+	var weights, converted int64
+	for _, t := range l.tensors {
+		weights += int64(len(t.Data))
+		if l.casts(t.DType) {
+			n := int64(1)
+			for _, d := range t.Shape {
+				n *= int64(d)
+			}
+			converted += n * int64(l.dtype.Size())
+		}
+	}
+	need := weights + converted + cacheBytes(l.model.Layout(), cache.CapacityFor(1), l.dtype)
+	if need > have {
+		return fmt.Errorf("needs %s of memory, and %s are available", gigabytes(need), gigabytes(have))
+	}
+	return nil
+}
+
+func cacheBytes(layout []cache.Layout, capacity int, d mlx.DType) (n int64) {
+	for _, l := range layout {
+		n += l.Bytes(capacity, d)
+	}
+	return n
+}
+
+func gigabytes(n int64) string { return fmt.Sprintf("%.3f GB", float64(n)/1e9) }
+
+// assign puts the mapped weights into the model.
+func (l *loader) assign() error {
+	kinds := map[string]mlx.DType{}
+	for path, a := range nn.Parameters(l.model) {
+		kinds[path] = a.DType()
+	}
+	weights := make(map[string]*mlx.Array, len(l.tensors))
+	var converted []*mlx.Array
+	for name, t := range l.tensors {
+		if err := checkKind(t, kinds[name]); err != nil {
+			if _, known := kinds[name]; known {
+				return err
+			}
+		}
+		a := mapped(t)
+		if l.casts(t.DType) {
+			a = a.AsType(l.dtype)
+			converted = append(converted, a)
+		}
+		weights[name] = a
+	}
+	if err := machinery.Assign(l.model, weights, true); err != nil {
+		return l.explain(err)
+	}
+	return mlx.Eval(converted...)
+}
+
+// checkKind refuses weights of a dtype that the layer cannot read.
+func checkKind(t safetensors.Tensor, want mlx.DType) error {
+	ok := t.DType == want
+	if want.Is(mlx.Floating) {
+		ok = t.RawDType == "F32" || t.RawDType == "F16" || t.RawDType == "BF16"
+	} else if want == mlx.Uint8 {
+		ok = t.RawDType == "U8"
+	}
+	if ok {
+		return nil
+	}
+	return fmt.Errorf("%s: dtype %s is not supported here; the layer needs %v", t.Name, t.RawDType, want)
+}
+
+// mapped is an array over the tensor's memory, without a copy.
+func mapped(t safetensors.Tensor) *mlx.Array {
+	spec := tensor.Spec{Shape: t.Shape, DType: t.DType}
+	return tensor.FromView(tensor.RowMajorView(spec, tensor.BorrowWeights(t.Data, t.File)))
+}
+
+// explain adds what the configuration has to do with a mismatch.
+func (l *loader) explain(err error) error {
+	var e *machinery.MismatchError
+	if errors.As(err, &e) {
+		for _, name := range e.Missing {
+			if name == "lm_head.weight" {
+				return fmt.Errorf("the weights do not fit config.json, which says that tie_word_embeddings is false: %w", err)
+			}
+		}
+	}
+	return fmt.Errorf("the weights do not fit config.json: %w", err)
+}

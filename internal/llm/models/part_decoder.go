@@ -1,0 +1,32 @@
+package models
+
+import (
+	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/nn"
+)
+
+// embed looks tokens up in dtype d. Quantized rows are unpacked in d at once: their
+// scales may be narrower.
+func embed(e nn.Embedder, tokens *mlx.Array, d mlx.DType) *mlx.Array {
+	if q, ok := e.(*nn.QuantizedEmbedding); ok {
+		return q.ForwardAs(tokens, d)
+	}
+	return e.Forward(tokens).AsType(d)
+}
+
+// lastPosition is the position of the last token that counts in a pass of length
+// L from pos on, int32 [B]; rows names it in a padded pass.
+func lastPosition(pos, rows *mlx.Array, L int) *mlx.Array {
+	if rows != nil {
+		return pos.Add(rows)
+	}
+	return pos.Add(L - 1)
+}
+
+// pickRows is x[b, rows[b]] for each b: [B, L, D] and int32 [B] give [B, D].
+func pickRows(x, rows *mlx.Array, B, L int) *mlx.Array {
+	if B > 1 {
+		rows = rows.Add(mlx.Arange(B).Mul(L))
+	}
+	return mlx.Take(x.Reshape(B*L, -1), rows, mlx.Axis(0))
+}

@@ -1,0 +1,297 @@
+package models
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+
+	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/fast"
+)
+
+// ropeConfig is the rotary part of a config, of both generations: rope_theta and
+// rope_scaling, or transformers 5's rope_parameters, which may be one per layer
+// type.
+type ropeConfig struct {
+	Theta         float64         `json:"rope_theta"`
+	Scaling       *ropeParameters `json:"rope_scaling"`
+	Parameters    json.RawMessage `json:"rope_parameters"`
+	PartialFactor float64         `json:"partial_rotary_factor"`
+	Traditional   bool            `json:"rope_traditional"`
+	MaxPositions  integer         `json:"max_position_embeddings"`
+	Original      integer         `json:"original_max_position_embeddings"`
+}
+
+// ropeParameters is one scaling. Formulas are those of transformers'
+// modeling_rope_utils.
+type ropeParameters struct {
+	Type            string    `json:"rope_type"`
+	OldType         string    `json:"type"`
+	Theta           float64   `json:"rope_theta"`
+	PartialFactor   float64   `json:"partial_rotary_factor"`
+	Factor          float64   `json:"factor"`
+	Original        integer   `json:"original_max_position_embeddings"`
+	LowFreqFactor   float64   `json:"low_freq_factor"`
+	HighFreqFactor  float64   `json:"high_freq_factor"`
+	AttentionFactor *float64  `json:"attention_factor"`
+	MScale          float64   `json:"mscale"`
+	MScaleAllDim    float64   `json:"mscale_all_dim"`
+	BetaFast        float64   `json:"beta_fast"`
+	BetaSlow        float64   `json:"beta_slow"`
+	Truncate        *bool     `json:"truncate"`
+	LongFactor      []float64 `json:"long_factor"`
+	ShortFactor     []float64 `json:"short_factor"`
+}
+
+// rope rotates queries and keys. The attention factor of some scalings multiplies
+// the rotated features.
+type rope struct {
+	fast.RoPE
+	factor float64
+	// longrope: the periods beyond the original context, and that context.
+	long     *mlx.Array
+	original int
+}
+
+// parameters are those of a layer type.
+func (c *ropeConfig) parameters(layerType string) (ropeParameters, error) {
+	var p ropeParameters
+	switch {
+	case len(c.Parameters) > 0 && string(c.Parameters) != "null":
+		var byType map[string]json.RawMessage
+		if err := json.Unmarshal(c.Parameters, &byType); err != nil {
+			return p, fmt.Errorf("config.json: rope_parameters: %w", err)
+		}
+		raw := c.Parameters
+		if own, ok := byType[layerType]; ok {
+			raw = own
+		}
+		if err := json.Unmarshal(raw, &p); err != nil {
+			return p, fmt.Errorf("config.json: rope_parameters: %w", err)
+		}
+	case c.Scaling != nil:
+		p = *c.Scaling
+	}
+	if p.Type == "" {
+		p.Type = p.OldType
+	}
+	if p.Theta == 0 {
+		p.Theta = c.Theta
+	}
+	if p.Theta == 0 {
+		p.Theta = 10_000
+	}
+	if p.PartialFactor == 0 {
+		p.PartialFactor = c.PartialFactor
+	}
+	if p.PartialFactor == 0 {
+		p.PartialFactor = 1
+	}
+	if p.Original == 0 {
+		p.Original = c.Original
+	}
+	return p, nil
+}
+
+// newRope is the rotation of a layer type with heads of headDim features.
+func (c *ropeConfig) newRope(headDim int, layerType string) (*rope, error) {
+	p, err := c.parameters(layerType)
+	if err != nil {
+		return nil, err
+	}
+	dims := int(float64(headDim) * p.PartialFactor)
+	if dims <= 0 || dims%2 != 0 || dims > headDim {
+		return nil, fmt.Errorf("config.json: %d rotary features of a head of %d are not possible", dims, headDim)
+	}
+	if !(p.Theta > 0) || math.IsInf(p.Theta, 0) {
+		return nil, fmt.Errorf("config.json: rope_theta %g is not positive", p.Theta)
+	}
+	r := &rope{RoPE: fast.RoPE{Dims: dims, Traditional: c.Traditional, Base: p.Theta}, factor: 1}
+	switch p.Type {
+	case "", "default", "mrope", "dynamic": // dynamic differs only beyond max_position_embeddings, which is our context
+		return r, nil
+	case "linear":
+		if err := p.needs("factor", p.Factor); err != nil {
+			return nil, err
+		}
+		r.Scale = 1 / p.Factor
+		return r, nil
+	case "llama3":
+		err = c.llama3(r, p)
+	case "yarn":
+		err = c.yarn(r, p)
+	case "longrope", "su":
+		err = c.longrope(r, p)
+	default:
+		return nil, fmt.Errorf("config.json: rope type %q is not supported; the known ones are default, linear, dynamic, llama3, yarn, longrope", p.Type)
+	}
+	return r, err
+}
+
+// needs refuses a parameter that is missing or not positive.
+func (p *ropeParameters) needs(key string, v float64) error {
+	if !(v > 0) || math.IsInf(v, 0) {
+		return fmt.Errorf("config.json: rope type %s needs a positive %s", p.Type, key)
+	}
+	return nil
+}
+
+// periods makes the array of 1/frequency.
+func periods(frequency []float64) *mlx.Array {
+	f := make([]float32, len(frequency))
+	for i, x := range frequency {
+		f[i] = float32(1 / x)
+	}
+	return mlx.FromSlice(f)
+}
+
+// plain is theta^(-2i/dims).
+func plain(theta float64, dims int) []float64 {
+	f := make([]float64, dims/2)
+	for i := range f {
+		f[i] = math.Pow(theta, -2*float64(i)/float64(dims))
+	}
+	return f
+}
+
+func (c *ropeConfig) llama3(r *rope, p ropeParameters) error {
+	err := firstError(p.needs("factor", p.Factor), p.needs("low_freq_factor", p.LowFreqFactor),
+		p.needs("high_freq_factor", p.HighFreqFactor), p.needs("original_max_position_embeddings", float64(p.Original)))
+	if err != nil {
+		return err
+	}
+	f := plain(p.Theta, r.Dims)
+	for i, x := range f {
+		wavelength := 2 * math.Pi / x
+		turns := float64(p.Original) / wavelength
+		switch {
+		case turns > p.HighFreqFactor:
+		case turns < p.LowFreqFactor:
+			f[i] = x / p.Factor
+		default:
+			smooth := (turns - p.LowFreqFactor) / (p.HighFreqFactor - p.LowFreqFactor)
+			f[i] = (1-smooth)*x/p.Factor + smooth*x
+		}
+	}
+	r.Base, r.Freqs = 0, periods(f)
+	return nil
+}
+
+// yarnScale is yarn's get_mscale.
+func yarnScale(scale, mscale float64) float64 {
+	if scale <= 1 {
+		return 1
+	}
+	return 0.1*mscale*math.Log(scale) + 1
+}
+
+func (c *ropeConfig) yarn(r *rope, p ropeParameters) error {
+	original := float64(p.Original)
+	if original == 0 {
+		original = float64(c.MaxPositions)
+	}
+	if p.Factor == 0 && original > 0 {
+		p.Factor = float64(c.MaxPositions) / original
+	}
+	if err := firstError(p.needs("factor", p.Factor), p.needs("original_max_position_embeddings", original)); err != nil {
+		return err
+	}
+	switch {
+	case p.AttentionFactor != nil:
+		r.factor = *p.AttentionFactor
+	case p.MScale != 0 && p.MScaleAllDim != 0:
+		r.factor = yarnScale(p.Factor, p.MScale) / yarnScale(p.Factor, p.MScaleAllDim)
+	default:
+		r.factor = yarnScale(p.Factor, 1)
+	}
+	fastTurns, slowTurns := p.BetaFast, p.BetaSlow
+	if fastTurns == 0 {
+		fastTurns = 32
+	}
+	if slowTurns == 0 {
+		slowTurns = 1
+	}
+	dims := float64(r.Dims)
+	dimOf := func(turns float64) float64 {
+		return dims * math.Log(original/(turns*2*math.Pi)) / (2 * math.Log(p.Theta))
+	}
+	low, high := dimOf(fastTurns), dimOf(slowTurns)
+	if p.Truncate == nil || *p.Truncate {
+		low, high = math.Floor(low), math.Ceil(high)
+	}
+	low, high = max(low, 0), min(high, dims-1)
+	if low == high {
+		high += 0.001
+	}
+	f := plain(p.Theta, r.Dims)
+	for i, x := range f {
+		ramp := min(max((float64(i)-low)/(high-low), 0), 1)
+		f[i] = x/p.Factor*ramp + x*(1-ramp)
+	}
+	r.Base, r.Freqs = 0, periods(f)
+	return nil
+}
+
+func (c *ropeConfig) longrope(r *rope, p ropeParameters) error {
+	n := r.Dims / 2
+	if len(p.LongFactor) != n || len(p.ShortFactor) != n {
+		return fmt.Errorf("config.json: rope type %s needs long_factor and short_factor of %d numbers, not %d and %d", p.Type, n, len(p.LongFactor), len(p.ShortFactor))
+	}
+	original := int(p.Original)
+	if original == 0 {
+		original = int(c.MaxPositions)
+	}
+	if err := p.needs("original_max_position_embeddings", float64(original)); err != nil {
+		return err
+	}
+	factor := p.Factor
+	if p.Original != 0 && c.MaxPositions != 0 {
+		factor = float64(c.MaxPositions) / float64(original)
+	}
+	switch {
+	case p.AttentionFactor != nil:
+		r.factor = *p.AttentionFactor
+	case factor > 1:
+		r.factor = math.Sqrt(1 + math.Log(factor)/math.Log(float64(original)))
+	}
+	short, long := plain(p.Theta, r.Dims), plain(p.Theta, r.Dims)
+	for i := range n {
+		short[i] /= p.ShortFactor[i]
+		long[i] /= p.LongFactor[i]
+	}
+	r.Base, r.Freqs = 0, periods(short)
+	r.long, r.original = periods(long), original
+	return nil
+}
+
+// at is the rotation of a pass whose last token has position last (int32 [B]):
+// longrope's periods depend on it.
+func (r *rope) at(last *mlx.Array) *rope {
+	if r.long == nil {
+		return r
+	}
+	own := *r
+	beyond := mlx.Max(last).Ge(r.original)
+	own.Freqs = mlx.Where(beyond, r.long, r.Freqs)
+	return &own
+}
+
+// apply rotates x [B, H, L, D] from position pos on.
+func (r *rope) apply(x, pos *mlx.Array) *mlx.Array {
+	x = r.ApplyAt(x, pos)
+	if r.factor == 1 {
+		return x
+	}
+	d := x.Dim(-1)
+	if r.Dims == d {
+		return x.Mul(r.factor)
+	}
+	scale := make([]float32, d)
+	for i := range scale {
+		scale[i] = 1
+		if i < r.Dims {
+			scale[i] = float32(r.factor)
+		}
+	}
+	return x.Mul(mlx.FromSlice(scale).AsType(x.DType()))
+}

@@ -1,0 +1,196 @@
+package llm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/llm/cache"
+	"github.com/mlxgo/mlx/internal/llm/sample"
+)
+
+const defaultPrefillStep = 2048
+
+func newGeneration(m *Loaded, prompt []int, o Options) (*Generation, error) {
+	if err := m.checkTokens(prompt); err != nil {
+		return nil, err
+	}
+	if o.PrefillStep == 0 {
+		o.PrefillStep = defaultPrefillStep
+	}
+	if o.PrefillStep < 0 {
+		return nil, fmt.Errorf("prefill step %d is negative", o.PrefillStep)
+	}
+	if len(o.Stop) > 0 {
+		if m.Tokenizer == nil {
+			return nil, errors.New("stop strings need a tokenizer, and the model has no tokenizer.json")
+		}
+		if err := stopStrings(o.Stop).check(); err != nil {
+			return nil, err
+		}
+	}
+	sampler, err := sample.New(o.Sampling, m.Model.Info().VocabSize)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.checkCacheMemory(len(prompt), o); err != nil {
+		return nil, err
+	}
+	return &Generation{m: m, prompt: prompt, o: o, sampler: sampler}, nil
+}
+
+// checkCacheMemory refuses a prompt whose attention cache cannot fit.
+func (m *Loaded) checkCacheMemory(prompt int, o Options) error {
+	have := availableMemory()
+	need := cacheBytes(m.Model.Layout(), cache.CapacityFor(prompt+1), m.DType)
+	if have > 0 && need > have {
+		return fmt.Errorf("the attention cache of %d positions needs %s of memory, and %s are available", prompt, gigabytes(need), gigabytes(have))
+	}
+	return nil
+}
+
+// runner is a generation that is being ranged over.
+type runner struct {
+	*Generation
+	ctx     context.Context
+	yield   func(Token, error) bool
+	session *session
+	text    *text // nil without a tokenizer
+	start   time.Time
+	first   time.Time
+}
+
+func (g *Generation) run(ctx context.Context) iter.Seq2[Token, error] {
+	return func(yield func(Token, error) bool) {
+		mlx.ResetPeakMemory()
+		r := &runner{Generation: g, ctx: ctx, yield: yield, session: newSession(g.m, g.o.Eager), start: time.Now()}
+		g.stats = Statistics{PromptTokens: len(g.prompt)}
+		if t := g.m.Tokenizer; t != nil {
+			r.text = newText(t.Detokenizer(), g.o.Stop)
+		}
+		if err := r.all(); err != nil {
+			yield(Token{ID: -1}, err)
+		}
+	}
+}
+
+// all prefills and decodes. A false yield ends it quietly.
+func (r *runner) all() error {
+	if done, err := r.prefill(); done || err != nil {
+		return err
+	}
+	history := []int{r.prompt[len(r.prompt)-1]}
+	for {
+		position := r.session.cache.Len() - 1
+		id, logprob, err := r.sampler.Sample(r.session.logits, history)
+		if err != nil {
+			return r.explain(err, position)
+		}
+		r.count()
+		history = append(history, id)
+		token := Token{ID: id, Logprob: logprob}
+		r.end(&token)
+		if !r.yield(token, nil) || token.Finish != "" {
+			return nil
+		}
+		if r.ctx.Err() != nil {
+			r.yield(r.last(FinishCancelled), nil)
+			return nil
+		}
+		if err := r.session.feed([]int{id}, 1); err != nil {
+			return err
+		}
+	}
+}
+
+// prefill feeds the prompt in chunks.
+func (r *runner) prefill() (done bool, err error) {
+	for at := 0; at < len(r.prompt); {
+		if r.ctx.Err() != nil {
+			r.yield(r.last(FinishCancelled), nil)
+			return true, nil
+		}
+		end := min(at+r.o.PrefillStep, len(r.prompt))
+		if err := r.session.feed(r.prompt[at:end], r.o.PrefillStep); err != nil {
+			return true, err
+		}
+		at = end
+		if r.o.Progress != nil {
+			r.o.Progress(at, len(r.prompt))
+		}
+	}
+	return false, nil
+}
+
+// count notes one more token in the statistics.
+func (r *runner) count() {
+	now := time.Now()
+	s := &r.stats
+	s.GenerationTokens++
+	if s.GenerationTokens == 1 {
+		r.first = now
+		s.PromptTime = now.Sub(r.start)
+		s.PromptTPS = rate(s.PromptTokens, s.PromptTime)
+	}
+	s.GenerationTime = now.Sub(r.first)
+	s.GenerationTPS = rate(s.GenerationTokens, s.GenerationTime)
+	s.PeakMemory = mlx.PeakMemory()
+}
+
+func rate(n int, d time.Duration) float64 { return float64(n) / max(d.Seconds(), 1e-9) }
+
+// end fills in a token's text and says whether it is the last.
+func (r *runner) end(t *Token) {
+	if slices.Contains(r.o.EOS, t.ID) && !r.o.IgnoreEOS {
+		t.Finish, t.Detail = FinishStop, "end of text"
+		t.Text = r.finish()
+		return
+	}
+	if r.text != nil {
+		piece, stopped, which := r.text.Add(t.ID)
+		t.Text = piece
+		if stopped {
+			t.Finish, t.Detail = FinishStop, fmt.Sprintf("stop string %q", which)
+			return
+		}
+	}
+	limit := r.m.Model.Info().MaxContext
+	switch {
+	case r.o.MaxTokens > 0 && r.stats.GenerationTokens >= r.o.MaxTokens:
+		t.Finish, t.Detail = FinishLength, "max tokens"
+	case limit > 0 && r.session.cache.Len() >= limit:
+		t.Finish, t.Detail = FinishLength, fmt.Sprintf("the model's context of %d tokens is full", limit)
+	default:
+		return
+	}
+	tail := r.finish()
+	t.Text += tail
+	if r.text != nil && r.text.stop() != "" {
+		t.Finish, t.Detail = FinishStop, fmt.Sprintf("stop string %q", r.text.stop())
+	}
+}
+
+func (r *runner) finish() string {
+	if r.text == nil {
+		return ""
+	}
+	return r.text.Finish()
+}
+
+// last is a Token that only ends the generation.
+func (r *runner) last(why FinishReason) Token {
+	return Token{ID: -1, Text: r.finish(), Finish: why}
+}
+
+// explain names the position of logits that cannot be sampled.
+func (r *runner) explain(err error, position int) error {
+	var nan *sample.NaNError
+	if errors.As(err, &nan) {
+		return fmt.Errorf("logits: %v at position %d, token %d: the model's weights or the computing type are at fault", nan.Value, position, nan.Index)
+	}
+	return fmt.Errorf("sampling after position %d: %w", position, err)
+}

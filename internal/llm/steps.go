@@ -1,0 +1,263 @@
+package llm
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+
+	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/compile"
+	"github.com/mlxgo/mlx/internal/llm/cache"
+	"github.com/mlxgo/mlx/internal/tensor"
+)
+
+// steps are a model's compiled passes, shared by its generations. The inputs are
+// tokens int32 [1, L], pos int32 [1] and, for prefill, row int32 [1]; the states
+// are the cache; the result is float32 logits [1, V].
+type steps struct {
+	decode  *compile.Step
+	prefill *compile.Step
+}
+
+// keptCapacities is how many capacities of the cache stay compiled for decoding:
+// the present and the next.
+const keptCapacities = 2
+
+func newSteps(m Model) *steps {
+	s := &steps{
+		decode: compile.New("decode", func(in, state []*mlx.Array) (out, next []*mlx.Array) {
+			return forward(m, in[0], in[1], nil, state)
+		}),
+		prefill: compile.New("prefill", func(in, state []*mlx.Array) (out, next []*mlx.Array) {
+			return forward(m, in[0], in[1], in[2], state)
+		}),
+	}
+	s.decode.Limit, s.decode.Purpose, s.prefill.Purpose = keptCapacities, tensor.Cache, tensor.Cache
+	return s
+}
+
+func forward(m Model, tokens, pos, row *mlx.Array, state []*mlx.Array) (out, next []*mlx.Array) {
+	kv, after := cache.Bind(m.Layout(), state, pos)
+	logits := m.Forward(tokens, row, kv)
+	return []*mlx.Array{logits.Reshape(1, -1).AsType(mlx.Float32)}, after()
+}
+
+// session is a sequence in a model's memory: it takes tokens and gives the logits
+// after the last.
+type session struct {
+	m      *Loaded
+	cache  *cache.Cache
+	eager  bool
+	logits []float32
+
+	// Replay of the decode program for the present capacity; nil before the first.
+	exec *compile.Exec
+	bind []tensor.View // tokens, pos, states, logits
+}
+
+func newSession(m *Loaded, eager bool) *session {
+	return &session{m: m, cache: cache.New(m.Model.Layout(), 1, m.DType), eager: eager, logits: make([]float32, m.Model.Info().VocabSize)}
+}
+
+// paddedLengths are the lengths that a last chunk of a prompt is padded to, so that
+// few programs serve all prompts.
+var paddedLengths = []int{16, 64, 256, 1024}
+
+func padTo(n, chunk int) int {
+	for _, p := range paddedLengths {
+		if n <= p {
+			return min(p, chunk)
+		}
+	}
+	return chunk
+}
+
+// feed runs tokens, at most chunk of which are more than one at a time, and leaves
+// the logits after the last.
+func (s *session) feed(tokens []int, chunk int) error {
+	if len(tokens) == 1 && !s.eager {
+		return s.step(tokens[0])
+	}
+	ids := make([]int32, len(tokens), chunk)
+	for i, t := range tokens {
+		ids[i] = int32(t)
+	}
+	if s.eager {
+		return s.feedEager(ids)
+	}
+	if err := s.release(); err != nil {
+		return err
+	}
+	ids = append(ids, make([]int32, padTo(len(ids), chunk)-len(ids))...)
+	if err := s.cache.Reserve(len(ids)); err != nil {
+		return err
+	}
+	in := []*mlx.Array{
+		mlx.FromSlice(ids, 1, len(ids)),
+		mlx.FromSlice([]int32{int32(s.cache.Len())}),
+		mlx.FromSlice([]int32{int32(len(tokens) - 1)}),
+	}
+	out, state, err := s.m.steps.prefill.Call(in, s.cache.Arrays())
+	if err != nil {
+		return err
+	}
+	s.cache.SetArrays(state)
+	s.cache.Advance(len(tokens))
+	mlx.CopyTo(s.logits, out[0])
+	return nil
+}
+
+// feedEager builds and runs a graph for this pass alone.
+func (s *session) feedEager(ids []int32) error {
+	if err := s.cache.Reserve(len(ids)); err != nil {
+		return err
+	}
+	return errors.Join(mlx.Try(func() {
+		kv, after := s.cache.Layers()
+		row := mlx.FromSlice([]int32{int32(len(ids) - 1)})
+		logits := s.m.Model.Forward(mlx.FromSlice(ids, 1, len(ids)), row, kv).AsType(mlx.Float32)
+		next := after()
+		if err := mlx.Eval(append([]*mlx.Array{logits}, next...)...); err != nil {
+			panic(&mlx.Error{Op: "forward", Err: err})
+		}
+		s.cache.SetArrays(next)
+		s.cache.Advance(len(ids))
+		mlx.CopyTo(s.logits, logits.Flatten())
+	}))
+}
+
+// step replays the decode program: two small host writes, one run, one read, no
+// allocation.
+func (s *session) step(token int) error {
+	if s.exec == nil || s.cache.Len() == s.cache.Capacity() {
+		if err := s.prepare(); err != nil {
+			return err
+		}
+	}
+	*(*int32)(s.bind[0].Ptr()) = int32(token)
+	*(*int32)(s.bind[1].Ptr()) = int32(s.cache.Len())
+	event, err := s.exec.Run(s.bind)
+	if err == nil {
+		err = event.Wait()
+	}
+	if err != nil {
+		return fmt.Errorf("decode: %w", err)
+	}
+	s.cache.Advance(1)
+	tensor.CopyView(s.logits, &s.bind[len(s.bind)-1])
+	runtime.KeepAlive(s.bind)
+	return nil
+}
+
+// prepare binds the decode program of the capacity that one more token needs; the
+// cache's memory becomes the program's states.
+func (s *session) prepare() error {
+	if err := s.release(); err != nil {
+		return err
+	}
+	if err := s.cache.Reserve(1); err != nil {
+		return err
+	}
+	one := tensor.Spec{Shape: tensor.Shape{1}, DType: mlx.Int32}
+	in := []tensor.Spec{{Shape: tensor.Shape{1, 1}, DType: mlx.Int32}, one}
+	var state []tensor.Spec
+	for _, a := range s.cache.Arrays() {
+		state = append(state, tensor.SpecOf(a))
+	}
+	exec, err := s.m.steps.decode.For(in, state)
+	if err != nil {
+		return err
+	}
+	var bind []tensor.View
+	add := func(v tensor.View, e error) {
+		bind = append(bind, v)
+		err = errors.Join(err, e)
+	}
+	for _, spec := range in {
+		add(tensor.NewView(spec, tensor.Other))
+	}
+	for _, a := range s.cache.Arrays() {
+		add(tensor.Own(a, tensor.Cache))
+	}
+	add(tensor.NewView(exec.Plan.Out[0], tensor.Other))
+	if err != nil {
+		return err
+	}
+	s.exec, s.bind = exec, bind
+	return nil
+}
+
+// release gives the states of a bound program back to the cache as arrays.
+func (s *session) release() error {
+	if s.exec == nil {
+		return nil
+	}
+	arrays := make([]*mlx.Array, 0, len(s.bind)-3)
+	for _, v := range s.bind[2 : len(s.bind)-1] {
+		arrays = append(arrays, tensor.FromView(v))
+	}
+	s.cache.SetArrays(arrays)
+	s.exec, s.bind = nil, nil
+	return nil
+}
+
+// logitsChunk bounds the tokens of one pass of Logits.
+const logitsChunk = 256
+
+func (m *Loaded) logits(tokens []int) (*mlx.Array, error) {
+	if err := m.checkTokens(tokens); err != nil {
+		return nil, err
+	}
+	c := cache.New(m.Model.Layout(), 1, m.DType)
+	vocab := m.Model.Info().VocabSize
+	all := make([]float32, 0, len(tokens)*vocab)
+	for at := 0; at < len(tokens); at += logitsChunk {
+		part := tokens[at:min(at+logitsChunk, len(tokens))]
+		ids := make([]int32, len(part))
+		for i, t := range part {
+			ids[i] = int32(t)
+		}
+		if err := c.Reserve(len(ids)); err != nil {
+			return nil, err
+		}
+		err := mlx.Try(func() {
+			kv, after := c.Layers()
+			logits := m.Model.Forward(mlx.FromSlice(ids, 1, len(ids)), nil, kv).AsType(mlx.Float32)
+			next := after()
+			if err := mlx.Eval(append([]*mlx.Array{logits}, next...)...); err != nil {
+				panic(&mlx.Error{Op: "forward", Err: err})
+			}
+			c.SetArrays(next)
+			c.Advance(len(ids))
+			all = append(all, mlx.ToSlice[float32](logits)...)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	for i, x := range all {
+		if math.IsNaN(float64(x)) {
+			return nil, fmt.Errorf("logits: NaN at position %d, token %d", i/vocab, i%vocab)
+		}
+	}
+	return mlx.FromSlice(all, len(tokens), vocab), nil
+}
+
+// checkTokens refuses ids that are not in the vocabulary, and more of them than
+// the model's context holds.
+func (m *Loaded) checkTokens(tokens []int) error {
+	info := m.Model.Info()
+	if len(tokens) == 0 {
+		return errors.New("there are no tokens: the prompt is empty")
+	}
+	for i, t := range tokens {
+		if t < 0 || t >= info.VocabSize {
+			return fmt.Errorf("token %d (position %d) is not in the vocabulary of %d", t, i, info.VocabSize)
+		}
+	}
+	if n := info.MaxContext; n > 0 && len(tokens) > n {
+		return fmt.Errorf("%d tokens are more than the model's context of %d", len(tokens), n)
+	}
+	return nil
+}
