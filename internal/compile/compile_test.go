@@ -131,3 +131,56 @@ func TestCacheWrite(t *testing.T) {
 		t.Errorf("plan:\n%v", e.Plan)
 	}
 }
+
+// Steps that rewrite the same memory again, and who forbids it.
+func TestChains(t *testing.T) {
+	square := func() *Array { return tensor.FromSlice([]float32{1, 2, 3, 4}, 2, 2) }
+	for _, c := range []struct {
+		name string
+		f    func(s []*Array) (out, news []*Array)
+		want []float32 // results and new states
+	}{
+		{"the link is read later", func(s []*Array) ([]*Array, []*Array) {
+			c := plus(s[0], scalar(1))
+			n := neg(c)
+			return []*Array{mul(n, c)}, []*Array{n, s[1]}
+		}, []float32{-4, -9, -16, -25, -2, -3, -4, -5, 1, 2, 3, 4}},
+		{"the link is another state", func(s []*Array) ([]*Array, []*Array) {
+			c := plus(s[0], scalar(1))
+			return nil, []*Array{neg(c), c}
+		}, []float32{-2, -3, -4, -5, 2, 3, 4, 5}},
+		{"the link is read transposed", func(s []*Array) ([]*Array, []*Array) {
+			c := plus(s[0], scalar(1))
+			return nil, []*Array{minus(c, tensor.SwapAxes(c, 0, 1, none)), s[1]}
+		}, []float32{0, -1, 1, 0, 1, 2, 3, 4}},
+		{"the state is read transposed", func(s []*Array) ([]*Array, []*Array) {
+			return nil, []*Array{minus(s[0], tensor.SwapAxes(s[0], 0, 1, none)), s[1]}
+		}, []float32{0, -1, 1, 0, 1, 2, 3, 4}},
+		{"the old value is a result", func(s []*Array) ([]*Array, []*Array) {
+			return []*Array{s[0]}, []*Array{neg(s[0]), plus(s[1], s[0])}
+		}, []float32{1, 2, 3, 4, -1, -2, -3, -4, 2, 4, 6, 8}},
+	} {
+		f := New(c.name, func(_, s []*Array) ([]*Array, []*Array) { return c.f(s) })
+		out, st := run(t, f, nil, []*Array{square(), square()})
+		var got []float32
+		for _, a := range append(out, st...) {
+			got = append(got, tensor.ToSlice[float32](a)...)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// A result that is an old state is copied first, so that the new one can be
+// written over it.
+func TestOldStateAsResult(t *testing.T) {
+	f := New("old", func(_, s []*Array) ([]*Array, []*Array) { return []*Array{s[0]}, []*Array{neg(s[0])} })
+	e, err := f.For(nil, []tensor.Spec{f32(4)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(e.Plan.Steps) != 2 || e.Plan.Steps[1].Out[0].Kind != tensor.SlotState {
+		t.Errorf("plan:\n%v", e.Plan)
+	}
+}

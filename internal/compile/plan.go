@@ -33,8 +33,9 @@ type planner struct {
 	b      tensor.Backend
 	plan   *tensor.Plan
 	blocks []block
-	lay    []ref       // of values
-	copies map[int]ref // row-major copies of values, for kernels that need them
+	lay    []ref        // of values
+	taken  map[int]bool // blocks whose value a state becomes
+	copies map[int]ref  // row-major copies of values, for kernels that need them
 
 	first []move // copies of old states, before anything overwrites them
 	steps []move
@@ -48,7 +49,7 @@ type planner struct {
 func (g *Graph) plan(s tensor.Stream) (*tensor.Plan, error) {
 	p := &planner{
 		g: g, b: tensor.BackendFor(s), plan: &tensor.Plan{Stream: s},
-		lay: make([]ref, len(g.Values)), copies: map[int]ref{},
+		lay: make([]ref, len(g.Values)), taken: map[int]bool{}, copies: map[int]ref{},
 	}
 	for i, id := range g.In {
 		p.bind(id, tensor.SlotIn, i, &p.plan.In)
@@ -207,15 +208,14 @@ func (p *planner) isState(r ref) bool {
 // results places each output in its own slot, by a copy when its block is
 // somebody else's. Old states are copied first, before they are overwritten.
 func (p *planner) results() {
-	taken := map[int]bool{} // blocks that become states
 	for _, id := range p.g.StateOut {
-		taken[p.lay[id].block] = true
+		p.taken[p.lay[id].block] = true
 	}
 	for k, id := range p.g.Out {
 		r := p.lay[id]
 		p.plan.Out = append(p.plan.Out, r.view.Spec)
 		slot := tensor.Slot{Kind: tensor.SlotOut, Index: k}
-		if b := &p.blocks[r.block]; !b.placed && !taken[r.block] && p.whole(r) {
+		if b := &p.blocks[r.block]; !b.placed && !p.taken[r.block] && p.whole(r) {
 			b.placed, b.slot = true, slot
 			continue
 		}
@@ -247,19 +247,39 @@ func (p *planner) states() {
 			add(&last, copyStep(r, old))
 		}
 	}
-	p.steps = append(p.first, p.steps...)
+	p.steps = slices.Concat(p.first, p.steps, p.late)
 	p.live()
 	for _, s := range inPlace {
 		r, old := p.lay[p.g.StateOut[s]], p.lay[p.g.State[s]]
-		b := &p.blocks[r.block]
-		if !b.placed && p.mayOverwrite(r.block, old.block) {
-			b.placed, b.slot = true, p.blocks[old.block].slot
-			continue
+		if !p.blocks[r.block].placed && p.mayOverwrite(r.block, old.block) {
+			p.overwrite(r.block, old.block)
+		} else {
+			add(&last, copyStep(r, old))
 		}
-		add(&last, copyStep(r, old))
 	}
-	p.steps = append(append(p.steps, p.late...), last...)
+	p.steps = append(p.steps, last...)
 	p.live()
+}
+
+// overwrite puts block b where state old is, and so the blocks that b is a
+// rewritten copy of: a cache that is written twice never exists twice.
+func (p *planner) overwrite(b, old int) {
+	p.blocks[b].placed, p.blocks[b].slot = true, p.blocks[old].slot
+	j := p.blocks[b].def
+	if j < 0 {
+		return
+	}
+	s := p.steps[j]
+	u, ok := s.prim.(tensor.Reuser)
+	if !ok || s.out[0].block != b {
+		return
+	}
+	from := s.in[u.Reuse()].block
+	c := p.blocks[from]
+	if !c.placed && !p.taken[from] && c.last == j && c.bytes == p.blocks[b].bytes &&
+		p.byIndex(j, from, b) && p.mayOverwrite(from, old) {
+		p.overwrite(from, old)
+	}
 }
 
 // mayOverwrite: the step that computes block b may write over state old, because
@@ -269,15 +289,21 @@ func (p *planner) mayOverwrite(b, old int) bool {
 	if j < 0 || p.blocks[old].last > j {
 		return j < 0 // nothing is written: it is empty
 	}
+	return p.byIndex(j, old, b)
+}
+
+// byIndex: step j may compute block b in the memory of block from, because it
+// reads each element of it before it writes that one, if it reads it at all.
+func (p *planner) byIndex(j, from, b int) bool {
 	s := p.steps[j]
 	_, elementwise := s.prim.(tensor.Elementwise)
 	reuser, reuses := s.prim.(tensor.Reuser)
 	for k, r := range s.in {
-		if r.block != old {
+		if r.block != from {
 			continue
 		}
-		byIndex := elementwise && len(s.out) == 1 || reuses && reuser.Reuse() == k && s.out[0].block == b
-		if !byIndex || !p.whole(r) {
+		ok := elementwise && len(s.out) == 1 || reuses && reuser.Reuse() == k && s.out[0].block == b && r.view.Spec.Equal(s.out[0].view.Spec)
+		if !ok || !p.whole(r) {
 			return false
 		}
 	}
