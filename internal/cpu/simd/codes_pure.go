@@ -80,23 +80,33 @@ func expandBytes(dst []float32, w []uint32, t *[256]float32) {
 // expandBits reads 3, 5 or 6 bits: 32 codes are `bits` words, and eight of them
 // lie in at most two.
 func expandBits(dst []float32, w []uint32, bits int) {
-	mask, n := byte(1)<<bits-1, uint(bits)&7
 	for len(w) >= bits {
 		for g := range 4 {
-			at := 8 * bits * g
+			at := uint(8 * bits * g)
 			i := at / 32
-			u := uint64(w[i])
-			if i+1 < bits {
-				u |= uint64(w[i+1]) << 32
-			}
+			u := uint64(w[i]) | uint64(w[min(i+1, uint(bits)-1)])<<32 // the last eight end in w[i]
 			u >>= at % 32
 			d := (*[8]float32)(dst[8*g:])
-			d[0], d[1], d[2], d[3] = codes8[byte(u)&mask], codes8[byte(u>>n)&mask], codes8[byte(u>>(2*n))&mask], codes8[byte(u>>(3*n))&mask]
-			u >>= 4 * n
-			d[4], d[5], d[6], d[7] = codes8[byte(u)&mask], codes8[byte(u>>n)&mask], codes8[byte(u>>(2*n))&mask], codes8[byte(u>>(3*n))&mask]
+			lo, hi := (*[4]float32)(d[:4]), (*[4]float32)(d[4:])
+			switch bits { // constants make the shifts of fourCodes cheap
+			case 3:
+				fourCodes(lo, u, 3)
+				fourCodes(hi, u>>12, 3)
+			case 5:
+				fourCodes(lo, u, 5)
+				fourCodes(hi, u>>20, 5)
+			case 6:
+				fourCodes(lo, u, 6)
+				fourCodes(hi, u>>24, 6)
+			}
 		}
 		w, dst = w[bits:], dst[32:]
 	}
+}
+
+func fourCodes(d *[4]float32, u uint64, n uint) {
+	m := uint64(1)<<n - 1
+	d[0], d[1], d[2], d[3] = codes8[byte(u&m)], codes8[byte(u>>n&m)], codes8[byte(u>>(2*n)&m)], codes8[byte(u>>(3*n)&m)]
 }
 
 // dequantRow: affine values are rounded after the product and after the sum.

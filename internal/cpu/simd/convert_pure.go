@@ -94,13 +94,8 @@ func f32ToF16(dst []uint16, src []float32) {
 
 func bf16ToF32(dst []float32, src []uint16) {
 	dst = dst[:len(src)]
-	i := 0
-	for ; i+4 <= len(src); i += 4 {
-		s, d := (*[4]uint16)(src[i:]), (*[4]float32)(dst[i:])
-		d[0], d[1], d[2], d[3] = FromBF16(s[0]), FromBF16(s[1]), FromBF16(s[2]), FromBF16(s[3])
-	}
-	for ; i < len(src); i++ {
-		dst[i] = FromBF16(src[i])
+	for i, h := range src {
+		dst[i] = FromBF16(h)
 	}
 }
 

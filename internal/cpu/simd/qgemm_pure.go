@@ -48,14 +48,8 @@ func qGemmNT(y []float32, ldy int, x []float32, ldx, m int, q *QMatrix, n0, n1 i
 	var p qPanel
 	p.init(q, scratch)
 	biased, groups := q.Mode == Affine, q.groups()
-	if m <= 2 && q.fused() {
-		for i := range m {
-			var sums []float32
-			if biased {
-				sums = prep[i*groups : (i+1)*groups]
-			}
-			qGemvNT(y[i*ldy:], x[i*ldx:], q, n0, n1, sums, &p)
-		}
+	if m == 1 && q.fused() {
+		qGemvNT(y, x, q, n0, n1, prep, &p)
 		return
 	}
 	for j := n0; j < n1; j += 4 {

