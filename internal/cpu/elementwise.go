@@ -1,0 +1,186 @@
+package cpu
+
+import (
+	"fmt"
+	"unsafe"
+
+	"github.com/mlxgo/mlx/internal/cpu/simd"
+	"github.com/mlxgo/mlx/internal/dtype"
+	"github.com/mlxgo/mlx/internal/tensor"
+)
+
+// blockLen is how many elements an elementwise kernel takes at a time when it
+// must gather or convert: a few blocks fit in the first cache.
+const blockLen = 1024
+
+// spanBlocks cuts n elements at multiples of blockLen.
+func spanBlocks(n, c, nc int) (lo, hi int) {
+	lo, hi = span((n+blockLen-1)/blockLen, c, nc)
+	return min(lo*blockLen, n), min(hi*blockLen, n)
+}
+
+// A loop computes n elements of contiguous memory; inputs that an op lacks are nil.
+type loop func(y, a, b, c unsafe.Pointer, n int)
+
+// A mapping is an elementwise kernel: f over blocks of its inputs.
+type mapping struct {
+	in     [3]operand
+	n      int // inputs
+	out    *View
+	f      loop
+	widen  [3]bool // input i is half and f wants float32
+	narrow bool    // f gives float32 and the result is half
+	direct bool    // nothing to gather or convert
+	ins    []View  // keeps in's pointers meaningful
+}
+
+func newMapping(in, out []View, f loop, halves bool) *mapping {
+	m := &mapping{n: len(in), out: &out[0], f: f, ins: in, direct: true}
+	for i := range in {
+		m.in[i] = operandOf(&in[i])
+		m.widen[i] = halves && isHalf(in[i].DType)
+		m.direct = m.direct && m.in[i].flat && !m.widen[i]
+	}
+	m.narrow = halves && isHalf(out[0].DType)
+	m.direct = m.direct && !m.narrow
+	return m
+}
+
+// task makes the kernel a task; weight is the cost of an element.
+func (m *mapping) task(weight int) task {
+	n := m.out.Shape.Size()
+	if !m.direct {
+		weight += 2 * (m.n + 1)
+	}
+	return newTask((n+blockLen-1)/blockLen, weight*n, m.run)
+}
+
+func (m *mapping) run(s *scratch, c, nc int) {
+	lo, hi := spanBlocks(m.out.Shape.Size(), c, nc)
+	if lo >= hi {
+		return
+	}
+	if m.direct {
+		m.apply(nil, nil, nil, lo, hi-lo)
+		return
+	}
+	k := min(blockLen, hi-lo)
+	var raw [3][]uint64
+	var wide [3][]float32
+	for i := range m.n {
+		if !m.in[i].flat {
+			raw[i] = piece[uint64](s, (k*m.in[i].size+7)/8)
+		}
+		if m.widen[i] {
+			wide[i] = piece[float32](s, k)
+		}
+	}
+	var res []float32
+	if m.narrow {
+		res = piece[float32](s, k)
+	}
+	for ; lo < hi; lo += k {
+		m.apply(&raw, &wide, res, lo, min(k, hi-lo))
+	}
+}
+
+// apply computes elements [lo, lo+n).
+func (m *mapping) apply(raw *[3][]uint64, wide *[3][]float32, res []float32, lo, n int) {
+	var p [3]unsafe.Pointer
+	for i := range m.n {
+		var buf []uint64
+		if raw != nil {
+			buf = raw[i]
+		}
+		p[i] = m.in[i].block(buf, lo, n)
+		if m.widen[i] {
+			p[i] = unsafe.Pointer(unsafe.SliceData(widen(wide[i], p[i], m.ins[i].DType, n)))
+		}
+	}
+	y := unsafe.Add(m.out.Ptr(), lo*m.out.DType.Size())
+	if !m.narrow {
+		m.f(y, p[0], p[1], p[2], n)
+		return
+	}
+	m.f(unsafe.Pointer(unsafe.SliceData(res)), p[0], p[1], p[2], n)
+	narrow(y, res[:n], m.out.DType)
+}
+
+// computeType is the dtype whose loops serve d: halves use those of float32.
+func computeType(d dtype.DType) dtype.DType {
+	if isHalf(d) {
+		return dtype.Float32
+	}
+	return d
+}
+
+func unaryTask(p tensor.Unary, in, out []View) (task, error) {
+	f := unaryLoops[p.Op][computeType(in[0].DType)]
+	if f == nil {
+		return task{}, fmt.Errorf("%w for %v", tensor.ErrUnsupported, in[0].DType)
+	}
+	weight := 1
+	if p.Op >= tensor.OpSqrt {
+		weight = 20
+	}
+	return newMapping(in, out, f, true).task(weight), nil
+}
+
+func binaryTask(p tensor.Binary, in, out []View) (task, error) {
+	f := binaryLoops[p.Op][computeType(in[0].DType)]
+	if f == nil {
+		return task{}, fmt.Errorf("%w for %v", tensor.ErrUnsupported, in[0].DType)
+	}
+	weight := 1
+	if p.Op == tensor.OpPower {
+		weight = 60
+	}
+	return newMapping(in, out, f, true).task(weight), nil
+}
+
+func selectTask(in, out []View) task {
+	f := selectLoop[uint64]
+	switch out[0].DType.Size() {
+	case 1:
+		f = selectLoop[uint8]
+	case 2:
+		f = selectLoop[uint16]
+	case 4:
+		f = selectLoop[uint32]
+	}
+	return newMapping(in, out, f, false).task(2)
+}
+
+func selectLoop[T any](y, c, a, b unsafe.Pointer, n int) {
+	r, k, x, z := unsafe.Slice((*T)(y), n), unsafe.Slice((*uint8)(c), n), unsafe.Slice((*T)(a), n), unsafe.Slice((*T)(b), n)
+	for i, q := range k {
+		v := z[i]
+		if q != 0 {
+			v = x[i]
+		}
+		r[i] = v
+	}
+}
+
+func swigluTask(in, out []View) task {
+	f := swigluLoop
+	if in[0].DType == dtype.Float64 {
+		f = loop2(swiglu64)
+	}
+	return newMapping(in, out, f, true).task(20)
+}
+
+func swigluLoop(y, a, b, _ unsafe.Pointer, n int) {
+	simd.K.SwiGLU(unsafe.Slice((*float32)(y), n), unsafe.Slice((*float32)(a), n), unsafe.Slice((*float32)(b), n))
+}
+
+func castTask(in, out []View) (task, error) {
+	if in[0].DType == out[0].DType {
+		return copyTask(&in[0], &out[0]), nil
+	}
+	if f := halfCast(in[0].DType, out[0].DType); f != nil {
+		return newMapping(in, out, f, false).task(2), nil
+	}
+	f, _ := castLoop(in[0].DType, out[0].DType)
+	return newMapping(in, out, f, true).task(2), nil
+}

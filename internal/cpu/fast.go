@@ -1,0 +1,189 @@
+package cpu
+
+import (
+	"math"
+	"unsafe"
+
+	"github.com/mlxgo/mlx/internal/cpu/simd"
+	"github.com/mlxgo/mlx/internal/dtype"
+	"github.com/mlxgo/mlx/internal/tensor"
+	"github.com/mlxgo/mlx/internal/tensor/fast"
+)
+
+func rmsNormTask(p fast.RMSNorm, in, out []View) task {
+	x, y := rowsOfView(&in[0]), &out[0]
+	cost := 4 * x.n * x.k
+	if y.DType == dtype.Float64 {
+		return rmsNormWide(p.Eps.Value(), x, in, out)
+	}
+	e, _ := elemOf(in[0].DType)
+	eps := float32(p.Eps.Value())
+	return newTask(x.n, cost, func(s *scratch, c, nc int) {
+		lo, hi := span(x.n, c, nc)
+		g, buf := x.buffer(s), piece[float32](s, x.k)
+		var w simd.Raw
+		if len(in) == 2 {
+			w = rawAt(&in[1], 0, x.k)
+		}
+		for i := lo; i < hi; i++ {
+			row := x.f32(g, buf, i)
+			if y.DType == dtype.Float32 {
+				simd.K.RMSNorm(at[float32](y, i*x.k, x.k), row, w, eps, e)
+				continue
+			}
+			simd.K.RMSNorm(buf, row, w, eps, e)
+			narrow(unsafe.Add(y.Ptr(), i*x.k*2), buf, y.DType)
+		}
+	})
+}
+
+// rmsNormWide is for float64 anywhere: x or the weight.
+func rmsNormWide(eps float64, x rowsOf, in, out []View) task {
+	conv, _ := castLoop(in[0].DType, dtype.Float64)
+	var w operand
+	var convW loop
+	if len(in) == 2 {
+		w = operandOf(&in[1])
+		convW, _ = castLoop(in[1].DType, dtype.Float64)
+	}
+	round := func(v float64) float64 { return v }
+	switch in[0].DType { // the normalized value has x's precision
+	case dtype.Float32:
+		round = func(v float64) float64 { return float64(float32(v)) }
+	case dtype.Float16:
+		round = func(v float64) float64 { return float64(simd.RoundTo(float32(v), simd.F16)) }
+	case dtype.BFloat16:
+		round = func(v float64) float64 { return float64(simd.RoundTo(float32(v), simd.BF16)) }
+	}
+	return newTask(x.n, 8*x.n*x.k, func(s *scratch, c, nc int) {
+		lo, hi := span(x.n, c, nc)
+		g, f := x.buffer(s), piece[float32](s, x.k)
+		row, weight := piece[uint64](s, x.k), piece[uint64](s, x.k)
+		if len(in) == 2 {
+			wideRow(weight, &w, convW, nil, f, 0)
+		}
+		for i := lo; i < hi; i++ {
+			src := x.row(g, i)
+			if isHalf(in[0].DType) {
+				src = unsafe.Pointer(unsafe.SliceData(widen(f, src, in[0].DType, x.k)))
+			}
+			conv(unsafe.Pointer(unsafe.SliceData(row)), src, nil, nil, x.k)
+			y := at[float64](&out[0], i*x.k, x.k)
+			var sum float64
+			for _, b := range row {
+				v := math.Float64frombits(b)
+				sum += v * v
+			}
+			n := 1 / math.Sqrt(sum/float64(x.k)+eps)
+			for j, b := range row {
+				y[j] = round(math.Float64frombits(b) * n)
+				if len(in) == 2 {
+					y[j] *= math.Float64frombits(weight[j])
+				}
+			}
+		}
+	})
+}
+
+// A rotation is RoPE; a unit is a (batch row, position): its angles serve all heads.
+type rotation struct {
+	p       fast.RoPE
+	in, out []View
+	x       rowsOf
+	inv     []float32 // inverse wavelengths; nil: periods are an input
+	b, h, t int
+	perRow  bool // an offset per batch row
+}
+
+func ropeTask(p fast.RoPE, in, out []View) task {
+	s := in[0].Shape
+	n := len(s)
+	r := &rotation{p: p, in: in, out: out, x: rowsOfView(&in[0]), b: s[0], t: s[n-2], h: tensor.Shape(s[1 : n-2]).Size()}
+	r.perRow = len(in[1].Shape) == 1 && in[1].Shape[0] == r.b
+	if len(in) == 2 {
+		r.inv = make([]float32, p.Dims/2)
+		simd.RopeInv(r.inv, float32(p.Base.Value()))
+	}
+	return newTask(r.b*r.t, r.b*r.t*(40*p.Dims+4*r.h*s[n-1]), r.run)
+}
+
+func (r *rotation) run(s *scratch, c, nc int) {
+	lo, hi := span(r.b*r.t, c, nc)
+	half := r.p.Dims / 2
+	cos, sin := piece[float32](s, half), piece[float32](s, half)
+	g, buf := r.x.buffer(s), piece[float32](s, r.x.k)
+	offset := all[int32](&r.in[1])
+	for u := lo; u < hi; u++ {
+		b, t := u/r.t, u%r.t
+		at := offset[0]
+		if r.perRow {
+			at = offset[b]
+		}
+		pos := float32(int(at)+t) * float32(r.p.Scale.Value())
+		if r.inv != nil {
+			simd.K.RopeTable(cos, sin, pos, r.inv)
+		} else {
+			simd.K.RopePeriods(cos, sin, pos, all[float32](&r.in[2]))
+		}
+		for h := range r.h {
+			r.rotate((b*r.h+h)*r.t+t, g, buf, cos, sin)
+		}
+	}
+}
+
+// rotate turns row i.
+func (r *rotation) rotate(i int, g []uint64, buf, cos, sin []float32) {
+	y, k := &r.out[0], r.x.k
+	switch y.DType {
+	case dtype.Float32:
+		simd.K.Rope(at[float32](y, i*k, k), r.x.f32(g, buf, i), cos, sin, r.p.Traditional, false)
+	case dtype.Float64:
+		rotate64(at[float64](y, i*k, k), unsafe.Slice((*float64)(r.x.row(g, i)), k), cos, sin, r.p.Traditional)
+	default:
+		simd.K.Rope(buf, r.x.f32(g, buf, i), cos, sin, r.p.Traditional, false)
+		narrow(unsafe.Add(y.Ptr(), i*k*2), buf, y.DType)
+	}
+}
+
+// rotate64 rotates float64 values by float32 angles.
+func rotate64(y, x []float64, cos, sin []float32, traditional bool) {
+	copy(y, x)
+	h := len(cos)
+	for i := range cos {
+		a, b := i, i+h
+		if traditional {
+			a, b = 2*i, 2*i+1
+		}
+		c, s, u, v := float64(cos[i]), float64(sin[i]), x[a], x[b]
+		y[a], y[b] = u*c-v*s, u*s+v*c
+	}
+}
+
+// cacheWriteTask copies the state unless the result is its buffer, then writes
+// the rows that fit.
+func cacheWriteTask(in, out []View) task {
+	st, rows, y := &in[0], &in[1], &out[0]
+	size := y.DType.Size()
+	b, h, capacity, d := y.Shape[0], y.Shape[1], y.Shape[2], y.Shape[3]
+	l := rows.Shape[2]
+	row := d * size
+	return newTask(b*h, b*h*(l+capacity/4)*row/2, func(_ *scratch, c, nc int) {
+		lo, hi := span(b*h, c, nc)
+		pos := all[int32](&in[2])
+		for u := lo; u < hi; u++ {
+			base := unsafe.Add(y.Ptr(), u*capacity*row)
+			if st.Ptr() != y.Ptr() {
+				copy(unsafe.Slice((*byte)(base), capacity*row), unsafe.Slice((*byte)(unsafe.Add(st.Ptr(), u*capacity*row)), capacity*row))
+			}
+			src := u/h*rows.Strides[0] + u%h*rows.Strides[1]
+			for i := range l {
+				at := int(pos[u/h]) + i
+				if at < 0 || at >= capacity {
+					continue
+				}
+				from := unsafe.Add(rows.Ptr(), (src+i*rows.Strides[2])*size)
+				copy(unsafe.Slice((*byte)(unsafe.Add(base, at*row)), row), unsafe.Slice((*byte)(from), row))
+			}
+		}
+	})
+}

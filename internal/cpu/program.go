@@ -1,0 +1,207 @@
+package cpu
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/mlxgo/mlx/internal/tensor"
+)
+
+// A program is a plan bound to memory: one arena, and a cell for each bound slot
+// that Run points at the caller's buffers. A stream runs one thing at a time, so
+// one arena is enough for any number of callers.
+type program struct {
+	q     *queue
+	specs []tensor.Spec // of what is bound
+	cells []*tensor.Buffer
+	arena *tensor.Buffer
+	keep  *tensor.Plan // holds the constants
+	tasks []task
+	run   *run
+	ok    *event // what a good run returns
+}
+
+// Prepare binds the steps of a plan.
+func (b *backend) Prepare(p *tensor.Plan) (tensor.Program, error) {
+	g := &program{q: b.queue(p.Stream), keep: p}
+	g.ok = newQueue(p.Stream).last
+	for _, l := range [][]tensor.Spec{p.In, p.State, p.Out} {
+		g.specs = append(g.specs, l...)
+	}
+	for range g.specs {
+		g.cells = append(g.cells, tensor.Borrow(nil, nil))
+	}
+	var err error
+	if g.arena, err = tensor.NewArena(g.q.stream.Device, p.Arena); err != nil {
+		return nil, err
+	}
+	var hz hazards
+	for i, s := range p.Steps {
+		if err := g.add(b, s, &hz); err != nil {
+			return nil, fmt.Errorf("step %d: %w", i, err)
+		}
+	}
+	g.run = newRun(g.tasks)
+	return g, nil
+}
+
+func (g *program) add(b *backend, s tensor.Step, hz *hazards) error {
+	in, out := make([]View, len(s.In)), make([]View, len(s.Out))
+	size := 0
+	for i, x := range s.In {
+		in[i] = g.view(x)
+		if !b.Accepts(s.Prim, i, in[i]) {
+			return fmt.Errorf("%s: input %d with strides %v needs a copy first", s.Prim.Name(), i, x.Strides)
+		}
+	}
+	for i, x := range s.Out {
+		out[i] = g.view(x)
+		size += x.Shape.Size()
+	}
+	if size == 0 {
+		return nil
+	}
+	t, err := bind(s.Prim, in, out)
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.Prim.Name(), err)
+	}
+	t.prim = s.Prim
+	g.tasks = flatten(g.tasks, t, hz.next(s))
+	return nil
+}
+
+func (g *program) view(s tensor.Slot) View {
+	v := View{Spec: s.Spec, Strides: s.Strides, Offset: s.Offset}
+	p := g.keep
+	switch s.Kind {
+	case tensor.SlotArena:
+		v.Buf = g.arena
+	case tensor.SlotIn:
+		v.Buf = g.cells[s.Index]
+	case tensor.SlotState:
+		v.Buf = g.cells[len(p.In)+s.Index]
+	case tensor.SlotOut:
+		v.Buf = g.cells[len(p.In)+len(p.State)+s.Index]
+	case tensor.SlotConst:
+		c := &p.Const[s.Index]
+		v.Buf, v.Offset = c.Buf, v.Offset+c.Offset
+	}
+	return v
+}
+
+// Run binds and runs in the caller; the event is done. It allocates nothing once
+// the scratch memory of the workers has grown.
+func (g *program) Run(bind []View) (tensor.Event, error) {
+	if len(bind) != len(g.specs) {
+		return nil, fmt.Errorf("program: %d buffers for %d inputs, states and outputs", len(bind), len(g.specs))
+	}
+	for i := range bind {
+		v := &bind[i]
+		if !v.Spec.Equal(g.specs[i]) {
+			return nil, fmt.Errorf("program: buffer %d is %v, not %v", i, v.Spec, g.specs[i])
+		}
+		if !v.Contiguous() {
+			return nil, fmt.Errorf("program: buffer %d, %v, is not row-major", i, v.Spec)
+		}
+		if n := len(v.Buf.Host()) - v.Offset; v.Offset < 0 || n < v.Spec.Bytes() {
+			return nil, fmt.Errorf("program: buffer %d holds %d bytes, %v needs %d", i, n, v.Spec, v.Spec.Bytes())
+		}
+	}
+	err := g.q.program(g, bind)
+	runtime.KeepAlive(bind)
+	if err != nil {
+		e := &event{q: g.q, err: err}
+		e.ended.Store(true)
+		return e, nil
+	}
+	return g.ok, nil
+}
+
+// program runs g in the caller, after all committed batches and before later
+// ones. It gives the error of an unseen failure instead of running.
+func (q *queue) program(g *program, bind []View) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.step() {
+	}
+	if q.fault != nil {
+		return q.fault
+	}
+	q.enter()
+	err := g.execute(bind)
+	q.leave(err)
+	q.moved.Broadcast()
+	return err
+}
+
+func (g *program) execute(bind []View) error {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	for i := range bind {
+		g.cells[i].Bind(bind[i].Buf.Host()[bind[i].Offset:])
+	}
+	err := runTasks(g.tasks, g.run, &g.q.scratch)
+	for _, c := range g.cells {
+		c.Bind(nil)
+	}
+	return err
+}
+
+// hazards decides where a barrier is needed: before a step that touches what an
+// unfinished step may write, or writes what one may read.
+type hazards struct{ read, written []extent }
+
+// An extent is the bytes that a slot spans.
+type extent struct {
+	kind   tensor.SlotKind
+	index  int
+	lo, hi int
+}
+
+func extentOf(s tensor.Slot) extent {
+	lo, hi := 0, 0
+	for i, d := range s.Shape {
+		if n := (d - 1) * s.Strides[i]; n < 0 {
+			lo += n
+		} else {
+			hi += n
+		}
+	}
+	z := s.DType.Size()
+	e := extent{s.Kind, s.Index, s.Offset + lo*z, s.Offset + (hi+1)*z}
+	if s.Kind == tensor.SlotArena {
+		e.index = 0
+	}
+	return e
+}
+
+func overlaps(s tensor.Slot, list []extent) bool {
+	a := extentOf(s)
+	for _, b := range list {
+		if a.kind == b.kind && a.index == b.index && a.lo < b.hi && b.lo < a.hi {
+			return true
+		}
+	}
+	return false
+}
+
+func (h *hazards) next(s tensor.Step) (barrier bool) {
+	for _, x := range s.In {
+		barrier = barrier || overlaps(x, h.written)
+	}
+	for _, x := range s.Out {
+		barrier = barrier || overlaps(x, h.written) || overlaps(x, h.read)
+	}
+	if barrier {
+		h.read, h.written = h.read[:0], h.written[:0]
+	}
+	for _, x := range s.In {
+		if x.Kind != tensor.SlotConst {
+			h.read = append(h.read, extentOf(x))
+		}
+	}
+	for _, x := range s.Out {
+		h.written = append(h.written, extentOf(x))
+	}
+	return barrier
+}

@@ -1,0 +1,470 @@
+package cpu
+
+import (
+	"fmt"
+	"math"
+	"unsafe"
+
+	"github.com/mlxgo/mlx/internal/cpu/simd"
+	"github.com/mlxgo/mlx/internal/dtype"
+	"github.com/mlxgo/mlx/internal/tensor"
+)
+
+// Reductions accumulate wide: sums and products of floats in float64 (blocks of
+// float32 sum in float32 first, exactly as long as their partial sums are), of
+// complex64 in complex128, of integers in the type of the result. Maxima and
+// minima are NaN if any element is.
+
+// A fold is a reduction from elements T over accumulators A to results R.
+type fold[T, A, R any] struct {
+	first A
+	block func(acc A, x []T) A // folds a run of one result's elements
+	row   func(acc []A, x []T) // folds an element of each of many results
+	merge func(a, b A) A       // joins two parts
+	done  func(a A) R
+}
+
+// A reduction is where the elements of the results lie. If the innermost axis is
+// reduced, results are taken one by one and their elements in blocks; else many
+// results at a time, and their elements one by one.
+type reduction struct {
+	x, y   *View
+	kept   walk // results, row-major; without the inner axis when wide
+	red    walk // elements of a result
+	n, k   int  // results, elements of each
+	wide   bool
+	inner  int // wide: size and stride of the innermost kept axis
+	stride int
+	tiles  int // wide: pieces of the inner axis
+	splits int // parts of the elements, folded apart and then merged
+	units  int
+	half   bool
+	size   int
+}
+
+const (
+	foldTile  = 512  // results that a wide reduction folds together
+	foldBlock = 1024 // elements that are gathered at a time
+	splitMin  = 1 << 16
+)
+
+func reduceTask(p tensor.Reduce, in, out []View) (task, error) {
+	r := newReduction(p.Axes, &in[0], &out[0])
+	switch p.Op {
+	case tensor.OpAll, tensor.OpAny:
+		all := p.Op == tensor.OpAll
+		f := fold[uint8, uint8, uint8]{first: bit(all), block: blockAny, row: rowAny, merge: func(a, b uint8) uint8 { return a | b }, done: normal}
+		if all {
+			f.block, f.row, f.merge = blockAll, rowAll, func(a, b uint8) uint8 { return a & b }
+		}
+		return reduceWith(r, f), nil
+	case tensor.OpSum, tensor.OpProd:
+		return reduceSum(r, p.Op == tensor.OpProd)
+	case tensor.OpMax, tensor.OpMin:
+		return reduceExtreme(r, p.Op == tensor.OpMin)
+	}
+	return task{}, tensor.ErrUnsupported
+}
+
+func reduceSum(r *reduction, prod bool) (task, error) {
+	switch computeType(r.x.DType) {
+	case dtype.Bool:
+		return reduceWith(r, sumFold[uint8, int32, int32](prod, normalized)), nil
+	case dtype.Uint8:
+		return reduceWith(r, sumFold[uint8, uint32, uint32](prod, nil)), nil
+	case dtype.Uint16:
+		return reduceWith(r, sumFold[uint16, uint32, uint32](prod, nil)), nil
+	case dtype.Uint32:
+		return reduceWith(r, sumFold[uint32, uint32, uint32](prod, nil)), nil
+	case dtype.Uint64:
+		return reduceWith(r, sumFold[uint64, uint64, uint64](prod, nil)), nil
+	case dtype.Int8:
+		return reduceWith(r, sumFold[int8, int32, int32](prod, nil)), nil
+	case dtype.Int16:
+		return reduceWith(r, sumFold[int16, int32, int32](prod, nil)), nil
+	case dtype.Int32:
+		return reduceWith(r, sumFold[int32, int32, int32](prod, nil)), nil
+	case dtype.Int64:
+		return reduceWith(r, sumFold[int64, int64, int64](prod, nil)), nil
+	case dtype.Float32:
+		f := sumFold[float32, float64, float32](prod, nil)
+		if !prod {
+			f.block = func(acc float64, x []float32) float64 { return acc + float64(simd.K.Sum(x)) }
+		}
+		return reduceWith(r, f), nil
+	case dtype.Float64:
+		return reduceWith(r, sumFold[float64, float64, float64](prod, nil)), nil
+	case dtype.Complex64:
+		f := fold[complex64, complex128, complex64]{block: sumComplex, row: addComplex,
+			merge: func(a, b complex128) complex128 { return a + b }, done: func(a complex128) complex64 { return complex64(a) }}
+		if prod {
+			f.first, f.block, f.row, f.merge = 1, prodComplex, mulComplex, func(a, b complex128) complex128 { return a * b }
+		}
+		return reduceWith(r, f), nil
+	}
+	return task{}, fmt.Errorf("%w for %v", tensor.ErrUnsupported, r.x.DType)
+}
+
+func reduceExtreme(r *reduction, min bool) (task, error) {
+	switch d := computeType(r.x.DType); d {
+	case dtype.Bool, dtype.Uint8:
+		return reduceWith(r, extremeFold[uint8](0, math.MaxUint8, min)), nil
+	case dtype.Uint16:
+		return reduceWith(r, extremeFold[uint16](0, math.MaxUint16, min)), nil
+	case dtype.Uint32:
+		return reduceWith(r, extremeFold[uint32](0, math.MaxUint32, min)), nil
+	case dtype.Uint64:
+		return reduceWith(r, extremeFold[uint64](0, math.MaxUint64, min)), nil
+	case dtype.Int8:
+		return reduceWith(r, extremeFold[int8](math.MinInt8, math.MaxInt8, min)), nil
+	case dtype.Int16:
+		return reduceWith(r, extremeFold[int16](math.MinInt16, math.MaxInt16, min)), nil
+	case dtype.Int32:
+		return reduceWith(r, extremeFold[int32](math.MinInt32, math.MaxInt32, min)), nil
+	case dtype.Int64:
+		return reduceWith(r, extremeFold[int64](math.MinInt64, math.MaxInt64, min)), nil
+	case dtype.Float32:
+		inf := float32(math.Inf(1))
+		return reduceWith(r, extremeFold(-inf, inf, min)), nil
+	case dtype.Float64:
+		return reduceWith(r, extremeFold(math.Inf(-1), math.Inf(1), min)), nil
+	case dtype.Complex64:
+		inf := float32(math.Inf(1))
+		f := fold[complex64, complex64, complex64]{first: complex(-inf, -inf), block: maxBlockComplex, row: maxRowComplex, merge: maxComplex, done: identityOf[complex64]}
+		if min {
+			f.first, f.block, f.row, f.merge = complex(inf, inf), minBlockComplex, minRowComplex, minComplex
+		}
+		return reduceWith(r, f), nil
+	default:
+		return task{}, fmt.Errorf("%w for %v", tensor.ErrUnsupported, d)
+	}
+}
+
+// newReduction lays out the kept and the reduced axes.
+func newReduction(axes tensor.AxisSet, x, y *View) *reduction {
+	r := &reduction{x: x, y: y, size: x.DType.Size(), half: isHalf(x.DType), splits: 1}
+	var ks, kst, rs, rst []int
+	innerKept := false
+	for i, d := range x.Shape {
+		if axes.Has(i) {
+			rs, rst = append(rs, d), append(rst, x.Strides[i])
+		} else {
+			ks, kst = append(ks, d), append(kst, x.Strides[i])
+		}
+		if d > 1 {
+			innerKept = !axes.Has(i)
+		}
+	}
+	r.n, r.k = tensor.Shape(ks).Size(), tensor.Shape(rs).Size()
+	r.red = newWalk(rs, rst)
+	r.kept = newWalk(ks, kst)
+	r.units = r.n
+	if r.wide = innerKept && r.k > 1; r.wide {
+		last := len(r.kept.shape) - 1
+		r.inner, r.stride = r.kept.shape[last], r.kept.stride[last]
+		r.kept.shape, r.kept.stride = r.kept.shape[:last], r.kept.stride[:last]
+		if last == 0 {
+			r.kept = newWalk(nil, nil)
+		}
+		r.tiles = (r.inner + foldTile - 1) / foldTile
+		r.units = r.n / max(r.inner, 1) * r.tiles
+	}
+	if r.units < 16 && r.n <= 1<<14 {
+		r.splits = max(1, min(maxChunks, r.k*r.n/splitMin, r.k))
+	}
+	return r
+}
+
+// reduceWith makes the task. With splits, parts wait in memory of the task until
+// all are there, and a second phase merges them in order.
+func reduceWith[T, A, R any](r *reduction, f fold[T, A, R]) task {
+	cost := 2 * r.n * max(r.k, 1)
+	if !r.wide && r.k > 0 {
+		cost = r.n * (r.k + 20)
+	}
+	var parts []A
+	if r.splits > 1 {
+		parts = make([]A, r.splits*r.n)
+	}
+	work := func(s *scratch, c, nc int) {
+		lo, hi := span(r.units*r.splits, c, nc)
+		m := newFoldMemory[T, A](s, r)
+		for i := lo; i < hi; i++ {
+			u, split := i/r.splits, i%r.splits
+			from, to := span(r.k, split, r.splits)
+			at, acc := foldUnit(r, &f, &m, u, from, to)
+			if parts != nil {
+				copy(parts[split*r.n+at:], acc)
+				continue
+			}
+			finish(r, &f, at, acc)
+		}
+	}
+	t := newTask(r.units*r.splits, cost, work)
+	if parts != nil {
+		then := newTask(1, 1, func(*scratch, int, int) {
+			for split := 1; split < r.splits; split++ {
+				for i, v := range parts[split*r.n : (split+1)*r.n] {
+					parts[i] = f.merge(parts[i], v)
+				}
+			}
+			finish(r, &f, 0, parts[:r.n])
+		})
+		t.then = &then
+	}
+	return t
+}
+
+// finish stores results from the at-th on.
+func finish[T, A, R any](r *reduction, f *fold[T, A, R], at int, acc []A) {
+	if r.half {
+		for i, a := range acc {
+			v := f.done(a)
+			putFloat(r.y, at+i, *(*float32)(unsafe.Pointer(&v)))
+		}
+		return
+	}
+	y := unsafe.Slice((*R)(r.y.Ptr()), r.n)
+	for i, a := range acc {
+		y[at+i] = f.done(a)
+	}
+}
+
+// foldMemory is the scratch of a chunk.
+type foldMemory[T, A any] struct {
+	raw  []uint64
+	wide []float32
+	acc  []A
+}
+
+func newFoldMemory[T, A any](s *scratch, r *reduction) (m foldMemory[T, A]) {
+	n := foldBlock
+	if r.wide {
+		n = foldTile
+	}
+	m.raw = piece[uint64](s, n)
+	if r.half {
+		m.wide = piece[float32](s, n)
+	}
+	m.acc = piece[A](s, foldTile)
+	return m
+}
+
+// foldUnit folds elements [from, to) of the results of unit u, which start at at.
+func foldUnit[T, A, R any](r *reduction, f *fold[T, A, R], m *foldMemory[T, A], u, from, to int) (at int, acc []A) {
+	if r.wide {
+		return foldWide(r, f, m, u, from, to)
+	}
+	base := unsafe.Add(r.x.Ptr(), r.kept.offset(u)*r.size)
+	a := f.first
+	if len(r.red.shape) == 1 && r.red.stride[0] == 1 && !r.half {
+		x := unsafe.Slice((*T)(unsafe.Add(base, from*r.size)), to-from)
+		for len(x) > 0 { // blocks, so that a gathered row has the same bits
+			k := min(foldBlock, len(x))
+			a = f.block(a, x[:k])
+			x = x[k:]
+		}
+	} else {
+		for from < to {
+			k := min(foldBlock, to-from)
+			p := unsafe.Pointer(unsafe.SliceData(m.raw))
+			gatherBytes(&r.red, p, base, r.size, from, k)
+			a = f.block(a, foldInput[T](r, m.wide, p, k))
+			from += k
+		}
+	}
+	m.acc[0] = a
+	return u, m.acc[:1]
+}
+
+// foldInput is n elements at p as T: halves become float32.
+func foldInput[T any](r *reduction, wideBuf []float32, p unsafe.Pointer, n int) []T {
+	if r.half {
+		p = unsafe.Pointer(unsafe.SliceData(widen(wideBuf, p, r.x.DType, n)))
+	}
+	return unsafe.Slice((*T)(p), n)
+}
+
+// foldWide folds a tile of the inner axis, one reduced index after the other.
+func foldWide[T, A, R any](r *reduction, f *fold[T, A, R], m *foldMemory[T, A], u, from, to int) (int, []A) {
+	o, j := u/r.tiles, u%r.tiles*foldTile
+	n := min(foldTile, r.inner-j)
+	acc := m.acc[:n]
+	for i := range acc {
+		acc[i] = f.first
+	}
+	base := unsafe.Add(r.x.Ptr(), (r.kept.offset(o)+j*r.stride)*r.size)
+	var idx [maxRank]int
+	off := r.red.seek(from, &idx)
+	row := walk{[]int{n}, []int{r.stride}}
+	for ; from < to; from++ {
+		p := unsafe.Add(base, off*r.size)
+		if r.stride != 1 {
+			q := unsafe.Pointer(unsafe.SliceData(m.raw))
+			gatherBytes(&row, q, p, r.size, 0, n)
+			p = q
+		}
+		f.row(acc, foldInput[T](r, m.wide, p, n))
+		if from+1 < to {
+			off = r.red.advance(&idx, off, 1)
+		}
+	}
+	return o*r.inner + j, acc
+}
+
+// ---- loops ----
+
+func identityOf[T any](v T) T { return v }
+
+func normal(v uint8) uint8 { return bit(v != 0) }
+
+// normalized is for bools: what is not 0 counts as 1.
+var normalized = normal
+
+func sumFold[T, A, R number](prod bool, norm func(uint8) uint8) fold[T, A, R] {
+	f := fold[T, A, R]{block: sumBlock[T, A], row: sumRow[T, A], merge: func(a, b A) A { return a + b }, done: func(a A) R { return R(a) }}
+	if prod {
+		f.first, f.block, f.row, f.merge = 1, prodBlock[T, A], prodRow[T, A], func(a, b A) A { return a * b }
+	}
+	if norm != nil { // T is uint8
+		block, row := f.block, f.row
+		f.block = func(acc A, x []T) A {
+			var buf [foldBlock]T
+			return block(acc, normalInto(buf[:], x))
+		}
+		f.row = func(acc []A, x []T) {
+			var buf [foldBlock]T
+			row(acc, normalInto(buf[:], x))
+		}
+	}
+	return f
+}
+
+func normalInto[T number](buf, x []T) []T {
+	for i, v := range x {
+		buf[i] = T(bit(v != 0))
+	}
+	return buf[:len(x)]
+}
+
+func sumBlock[T, A number](acc A, x []T) A {
+	var s A
+	for _, v := range x {
+		s += A(v)
+	}
+	return acc + s
+}
+
+func sumRow[T, A number](acc []A, x []T) {
+	x = x[:len(acc)]
+	for i, v := range x {
+		acc[i] += A(v)
+	}
+}
+
+func prodBlock[T, A number](acc A, x []T) A {
+	for _, v := range x {
+		acc *= A(v)
+	}
+	return acc
+}
+
+func prodRow[T, A number](acc []A, x []T) {
+	x = x[:len(acc)]
+	for i, v := range x {
+		acc[i] *= A(v)
+	}
+}
+
+func extremeFold[T number](lowest, highest T, small bool) fold[T, T, T] {
+	if small {
+		return fold[T, T, T]{first: highest, block: minBlock[T], row: minRow[T], merge: func(a, b T) T { return min(a, b) }, done: identityOf[T]}
+	}
+	return fold[T, T, T]{first: lowest, block: maxBlock[T], row: maxRow[T], merge: func(a, b T) T { return max(a, b) }, done: identityOf[T]}
+}
+
+func maxBlock[T number](acc T, x []T) T {
+	for _, v := range x {
+		acc = max(acc, v)
+	}
+	return acc
+}
+
+func minBlock[T number](acc T, x []T) T {
+	for _, v := range x {
+		acc = min(acc, v)
+	}
+	return acc
+}
+
+func maxRow[T number](acc, x []T) { maximum(acc, acc, x) }
+func minRow[T number](acc, x []T) { minimum(acc, acc, x) }
+
+func blockAny(acc uint8, x []uint8) uint8 {
+	for _, v := range x {
+		acc |= v
+	}
+	return bit(acc != 0)
+}
+
+func blockAll(acc uint8, x []uint8) uint8 {
+	for _, v := range x {
+		acc &= bit(v != 0)
+	}
+	return acc
+}
+
+func rowAny(acc, x []uint8) { logicalOr(acc, acc, x) }
+func rowAll(acc, x []uint8) { logicalAnd(acc, acc, x) }
+
+func sumComplex(acc complex128, x []complex64) complex128 {
+	for _, v := range x {
+		acc += complex128(v)
+	}
+	return acc
+}
+
+func addComplex(acc []complex128, x []complex64) {
+	for i, v := range x {
+		acc[i] += complex128(v)
+	}
+}
+
+func prodComplex(acc complex128, x []complex64) complex128 {
+	for _, v := range x {
+		acc *= complex128(v)
+	}
+	return acc
+}
+
+func mulComplex(acc []complex128, x []complex64) {
+	for i, v := range x {
+		acc[i] *= complex128(v)
+	}
+}
+
+func maxBlockComplex(acc complex64, x []complex64) complex64 {
+	for _, v := range x {
+		acc = maxComplex(acc, v)
+	}
+	return acc
+}
+
+func minBlockComplex(acc complex64, x []complex64) complex64 {
+	for _, v := range x {
+		acc = minComplex(acc, v)
+	}
+	return acc
+}
+
+func maxRowComplex(acc, x []complex64) {
+	for i, v := range x {
+		acc[i] = maxComplex(acc[i], v)
+	}
+}
+
+func minRowComplex(acc, x []complex64) {
+	for i, v := range x {
+		acc[i] = minComplex(acc[i], v)
+	}
+}

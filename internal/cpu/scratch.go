@@ -1,0 +1,50 @@
+package cpu
+
+import (
+	"unsafe"
+
+	"github.com/mlxgo/mlx/internal/cpu/simd"
+)
+
+// A scratch is the private memory of one worker (or of one queue, when its owner
+// runs alone). Kernels take pieces for the length of one chunk; once it has grown
+// to the largest chunk nothing is allocated any more.
+type scratch struct {
+	slab  []uint64
+	level int // words taken
+	peak  int // most words taken since reset, also beyond the slab
+
+	// Arguments of kernels that are called through a table, which would move
+	// them to the heap otherwise.
+	q   simd.QMatrix
+	att simd.Attention
+}
+
+// reset gives all pieces back; it is called before each chunk.
+func (s *scratch) reset() {
+	if s.peak > len(s.slab) {
+		s.slab = make([]uint64, s.peak+s.peak/4)
+	}
+	s.level, s.peak = 0, 0
+}
+
+// take is uninitialized memory, aligned to 64 bytes relative to the slab.
+func (s *scratch) take(words int) []uint64 {
+	words = (words + 7) &^ 7
+	from := s.level
+	s.level += words
+	s.peak = max(s.peak, s.level)
+	if s.level > len(s.slab) {
+		return make([]uint64, words)
+	}
+	return s.slab[from:s.level:s.level]
+}
+
+// piece is n uninitialized elements of T, which has no pointers.
+func piece[T any](s *scratch, n int) []T {
+	if n <= 0 {
+		return nil
+	}
+	w := s.take((n*int(unsafe.Sizeof(*new(T))) + 7) / 8)
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(w))), n)
+}
