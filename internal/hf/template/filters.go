@@ -30,14 +30,15 @@ func init() {
 	add("attr", "name", attrFilter)
 	add("tojson", "ensure_ascii? indent? separators? sort_keys?", tojsonFilter)
 	add("items", "", func(r *runtime, v Value, a []Value) (Value, error) {
-		switch x := v.(type) {
-		case undefined:
-			return generatorOf("do_items", nil), nil
-		case *Dict:
-			items, err := r.pairs(x)
-			return generatorOf("do_items", items), err
-		}
-		return nil, fmt.Errorf("the filter items needs a mapping, not '%s'", typeName(v))
+		return lazyItems("do_items", func() ([]Value, error) {
+			switch x := v.(type) {
+			case undefined:
+				return nil, nil
+			case *Dict:
+				return r.pairs(x)
+			}
+			return nil, fmt.Errorf("the filter items needs a mapping, not '%s'", typeName(v))
+		}), nil
 	})
 	for alias, name := range map[string]string{"d": "default", "e": "escape", "count": "length"} {
 		filters[alias] = filters[name]
@@ -160,36 +161,60 @@ func (r *runtime) attrGetter(path, def Value) func(Value) (Value, error) {
 	}
 }
 
-// sortKey returns the key function of sort, unique, min, max and groupby:
-// letters of either case are equal unless cased is set.
+// sortKey returns the key function of unique, min, max and groupby: letters of
+// either case are equal unless cased is set.
 func (r *runtime) sortKey(path, def Value, cased bool) func(Value) (Value, error) {
-	var get []func(Value) (Value, error)
-	s, isString := asString(path)
-	if isString && strings.Contains(s, ",") {
-		for _, p := range strings.Split(s, ",") {
-			get = append(get, r.attrGetter(p, def))
+	get := r.attrGetter(path, def)
+	return func(v Value) (Value, error) {
+		k, err := get(v)
+		if err != nil {
+			return nil, err
 		}
-	} else {
-		get = append(get, r.attrGetter(path, def))
+		if s, ok := asString(k); ok && !cased {
+			return pyLower(s), r.alloc(int64(len(s)))
+		}
+		return k, nil
+	}
+}
+
+// sortKeys is sortKey for sort, where "a,b" selects several attributes. The
+// keys are lists: so missing attributes equal one another.
+func (r *runtime) sortKeys(path Value, cased bool) func(Value) (Value, error) {
+	paths := []Value{path}
+	if s, ok := asString(path); ok {
+		paths = nil
+		for _, p := range strings.Split(s, ",") {
+			paths = append(paths, p)
+		}
+	}
+	var get []func(Value) (Value, error)
+	for _, p := range paths {
+		get = append(get, r.sortKey(p, nil, cased))
 	}
 	return func(v Value) (Value, error) {
-		var keys []Value
+		keys := &List{}
 		for _, g := range get {
 			k, err := g(v)
 			if err != nil {
 				return nil, err
 			}
-			if s, ok := asString(k); ok && !cased {
-				if err := r.alloc(int64(len(s))); err != nil {
-					return nil, err
-				}
-				k = pyLower(s)
-			}
-			keys = append(keys, k)
+			keys.Items = append(keys.Items, k)
 		}
-		if len(keys) == 1 {
-			return keys[0], nil
-		}
-		return &List{keys}, nil
+		return keys, r.allocItems(len(get))
 	}
+}
+
+// lazyItems makes a generator of what f returns, called at the first element.
+func lazyItems(name string, f func() ([]Value, error)) *generator {
+	var g *generator
+	return &generator{name, func() (Value, bool, error) {
+		if g == nil {
+			items, err := f()
+			if err != nil {
+				return nil, false, err
+			}
+			g = generatorOf(name, items)
+		}
+		return g.next()
+	}}
 }

@@ -158,7 +158,7 @@ func sortFilter(r *runtime, v Value, a []Value) (Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, _, err := r.sorted(items, r.sortKey(or(a[2], nil), nil, flag(a[1])), flag(a[0]))
+	out, _, err := r.sorted(items, r.sortKeys(or(a[2], nil), flag(a[1])), flag(a[0]))
 	if err != nil {
 		return nil, err
 	}
@@ -193,10 +193,7 @@ func dictsortFilter(r *runtime, v Value, a []Value) (Value, error) {
 }
 
 func uniqueFilter(r *runtime, v Value, a []Value) (Value, error) {
-	next, err := r.iterate(v)
-	if err != nil {
-		return nil, err
-	}
+	next := r.lazy(v)
 	key := r.sortKey(or(a[1], nil), nil, flag(a[0]))
 	seen := map[Value]bool{}
 	return &generator{"do_unique", func() (Value, bool, error) {
@@ -277,7 +274,12 @@ func sumFilter(r *runtime, v Value, a []Value) (Value, error) {
 }
 
 func batchFilter(r *runtime, v Value, a []Value) (Value, error) {
-	n, err := intArg("linecount", a[0], 0)
+	return lazyItems("do_batch", func() ([]Value, error) { return r.batches(v, a[0], or(a[1], nil)) }), nil
+}
+
+// batches are lists of count items each; fill, unless nil, fills the last up.
+func (r *runtime) batches(v, count, fill Value) ([]Value, error) {
+	n, err := intArg("linecount", count, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -285,7 +287,6 @@ func batchFilter(r *runtime, v Value, a []Value) (Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	fill := or(a[1], nil)
 	var out []Value
 	for len(items) > 0 {
 		k := len(items)
@@ -305,31 +306,33 @@ func batchFilter(r *runtime, v Value, a []Value) (Value, error) {
 		}
 		out = append(out, &List{part})
 	}
-	return generatorOf("do_batch", out), nil
+	return out, nil
 }
 
 func sliceFilter(r *runtime, v Value, a []Value) (Value, error) {
-	n, err := intArg("slices", a[0], 0)
+	return lazyItems("do_slice", func() ([]Value, error) { return r.columns(v, a[0], or(a[1], nil)) }), nil
+}
+
+// columns are count lists of about equal length; fill, unless nil, is added to
+// the shorter ones.
+func (r *runtime) columns(v, count, fill Value) ([]Value, error) {
+	items, err := r.items(v)
 	if err != nil {
 		return nil, err
 	}
-	items, err := r.items(v)
+	n, err := intArg("slices", count, 0)
 	if err != nil {
 		return nil, err
 	}
 	if n == 0 {
 		return nil, errDivZero
 	}
-	if n < 0 {
-		return generatorOf("do_slice", nil), nil
-	}
-	if err := r.allocTimes(3*valueSize, n); err != nil {
+	if err := r.allocTimes(3*valueSize, max(n, 0)); err != nil {
 		return nil, err
 	}
 	if err := r.allocItems(len(items)); err != nil {
 		return nil, err
 	}
-	fill := or(a[1], nil)
 	size, extra := int64(len(items))/n, int64(len(items))%n
 	var out []Value
 	for i := range n {
@@ -344,7 +347,7 @@ func sliceFilter(r *runtime, v Value, a []Value) (Value, error) {
 		}
 		out = append(out, &List{part})
 	}
-	return generatorOf("do_slice", out), nil
+	return out, nil
 }
 
 // groupbyFilter sorts by an attribute and groups equal ones.

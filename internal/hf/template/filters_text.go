@@ -2,6 +2,7 @@ package template
 
 import (
 	"fmt"
+	"math"
 	"net/url"
 	"regexp"
 	"strings"
@@ -167,7 +168,10 @@ func (r *runtime) replace(s, old, repl string, n int64) (Value, error) {
 }
 
 func indentFilter(r *runtime, v Value, a []Value) (Value, error) {
-	s, err := r.str(v)
+	if u, ok := v.(undefined); ok {
+		return nil, u.err()
+	}
+	s, err := strArg("what indent works on", v)
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +211,7 @@ func indentFilter(r *runtime, v Value, a []Value) (Value, error) {
 }
 
 func truncateFilter(r *runtime, v Value, a []Value) (Value, error) {
-	length, err := intArg("length", a[0], 255)
+	limit, err := intArg("length", a[0], 255)
 	if err != nil {
 		return nil, err
 	}
@@ -222,18 +226,19 @@ func truncateFilter(r *runtime, v Value, a []Value) (Value, error) {
 	if err != nil {
 		return nil, err
 	}
+	n := int64(utf8.RuneCountInString(end))
+	if limit < n || leeway < 0 || leeway > math.MaxInt64-limit {
+		return nil, fmt.Errorf("truncate: length %d with end %q and leeway %d", limit, end, leeway)
+	}
+	have, err := length(v)
+	if err != nil || int64(have) <= limit+leeway {
+		return v, err
+	}
 	s, ok := asString(v)
 	if !ok {
-		return nil, fmt.Errorf("the filter truncate needs a string, not '%s'", typeName(v))
+		return nil, fmt.Errorf("the filter truncate cuts strings, not '%s'", typeName(v))
 	}
-	n := int64(utf8.RuneCountInString(end))
-	if length < n || leeway < 0 {
-		return nil, fmt.Errorf("truncate: length %d with end %q and leeway %d", length, end, leeway)
-	}
-	if int64(utf8.RuneCountInString(s)) <= length+leeway {
-		return v, nil
-	}
-	cut := s[:runeOffset(s, int(length-n))]
+	cut := s[:runeOffset(s, int(limit-n))]
 	if !flag(a[1]) {
 		if i := strings.LastIndexByte(cut, ' '); i >= 0 {
 			cut = cut[:i]

@@ -291,12 +291,20 @@ func (r *runtime) percentFormat(self Value, text string, arg Value) (Value, erro
 		text = text[i+1+n:]
 	}
 	b.WriteString(text)
-	_, isDict := arg.(*Dict)
-	_, isList := arg.(*List)
-	if p.used < len(p.items) && !p.named && !isDict && !isList {
+	if p.used < len(p.items) && !p.named && !spareArgument(arg) {
 		return nil, errors.New("not all arguments converted during string formatting")
 	}
 	return like(self, b.String()), r.alloc(int64(len(text)))
+}
+
+// spareArgument reports whether an argument of % may stay unused: it might be
+// a mapping.
+func spareArgument(v Value) bool {
+	switch v.(type) {
+	case *Dict, *List, *intRange, undefined:
+		return true
+	}
+	return false
 }
 
 type percent struct {

@@ -9,6 +9,9 @@ import (
 
 // binary computes an operator other than the logical and comparing ones.
 func (r *runtime) binary(op string, a, b Value) (Value, error) {
+	if s, ok := asString(a); ok && op == "%" {
+		return r.percentFormat(a, s, b)
+	}
 	for _, v := range []Value{a, b} {
 		if u, ok := v.(undefined); ok {
 			return nil, u.err()
@@ -30,10 +33,6 @@ func (r *runtime) binary(op string, a, b Value) (Value, error) {
 			if v, ok, err := r.repeat(a, n); ok || err != nil {
 				return v, err
 			}
-		}
-	case "%":
-		if s, ok := asString(a); ok {
-			return r.percentFormat(a, s, b)
 		}
 	}
 	return nil, fmt.Errorf("unsupported operand type(s) for %s: '%s' and '%s'", op, typeName(a), typeName(b))

@@ -314,11 +314,17 @@ func (p *parser) postfix(e expr) expr {
 // subscript parses what follows "[": an index, several (a tuple) or a slice.
 func (p *parser) subscript(e expr) expr {
 	var items []expr
+	var last expr
+	slices := 0
 	for p.err == nil && !p.isOp("]") {
 		if len(items) > 0 {
 			p.want(",")
 		}
-		items = append(items, p.subscriptItem())
+		item, isSlice := p.subscriptItem(e)
+		if isSlice {
+			slices++
+		}
+		items, last = append(items, item), item
 	}
 	p.want("]")
 	switch {
@@ -327,29 +333,25 @@ func (p *parser) subscript(e expr) expr {
 	case len(items) == 0:
 		p.failf("expected an index")
 		return e
+	case len(items) == 1 && slices == 1:
+		return last
 	case len(items) == 1:
-		if s, ok := items[0].(*sliceExpr); ok {
-			s.e = e
-			return s
-		}
-		return &indexExpr{e, items[0]}
-	}
-	for _, x := range items {
-		if _, ok := x.(*sliceExpr); ok {
-			p.failf("a slice among several indexes is not supported")
-		}
+		return &indexExpr{e, last}
+	case slices > 0:
+		p.failf("a slice among several indexes is not supported")
 	}
 	return &indexExpr{e, &tupleExpr{items}}
 }
 
-func (p *parser) subscriptItem() expr {
-	s := &sliceExpr{}
+// subscriptItem parses an index, or a slice of e.
+func (p *parser) subscriptItem(e expr) (item expr, isSlice bool) {
+	s := &sliceExpr{e: e}
 	if !p.isOp(":") {
-		e := p.expr()
+		i := p.expr()
 		if !p.isOp(":") {
-			return e
+			return i, false
 		}
-		s.lo = e
+		s.lo = i
 	}
 	p.want(":")
 	if !p.isOp("]") && !p.isOp(",") && !p.isOp(":") {
@@ -358,7 +360,7 @@ func (p *parser) subscriptItem() expr {
 	if p.op(":") && !p.isOp("]") && !p.isOp(",") {
 		s.step = p.expr()
 	}
-	return s
+	return s, true
 }
 
 // call parses "(" arguments ")".

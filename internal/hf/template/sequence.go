@@ -69,7 +69,7 @@ func (r *runtime) items(v Value) ([]Value, error) {
 		var out []Value
 		for s != "" {
 			_, n := utf8.DecodeRuneInString(s)
-			out = append(out, like(v, s[:n]))
+			out = append(out, s[:n])
 			s = s[n:]
 		}
 		return out, nil

@@ -34,12 +34,14 @@ func init() {
 	add("filter", func(r *runtime, v Value, a []Value) (bool, error) {
 		s, ok := asString(v)
 		_, found := filters[s]
-		return ok && found, nil
+		_, err := hashKey(v)
+		return ok && found, err
 	})
 	add("test", func(r *runtime, v Value, a []Value) (bool, error) {
 		s, ok := asString(v)
 		_, found := tests[s]
-		return ok && found, nil
+		_, err := hashKey(v)
+		return ok && found, err
 	})
 	tests["divisibleby"] = testFunc{sig("num"), func(r *runtime, v Value, a []Value) (bool, error) {
 		return r.remainder(v, a[0], int64(0))
