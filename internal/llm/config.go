@@ -76,6 +76,17 @@ func parseConfig(raw []byte) (*Config, error) {
 	return out, nil
 }
 
+// ModelType is the model_type of a config.json, "" if there is none.
+func ModelType(raw []byte) string {
+	var c struct {
+		ModelType string `json:"model_type"`
+	}
+	if json.Unmarshal(raw, &c) != nil {
+		return ""
+	}
+	return c.ModelType
+}
+
 func isNull(raw json.RawMessage) bool { return len(raw) == 0 || bytes.Equal(raw, []byte("null")) }
 
 // parseQuantization reads MLX's block. Blocks with a quant_method are of other

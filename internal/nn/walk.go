@@ -37,12 +37,14 @@ func fieldName(f reflect.StructField) (name string, skip bool) {
 	return tag, false
 }
 
-// snake turns QProj into q_proj and Linear1 into linear1.
+// snake turns QProj into q_proj, MLP into mlp and Linear1 into linear1.
 func snake(s string) string {
+	upper := func(i int) bool { return i >= 0 && i < len(s) && s[i] >= 'A' && s[i] <= 'Z' }
+	lower := func(i int) bool { return i < len(s) && s[i] >= 'a' && s[i] <= 'z' }
 	var b strings.Builder
 	for i, r := range s {
-		if r >= 'A' && r <= 'Z' {
-			if i > 0 && !(s[i-1] >= 'A' && s[i-1] <= 'Z') {
+		if upper(i) {
+			if i > 0 && (!upper(i-1) || lower(i+1)) {
 				b.WriteByte('_')
 			}
 			r += 'a' - 'A'

@@ -1,0 +1,3 @@
+package mlx
+
+import _ "github.com/mlxgo/mlx/internal/cpu" // runs every array on the CPU

@@ -1,0 +1,131 @@
+package models_test
+
+import (
+	"context"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/llm"
+	"github.com/mlxgo/mlx/internal/llm/llmtest"
+	"github.com/mlxgo/mlx/internal/llm/models"
+)
+
+// supported are the model types that parity directories are tested for.
+var supported = map[string]bool{"llama": true, "mistral": true, "qwen2": true, "qwen3": true}
+
+func load(t testing.TB, dir string) *llm.Loaded {
+	t.Helper()
+	f32 := mlx.Float32
+	m, err := llm.Load(dir, llm.LoadOptions{New: models.New, DType: &f32})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// greedy collects n tokens without stopping at EOS.
+func greedy(t testing.TB, m *llm.Loaded, prompt []int, o llm.Options) (ids []int, text string) {
+	t.Helper()
+	g, err := llm.Generate(m, prompt, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for tok, err := range g.Tokens(context.Background()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tok.ID >= 0 {
+			ids = append(ids, tok.ID)
+		}
+		text += tok.Text
+	}
+	return ids, text
+}
+
+func ints(a *mlx.Array) (out []int) {
+	for _, x := range mlx.ToSlice[int32](a) {
+		out = append(out, int(x))
+	}
+	return out
+}
+
+// TestParity compares logits and greedy tokens with what mlx-lm and transformers
+// computed: recorded directories beside the project, a few in testdata.
+func TestParity(t *testing.T) {
+	for _, kind := range []struct {
+		name      string
+		tolerance float64
+	}{{"parity", 2e-3}, {"parity-hf", 2e-3}, {"parity-quantized", 4e-3}} {
+		t.Run(kind.name, func(t *testing.T) {
+			roots := []string{filepath.Join("testdata", kind.name)}
+			if dir := os.Getenv("MLX_SHARED"); dir != "" {
+				roots = append(roots, filepath.Join(dir, kind.name))
+			} else {
+				roots = append(roots, filepath.Join("..", "..", "..", "..", "shared", kind.name))
+			}
+			n := 0
+			for _, root := range roots {
+				entries, _ := os.ReadDir(root)
+				for _, e := range entries {
+					dir := filepath.Join(root, e.Name())
+					if !supported[modelType(dir)] {
+						continue
+					}
+					n++
+					t.Run(e.Name(), func(t *testing.T) { parity(t, dir, kind.tolerance) })
+				}
+			}
+			if n == 0 {
+				t.Skip("no recorded models")
+			}
+		})
+	}
+}
+
+func modelType(dir string) string {
+	raw, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	if err != nil {
+		return ""
+	}
+	return llm.ModelType(raw)
+}
+
+func parity(t *testing.T, dir string, tolerance float64) {
+	ref := llmtest.Arrays(t, filepath.Join(dir, "ref.safetensors"))
+	m := load(t, dir)
+	ids := ints(ref["input_ids"])
+	logits, err := m.Logits(ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, want := mlx.ToSlice[float32](logits), mlx.ToSlice[float32](ref["logits"])
+	if len(got) != len(want) {
+		t.Fatalf("%d logits, not %d", len(got), len(want))
+	}
+	largest, worst, at := 0.0, 0.0, 0
+	for i := range want {
+		largest = math.Max(largest, math.Abs(float64(want[i])))
+		if d := math.Abs(float64(got[i] - want[i])); !(d <= worst) {
+			worst, at = d, i
+		}
+	}
+	if limit := tolerance * math.Max(1, largest/8); !(worst <= limit) {
+		t.Errorf("logit %d is %v, not %v: off by %g, allowed %g", at, got[at], want[at], worst, limit)
+	}
+	tokens, gaps := ints(ref["greedy"]), mlx.ToSlice[float32](ref["greedy_gap"])
+	for _, o := range []llm.Options{{}, {PrefillStep: 5}, {Eager: true}} {
+		o.MaxTokens, o.IgnoreEOS = len(tokens), true
+		out, _ := greedy(t, m, ids, o)
+		for i, want := range tokens {
+			if gaps[i] <= 5e-3 {
+				break // from here on the texts may differ
+			}
+			if i >= len(out) || out[i] != want {
+				t.Fatalf("options %+v: token %d of %v, not %d (gap %g)", o, i, out, want, gaps[i])
+			}
+		}
+	}
+}
