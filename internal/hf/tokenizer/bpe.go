@@ -43,16 +43,15 @@ func newBPE(d *definition, vocab map[string]int32, bytes bool) (model, error) {
 	// Raw bytes need no rule for what is unknown: either nothing is, or it is
 	// left out.
 	m.rawBytes = bytes && plain && (byteSymbols || m.unknown < 0 && !m.fallback)
-	allBytes := false
 	if !m.rawBytes {
-		m.bytes, allBytes = byteTokens(vocab)
+		m.bytes = byteTokens(vocab)
 	}
 	if ignore {
 		m.whole = m.wholeWords()
 	}
-	// Cutting must not part unknown characters that would be fused.
+	// A mark that has an id also ends a run of unknown characters.
 	_, hasMark := vocab[wordMark]
-	m.cutAtMark = !bytes && plain && hasMark && (m.fallback && allBytes || !m.fallback && !m.fuse)
+	m.cutAtMark = !bytes && plain && hasMark
 	if err := m.addMerges(d.merges); err != nil {
 		return nil, fmt.Errorf("BPE: %w", err)
 	}
@@ -134,28 +133,14 @@ func (m *bpe) encode(dst []int, word string, w *workspace) []int {
 			}
 			i += k
 			if i > start && !strings.HasSuffix(word[:i], wordMark) {
-				dst = m.cached(dst, word[start:i], w)
+				dst = w.cached(dst, word[start:i], m.mergeWord)
 				start = i
 			}
 			i += len(wordMark)
 		}
 		word = word[start:]
 	}
-	return m.cached(dst, word, w)
-}
-
-func (m *bpe) cached(dst []int, word string, w *workspace) []int {
-	if len(word) > maxCachedWord {
-		return m.mergeWord(dst, word, w)
-	}
-	dst, ok := w.cache.get(dst, word)
-	if ok {
-		return dst
-	}
-	n := len(dst)
-	dst = m.mergeWord(dst, word, w)
-	w.cache.put(word, dst[n:])
-	return dst
+	return w.cached(dst, word, m.mergeWord)
 }
 
 // symbol is a part of a word: a list through positions, since merges leave gaps.

@@ -21,6 +21,21 @@ type workspace struct {
 	lattice []latticeNode
 }
 
+// cached is encode with the ids of short words from the cache.
+func (w *workspace) cached(dst []int, word string, encode func([]int, string, *workspace) []int) []int {
+	if len(word) > maxCachedWord {
+		return encode(dst, word, w)
+	}
+	dst, ok := w.cache.get(dst, word)
+	if ok {
+		return dst
+	}
+	n := len(dst)
+	dst = encode(dst, word, w)
+	w.cache.put(word, dst[n:])
+	return dst
+}
+
 const (
 	maxCachedWord  = 64      // bytes; longer words are rare
 	maxCachedWords = 1 << 14 // then the cache is emptied
@@ -125,16 +140,15 @@ func (m byteLevelModel) encode(dst []int, word string, w *workspace) []int {
 }
 
 // byteTokens finds the tokens <0x00> to <0xFF>; -1 where there is none.
-func byteTokens(vocab map[string]int32) (ids [256]int32, all bool) {
-	all = true
+func byteTokens(vocab map[string]int32) (ids [256]int32) {
 	for b := range ids {
 		id, ok := vocab[fmt.Sprintf("<0x%02X>", b)]
 		if !ok {
-			id, all = -1, false
+			id = -1
 		}
 		ids[b] = id
 	}
-	return ids, all
+	return ids
 }
 
 // appendBytes appends the byte tokens of s if there is one for every byte.

@@ -35,7 +35,7 @@ func newUnigram(d *definition, vocab map[string]int32) (model, error) {
 		}
 		m.unknown = int32(*unknown)
 	}
-	m.bytes, _ = byteTokens(vocab)
+	m.bytes = byteTokens(vocab)
 	keys := make([]string, len(d.vocab))
 	lowest := math.Inf(1)
 	for i, e := range d.vocab {
@@ -61,6 +61,11 @@ type latticeNode struct {
 }
 
 func (m *unigram) encode(dst []int, word string, w *workspace) []int {
+	return w.cached(dst, word, m.best)
+}
+
+// best appends the ids of the best cut of word.
+func (m *unigram) best(dst []int, word string, w *workspace) []int {
 	m.search(word, w)
 	// Walk back; unknown characters in a row are one part.
 	type part struct {
