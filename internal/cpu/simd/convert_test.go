@@ -16,6 +16,15 @@ func TestSelect(t *testing.T) {
 	if Active() != old {
 		t.Errorf("a failed Select changed the tier to %s", Active())
 	}
+	if err := fromEnv("mmx"); err == nil || Active() != Available()[0] {
+		t.Errorf("MLX_SIMD=mmx: error %v, active %s", err, Active())
+	}
+	if err := fromEnv(""); err != nil || Active() != Available()[0] {
+		t.Errorf("no MLX_SIMD: error %v, active %s", err, Active())
+	}
+	if err := fromEnv("pure"); err != nil || Active() != "pure" {
+		t.Errorf("MLX_SIMD=pure: error %v, active %s", err, Active())
+	}
 	for _, name := range Available() {
 		if err := Select(name); err != nil || Active() != name {
 			t.Errorf("Select(%q): %v, active %s", name, err, Active())

@@ -4,7 +4,7 @@
 //
 // All kernels sit in one function table, [Table]; [K] is the table in use. It
 // is bound once at init from the best tier that this machine has, or from the
-// environment variable MLX_SIMD. Today there is one tier, "pure", in plain Go;
+// environment variable MLX_SIMD, see [Err]. Today there is one tier, "pure", in plain Go;
 // files named *_amd64 and *_arm64 register faster ones with the same table.
 //
 // Main types: [Table], [Raw] (weights as they lie in memory), [QMatrix]
@@ -15,8 +15,8 @@
 //   - Sums accumulate in float32 in an order that depends only on the length of
 //     the sum, never on the number of rows or on how the caller cuts the work,
 //     so any chunking gives the same bits and row r of a batch equals the call
-//     for that row alone. The pure tier forbids fused multiply-add, so its bits
-//     do not depend on the platform either.
+//     for that row alone. The pure tier forbids fused multiply-add, so its sums
+//     and quantized bytes do not depend on the platform either.
 //   - Memory may lie at any address: amd64 and arm64 load unaligned.
 //   - Matrices are row-major; ld* are row strides in elements.
 //   - A size that does not fit panics as a slice index does: callers check

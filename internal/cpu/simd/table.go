@@ -120,18 +120,30 @@ var tiers = []tier{
 	{"pure", func() bool { return true }, pureTable},
 }
 
-func init() {
-	name := os.Getenv("MLX_SIMD")
+// envErr is why MLX_SIMD could not be obeyed.
+var envErr error
+
+func init() { envErr = fromEnv(os.Getenv("MLX_SIMD")) }
+
+// fromEnv binds the tier that MLX_SIMD names, or the best one; K is bound also
+// when it returns an error.
+func fromEnv(name string) error {
+	if err := Select(Available()[0]); err != nil {
+		return err
+	}
 	if name == "" {
-		name = Available()[0]
+		return nil
 	}
 	if err := Select(name); err != nil {
-		// A wish that cannot be met must not pass silently, and init has no
-		// error to return.
-		fmt.Fprintln(os.Stderr, "mlx: MLX_SIMD:", err)
-		os.Exit(2)
+		return fmt.Errorf("MLX_SIMD: %w", err)
 	}
+	return nil
 }
+
+// Err returns why the tier that MLX_SIMD names is not in use, or nil. The CPU
+// backend must return it when it opens: a wish that cannot be met must not pass
+// silently, and init has no error to return.
+func Err() error { return envErr }
 
 // Available lists the tiers that this machine runs, the best first.
 func Available() []string {
