@@ -1,0 +1,82 @@
+package optest
+
+import (
+	"fmt"
+
+	"github.com/mlxgo/mlx"
+)
+
+// quantCases follow the CPU's quantizer, which made the recorded files: their bytes
+// are exact. Products accumulated in a half type are compared loosely.
+func quantCases() (cases []Case) {
+	loose := map[mlx.DType]Tol{mlx.Float32: {Rel: 1e-5, Abs: 1e-5}, mlx.Float16: {Rel: 1e-2}, mlx.BFloat16: {Rel: 3e-2}}
+	add := func(file, prefix string, d mlx.DType, s mlx.Scheme) {
+		s.Rounding = mlx.RoundCPU
+		w, x := "w."+d.String(), "x."+d.String()
+		key := func(names ...string) (keys []string) {
+			for _, n := range names {
+				keys = append(keys, prefix+n)
+			}
+			return keys
+		}
+		parts := []string{"q", "scales"}
+		if s.Mode == "affine" {
+			parts = append(parts, "biases")
+		}
+		of := func(in []*mlx.Array) mlx.Quantized {
+			q := mlx.Quantized{Weight: in[0], Scales: in[1], Scheme: s}
+			if len(in) == 3 {
+				q.Biases = in[2]
+			}
+			return q
+		}
+		cases = append(cases,
+			Case{Name: prefix + "quantize", File: file, In: []string{w}, Keys: key(parts...), Build: func(in []*mlx.Array) []*mlx.Array {
+				q := mlx.Quantize(in[0], s)
+				out := []*mlx.Array{q.Weight, q.Scales}
+				if q.Biases != nil {
+					out = append(out, q.Biases)
+				}
+				return out
+			}},
+			Case{Name: prefix + "dequantize", File: file, In: key(parts...), Keys: key("deq"), Build: func(in []*mlx.Array) []*mlx.Array {
+				return []*mlx.Array{mlx.Dequantize(of(in), d)}
+			}},
+			Case{Name: prefix + "quantized_matmul", File: file, In: append([]string{x}, key(parts...)...), Keys: key("xwT"), Tol: loose[d],
+				Build: func(in []*mlx.Array) []*mlx.Array { return []*mlx.Array{mlx.QuantizedMatMul(in[0], of(in[1:]))} }},
+			Case{Name: prefix + "quantized_matmul of a row", File: file, In: append([]string{x}, key(parts...)...), Tol: loose[d],
+				Build: func(in []*mlx.Array) []*mlx.Array {
+					row := mlx.Take(in[0], mlx.NewArray([]int{1}), mlx.Axis(0))
+					return []*mlx.Array{mlx.QuantizedMatMul(row, of(in[1:]))}
+				},
+				Keys: []string{}, Want: func(in []*mlx.Array) []*mlx.Array {
+					row := mlx.Take(in[0], mlx.NewArray([]int{1}), mlx.Axis(0)).AsType(mlx.Float32)
+					return []*mlx.Array{row.MatMul(mlx.Dequantize(of(in[1:]), mlx.Float32).T()).AsType(d)}
+				}},
+			Case{Name: prefix + "quantized_matmul, not transposed", File: file, In: append([]string{x}, key(parts...)...), Tol: loose[d],
+				Build: func(in []*mlx.Array) []*mlx.Array {
+					y := mlx.Take(in[0].T(), mlx.Arange(24), mlx.Axis(0)).T()
+					return []*mlx.Array{mlx.QuantizedMatMul(y, of(in[1:]), mlx.TransposeRHS(false))}
+				},
+				Keys: []string{}, Want: func(in []*mlx.Array) []*mlx.Array {
+					y := mlx.Take(in[0].T(), mlx.Arange(24), mlx.Axis(0)).T().AsType(mlx.Float32)
+					return []*mlx.Array{y.MatMul(mlx.Dequantize(of(in[1:]), mlx.Float32)).AsType(d)}
+				}},
+		)
+	}
+	for _, d := range []mlx.DType{mlx.Float32, mlx.Float16, mlx.BFloat16} {
+		for _, bits := range []int{2, 3, 4, 5, 6, 8} {
+			for _, group := range []int{32, 64, 128} {
+				add("quantize_affine", fmt.Sprintf("%v.b%d.g%d.", d, bits, group), d, mlx.Scheme{Mode: "affine", Bits: bits, GroupSize: group})
+			}
+		}
+		for _, mode := range []mlx.Mode{"mxfp4", "mxfp8", "nvfp4"} {
+			if d == mlx.Float16 {
+				continue // not recorded
+			}
+			s := map[mlx.Mode]mlx.Scheme{"mxfp4": {Mode: mode, Bits: 4, GroupSize: 32}, "mxfp8": {Mode: mode, Bits: 8, GroupSize: 32}, "nvfp4": {Mode: mode, Bits: 4, GroupSize: 16}}[mode]
+			add("quantize_fp", fmt.Sprintf("%v.%v.", d, mode), d, s)
+		}
+	}
+	return cases
+}

@@ -1,0 +1,201 @@
+package optest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/random"
+)
+
+// edgeFile is edge.json: what MLX says to odd calls, and its tables of dtypes.
+type edgeFile struct {
+	MLX         string          `json:"mlx"`
+	Commit      string          `json:"commit"`
+	Cases       []edgeCase      `json:"cases"`
+	DTypeTables json.RawMessage `json:"dtype_tables"`
+}
+
+type edgeCase struct {
+	ID    string          `json:"id"`
+	Make  string          `json:"make"`
+	DType string          `json:"dtype,omitempty"`
+	Shape []int           `json:"shape,omitempty"`
+	Value json.RawMessage `json:"value,omitempty"`
+	Parts []edgeCase      `json:"parts,omitempty"`
+	Error string          `json:"error,omitempty"`
+}
+
+func readEdges(t *testing.T, path string) (f edgeFile) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &f); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func ourEdges(t *testing.T) edgeFile {
+	root, err := Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return readEdges(t, filepath.Join(root, "testdata", "golden", "edge.json"))
+}
+
+var (
+	nan = math.NaN()
+	inf = math.Inf(1)
+)
+
+func arr(v any, d ...mlx.CreateOption) *mlx.Array { return mlx.NewArray(v, d...) }
+func f(v ...float64) *mlx.Array                   { return mlx.NewArray(v) }
+func zeros(shape ...int) *mlx.Array               { return mlx.Zeros(shape) }
+func as(a ...*mlx.Array) []*mlx.Array             { return a }
+func grid(shape ...int) *mlx.Array                { return mlx.Arange(mlx.Shape(shape).Size()).Reshape(shape...) }
+func fgrid(shape ...int) *mlx.Array               { return grid(shape...).AsType(mlx.Float32) }
+func key(seed uint64) random.Key                  { return random.NewKey(seed) }
+
+// edges are all recorded calls that have a row here.
+var edges = func() map[string]func() []*mlx.Array {
+	all := map[string]func() []*mlx.Array{}
+	for _, m := range []map[string]func() []*mlx.Array{opEdges, randomEdges, fastEdges, quantEdges} {
+		maps.Copy(all, m)
+	}
+	return all
+}()
+
+// TestEdges runs each recorded call: an error there is a *mlx.Error here.
+func TestEdges(t *testing.T) {
+	seen := 0
+	for _, c := range ourEdges(t).Cases {
+		build, ok := edges[c.ID]
+		if !ok {
+			continue
+		}
+		seen++
+		t.Run(c.ID, func(t *testing.T) {
+			var out []*mlx.Array
+			err := mlx.Try(func() { out = build() })
+			if err == nil {
+				err = mlx.Eval(out...)
+			}
+			switch {
+			case c.Error != "" && err == nil:
+				t.Errorf("%s\nno error; MLX says %s", c.Make, c.Error)
+			case c.Error != "":
+			case err != nil:
+				t.Errorf("%s\n%v", c.Make, err)
+			default:
+				want := c.Parts
+				if want == nil {
+					want = []edgeCase{c}
+				}
+				if len(out) != len(want) {
+					t.Fatalf("%d results, want %d", len(out), len(want))
+				}
+				for i, w := range want {
+					if err := w.compare(out[i], edgeTol(c.ID)); err != nil {
+						t.Errorf("%s\nresult %d %v", c.Make, i, err)
+					}
+				}
+			}
+		})
+	}
+	if seen != len(edges) {
+		t.Errorf("%d of %d rows are in edge.json: run TestGoldenFiles with -update", seen, len(edges))
+	}
+}
+
+// edgeTol: random numbers as the issue asks, quantized ones exact, others F32.
+func edgeTol(id string) Tol {
+	switch {
+	case strings.HasPrefix(id, "random/"):
+		return Random
+	case strings.HasPrefix(id, "quantize/quantized_matmul"):
+		return Tol{Rel: 1e-5, Abs: 1e-5}
+	case strings.HasPrefix(id, "quantize/"):
+		return Tol{Abs: 0, Each: 0, Rel: 1e-30} // equal, with either sign of zero
+	}
+	return F32
+}
+
+// compare reads the recorded value as the dtype that it has.
+func (c edgeCase) compare(got *mlx.Array, tol Tol) error {
+	if got.DType().String() != c.DType {
+		return fmt.Errorf("is %v, want %s", got.DType(), c.DType)
+	}
+	if !slices.Equal(got.Shape(), c.Shape) && len(got.Shape())+len(c.Shape) > 0 {
+		return fmt.Errorf("has shape %v, want %v", got.Shape(), mlx.Shape(c.Shape))
+	}
+	if c.Value == nil {
+		return nil // more than 64 elements
+	}
+	d := json.NewDecoder(bytes.NewReader(c.Value))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return err
+	}
+	var flat []float64
+	if err := flattenValue(v, &flat); err != nil {
+		return err
+	}
+	if got.DType() == mlx.Complex64 {
+		z := make([]complex64, len(flat)/2)
+		for i := range z {
+			z[i] = complex(float32(flat[2*i]), float32(flat[2*i+1]))
+		}
+		return Diff(got, mlx.FromSlice(z, got.Shape()...), tol)
+	}
+	want := mlx.FromSlice(flat, got.Shape()...)
+	if !got.DType().Is(mlx.Floating) {
+		return Diff(got.AsType(mlx.Float64), want, Exact) // no recorded integer needs more than 53 bits
+	}
+	return Diff(got, want.AsType(got.DType()), tol)
+}
+
+// flattenValue appends the numbers of a nested list; complex ones are two.
+func flattenValue(v any, out *[]float64) error {
+	switch x := v.(type) {
+	case []any:
+		for _, e := range x {
+			if err := flattenValue(e, out); err != nil {
+				return err
+			}
+		}
+	case map[string]any:
+		for _, part := range []string{"re", "im"} {
+			if err := flattenValue(x[part], out); err != nil {
+				return err
+			}
+		}
+	case bool:
+		n := 0.0
+		if x {
+			n = 1
+		}
+		*out = append(*out, n)
+	case string, json.Number:
+		n, err := strconv.ParseFloat(fmt.Sprint(x), 64)
+		if err != nil {
+			return err
+		}
+		*out = append(*out, n)
+	default:
+		return fmt.Errorf("value %v of type %T", v, v)
+	}
+	return nil
+}
