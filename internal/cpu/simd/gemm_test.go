@@ -128,8 +128,11 @@ func TestQGemm(t *testing.T) {
 				p.Elem = e
 				for _, n := range append([]int{511}, testCols...) {
 					m, k := testRows[r.IntN(len(testRows))], p.Group*(1+r.IntN(3))
-					if n == 33 {
-						m, k = 33, 4096/8+p.Group
+					switch n {
+					case 33:
+						m, k = 33, 512+p.Group
+					case 31:
+						k = 4096
 					}
 					q := quantized(rounded(e, normals(r, n*k)), n, k, p)
 					x := normals(r, m*k)
@@ -190,6 +193,31 @@ func TestQGemmChunks(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A product with rows or an expert of a stack is that part of the whole.
+func TestQMatrixSlice(t *testing.T) {
+	r := newRand(18)
+	for _, p := range modes {
+		p.Elem = F16
+		k := 2 * p.Group
+		q := quantized(rounded(F16, normals(r, 12*k)), 12, k, p)
+		if len(q.Words) != 12*p.RowWords(k) || len(q.Scales) != 12*p.RowScaleBytes(k) {
+			t.Errorf("%s: row sizes %d and %d", p.name(), p.RowWords(k), p.RowScaleBytes(k))
+		}
+		x := normals(r, 3*k)
+		y := qmm(x, 3, q)
+		s := q.Slice(5, 9)
+		if err := s.Check(); err != nil {
+			t.Fatal(err)
+		}
+		z := qmm(x, 3, &s)
+		for i := range 3 {
+			if !sameBits(z[i*4:(i+1)*4], y[i*12+5:i*12+9]) {
+				t.Fatalf("%s: rows 5 to 9 differ", p.name())
+			}
+		}
+	}
 }
 
 func TestDot(t *testing.T) {

@@ -30,7 +30,11 @@ func exp64(x float64) float64 {
 	return math.Float64frombits(math.Float64bits(p) + k<<52)
 }
 
-// exp32 is exp(x) within 0.51 ulp.
+// exp32 is exp(x) within 0.51 ulp. Inlined into a loop, its conversion to float32
+// would wait for the register's value of the last round (CVTSD2SS keeps the
+// upper lanes): 12.7 ns a value instead of 5.3.
+//
+//go:noinline
 func exp32(x float32) float32 {
 	switch {
 	case x > 89:

@@ -87,6 +87,18 @@ func (p QParams) Check() error {
 	return fmt.Errorf("simd: unknown quantization mode %d", p.Mode)
 }
 
+// RowWords returns the packed words of a row of k values.
+func (p QParams) RowWords(k int) int { return k * p.Bits / 32 }
+
+// RowScaleBytes returns the bytes of the scales of a row of k values; the
+// biases of an affine row take as many.
+func (p QParams) RowScaleBytes(k int) int {
+	if p.Mode == Affine {
+		return k / p.Group * p.Elem.Size()
+	}
+	return k / p.Group
+}
+
 // QMatrix is a packed matrix of Rows × Cols values, quantized along Cols.
 // A row is a little-endian bit stream of Cols codes, Cols·Bits/32 words.
 // All memory may be unaligned; nothing is copied.
@@ -126,6 +138,19 @@ func (q *QMatrix) Check() error {
 		return fmt.Errorf("simd: quantized matrix [%d %d] with groups of %d needs %d bytes of biases, has %d", q.Rows, q.Cols, q.Group, n, len(q.Biases))
 	}
 	return nil
+}
+
+// Slice returns rows [i, j) of q, sharing its memory: one expert of a stack.
+func (q *QMatrix) Slice(i, j int) QMatrix {
+	s := *q
+	s.Rows = j - i
+	w, b := q.rowWords(), q.groups()
+	if q.Mode == Affine {
+		b *= q.Elem.Size()
+		s.Biases = q.Biases[i*b : j*b]
+	}
+	s.Words, s.Scales = q.Words[i*w:j*w], q.Scales[i*b:j*b]
+	return s
 }
 
 func (q *QMatrix) rowWords() int { return q.Cols * q.Bits / 32 }

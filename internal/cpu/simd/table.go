@@ -70,7 +70,8 @@ type Table struct {
 	// LogSumExp returns max + log Σexp(x-max); -Inf for an empty row.
 	LogSumExp func(x []float32) float32
 
-	// RopeTable fills cos and sin of θ_i = pos·inv[i], float32 product.
+	// RopeTable fills cos and sin of θ_i = pos·inv[i], float32 product, with inv
+	// of RopeInv and pos = (offset+t)·scale.
 	RopeTable func(cos, sin []float32, pos float32, inv []float32)
 	// RopePeriods fills cos and sin of θ_i = pos/periods[i], float32 quotient.
 	RopePeriods func(cos, sin []float32, pos float32, periods []float32)
