@@ -205,8 +205,8 @@ func eosToken(read func(name string) ([]byte, error)) ([]int, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if data == nil {
-		return nil, "", fmt.Errorf("%s names the eos_token %q but there is no %s to look it up in", TokenizerConfigFile, token, TokenizerFile)
+	if data == nil { // ids only: there is no text to look up
+		return nil, "", nil
 	}
 	core, err := tokenizer.Parse(data)
 	if err != nil {

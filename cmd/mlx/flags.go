@@ -1,0 +1,30 @@
+package main
+
+import (
+	"github.com/spf13/pflag"
+
+	"github.com/mlxgo/mlx"
+)
+
+// Flags that several commands have.
+
+func addDType(f *pflag.FlagSet) {
+	f.String("dtype", "", "computing `TYPE`: float32, bfloat16 or float16 (default the model's)")
+}
+
+func addThreads(f *pflag.FlagSet) {
+	f.Int("threads", 0, "number of threads; 0 is one a core")
+}
+
+// parseDType reads --dtype; "" is nil, the model's.
+func parseDType(name string) (*mlx.DType, error) {
+	if name == "" {
+		return nil, nil
+	}
+	for _, d := range []mlx.DType{mlx.Float32, mlx.BFloat16, mlx.Float16} {
+		if d.String() == name {
+			return &d, nil
+		}
+	}
+	return nil, usagef("--dtype: %q is not float32, bfloat16 or float16", name)
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/mlxgo/mlx/internal/builtin"
+	"github.com/mlxgo/mlx/internal/llm"
+	"github.com/mlxgo/mlx/internal/llm/sample"
+)
+
+// generateOptions are the options of mlx generate, by the flags' names.
+type generateOptions struct {
+	Model string `mapstructure:"model"`
+
+	Prompt             string `mapstructure:"prompt"`
+	PromptFile         string `mapstructure:"prompt-file"`
+	PromptTokens       []int  `mapstructure:"prompt-tokens"`
+	SystemPrompt       string `mapstructure:"system-prompt"`
+	PrefillResponse    string `mapstructure:"prefill-response"`
+	IgnoreChatTemplate bool   `mapstructure:"ignore-chat-template"`
+	ChatTemplateConfig string `mapstructure:"chat-template-config"`
+
+	MaxTokens     int      `mapstructure:"max-tokens"`
+	Stop          []string `mapstructure:"stop"`
+	ExtraEOSToken []string `mapstructure:"extra-eos-token"`
+	IgnoreEOS     bool     `mapstructure:"ignore-eos"`
+
+	Sampling samplingOptions `mapstructure:",squash"`
+
+	Verbose         string `mapstructure:"verbose"`
+	JSON            bool   `mapstructure:"json"`
+	DType           string `mapstructure:"dtype"`
+	PrefillStepSize int    `mapstructure:"prefill-step-size"`
+	Threads         int    `mapstructure:"threads"`
+
+	from sources
+}
+
+const generateLong = `Continue a prompt, or answer it when the model has a chat template.
+
+The text appears as it is made, between two lines of "=", and statistics follow;
+--verbose false prints the text alone, --json one object with the token ids
+instead. Generation ends at an EOS token, a stop string, after --max-tokens or
+when the model's context is full. Ctrl-C ends it with the statistics so far and
+exit status 0; a second one kills.
+
+The prompt is --prompt (where \n and \t stand for newline and tab, and - for
+standard input), the contents of --prompt-file, or --prompt-tokens. A special
+token that it spells, such as <s>, becomes this token. A model with a chat
+template gets the prompt as the user's message, unless --ignore-chat-template.
+
+With --temp 0 the likeliest token is taken, and the options that filter (top-p,
+min-p, top-k, xtc) have nothing to do. The penalties look at the last prompt token
+and the generated ones, as in mlx-lm, --repetition-context-size back at most.
+
+Without --model it is the built-in model, a small teller of children's stories.
+Its own defaults are --temp 0.7 --top-p 0.95.`
+
+func newGenerate(s *streams, runF func(context.Context, *streams, *generateOptions) error) *cobra.Command {
+	o := &generateOptions{}
+	cmd := &cobra.Command{
+		Use:   "generate",
+		Short: "Continue or answer a prompt",
+		Long:  generateLong,
+		Example: `  mlx generate --prompt "Tell me a story about a dog named Max."
+  mlx generate --prompt "Once upon a time" --ignore-chat-template --seed 7
+  echo "Once upon a time" | mlx generate --prompt - --max-tokens 20
+  mlx generate --model builtin --prompt "Lily wanted a red ball" --temp 0 --stop . --verbose false
+  mlx generate --model builtin --prompt-tokens 1,426,439,263,401 --max-tokens 5 --json`,
+		Args: noArgs("; the prompt goes into --prompt, and options with several values are repeated"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if o.from, err = bind(cmd, o); err != nil {
+				return err
+			}
+			if err := o.check(); err != nil {
+				return err
+			}
+			return runF(cmd.Context(), s, o)
+		},
+	}
+	addGenerateFlags(cmd.Flags())
+	addSamplingFlags(cmd.Flags())
+	addConfig(cmd)
+	return cmd
+}
+
+func addGenerateFlags(f *pflag.FlagSet) {
+	f.SortFlags = false
+	f.String("model", "", modelUsage+" (default builtin)")
+	f.StringP("prompt", "p", "hello", "the prompt `TEXT`; - reads standard input")
+	f.String("prompt-file", "", "`FILE` with the prompt")
+	f.IntSlice("prompt-tokens", nil, "the prompt as token `IDS` with commas between them: needs no tokenizer, adds no BOS")
+	f.String("system-prompt", "", "system message `TEXT` for the chat template")
+	f.String("prefill-response", "", "`TEXT` that the answer begins with")
+	f.Bool("ignore-chat-template", false, "take the prompt as it is, with the tokenizer's own special tokens")
+	f.String("chat-template-config", "", "`JSON` object with variables for the chat template, as '{\"enable_thinking\": false}'")
+	f.IntP("max-tokens", "m", 100, "most tokens to generate; -1 is no limit but the context")
+	f.StringArray("stop", nil, "end before this `TEXT`, with \\n and \\t as in --prompt (may be repeated)")
+	f.StringArray("extra-eos-token", nil, "id or text of one more `TOKEN` that ends the generation (may be repeated)")
+	f.Bool("ignore-eos", false, "go on after EOS tokens")
+	f.String("verbose", "true", "false or f prints the text alone")
+	f.Bool("json", false, "print a JSON object with ids, text, log-probabilities and statistics instead")
+	addDType(f)
+	f.Int("prefill-step-size", 2048, "prompt tokens that run at once")
+	addThreads(f)
+}
+
+// check refuses what cannot be meant, before the model is loaded.
+func (o *generateOptions) check() error {
+	if o.MaxTokens == 0 || o.MaxTokens < -1 {
+		return usagef("--max-tokens is %d: it must be above 0, or -1 for no limit", o.MaxTokens)
+	}
+	if o.PrefillStepSize < 1 {
+		return usagef("--prefill-step-size is %d: it must be above 0", o.PrefillStepSize)
+	}
+	for _, stop := range o.Stop {
+		if stop == "" {
+			return usagef("--stop is empty")
+		}
+	}
+	if _, err := parseDType(o.DType); err != nil {
+		return err
+	}
+	if err := o.checkPrompt(); err != nil {
+		return err
+	}
+	_, err := o.Sampling.options(o.from, false)
+	return err
+}
+
+// runGenerate loads the model and lets it speak.
+func runGenerate(ctx context.Context, s *streams, o *generateOptions) error {
+	if err := setThreads(o.Threads); err != nil {
+		return err
+	}
+	if o.Model == "" {
+		s.note("no --model is given: this is the built-in %s", builtin.Name)
+		o.Model = builtinModel
+	}
+	dtype, err := parseDType(o.DType)
+	if err != nil {
+		return err
+	}
+	text, err := o.readPrompt(s.in)
+	if err != nil {
+		return err
+	}
+	m, err := loadModel(s, o.Model, llm.LoadOptions{DType: dtype})
+	if err != nil {
+		return err
+	}
+	prompt, err := o.promptIDs(m, text)
+	if err != nil {
+		return err
+	}
+	options, err := o.forModel(m)
+	if err != nil {
+		return err
+	}
+	if len(prompt) > o.PrefillStepSize && s.errTTY {
+		options.Progress = progress(s.err, len(prompt))
+	}
+	g, err := llm.Generate(m, prompt, options)
+	if err != nil {
+		return samplingError(err)
+	}
+	return newPrinter(s, o).print(ctx, g, prompt)
+}
+
+// forModel are the options of the generation by m.
+func (o *generateOptions) forModel(m *llm.Loaded) (llm.Options, error) {
+	var out llm.Options
+	if m.Tokenizer == nil && !o.JSON {
+		return out, errors.New("the model has no tokenizer.json, so there is no text to print; --json prints token ids")
+	}
+	eos, err := llm.EOSSet(m.Config.EOS, m.Config.EOSFrom, o.ExtraEOSToken, m.Model.Info().VocabSize, m.Tokenizer)
+	if err != nil {
+		return out, err
+	}
+	sampling, err := o.Sampling.options(o.from, o.Model == builtinModel)
+	if err != nil {
+		return out, err
+	}
+	// mlx-lm lets XTC never drop a newline or EOS.
+	if sampling.XTCProbability > 0 {
+		sampling.XTCSpecial = append(sampling.XTCSpecial, eos...)
+		if m.Tokenizer != nil {
+			sampling.XTCSpecial = append(sampling.XTCSpecial, m.Tokenizer.Encode("\n", true)...)
+		}
+	}
+	for _, stop := range o.Stop {
+		out.Stop = append(out.Stop, unescape(stop))
+	}
+	out.MaxTokens = o.MaxTokens
+	out.Sampling = sampling
+	out.EOS, out.IgnoreEOS = eos, o.IgnoreEOS
+	out.PrefillStep = o.PrefillStepSize
+	return out, nil
+}
+
+// samplingError says with the flag's name which sampling option is out of range.
+func samplingError(err error) error {
+	var option *sample.OptionError
+	if errors.As(err, &option) {
+		return usagef("--%s is %v: %s", strings.ReplaceAll(option.Field, "_", "-"), option.Value, option.Reason)
+	}
+	return err
+}

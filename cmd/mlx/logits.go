@@ -1,0 +1,123 @@
+package main
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/cpu"
+	"github.com/mlxgo/mlx/internal/hf/safetensors"
+	"github.com/mlxgo/mlx/internal/llm"
+)
+
+// logitsOptions are the options of mlx logits.
+type logitsOptions struct {
+	Model   string `mapstructure:"model"`
+	Tokens  []int  `mapstructure:"tokens"`
+	Out     string `mapstructure:"out"`
+	DType   string `mapstructure:"dtype"`
+	Threads int    `mapstructure:"threads"`
+}
+
+func newLogits(s *streams, runF func(*streams, *logitsOptions) error) *cobra.Command {
+	o := &logitsOptions{}
+	cmd := &cobra.Command{
+		Use:   "logits",
+		Short: "Write a model's logits to a file",
+		Long: `Write the logits after each of some tokens to a safetensors file: float32
+[tokens, vocabulary] under the key "logits". The tokens are taken as they are: no
+tokenizer is needed, and no BOS is added. The file appears when it is complete.`,
+		Example: `  mlx logits --model builtin --tokens 1,426,439 --out logits.safetensors
+  mlx logits --model builtin --tokens 1,426,439 --out logits.safetensors --dtype float32`,
+		Args: noArgs(""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			from, err := bind(cmd, o)
+			if err != nil {
+				return err
+			}
+			for _, name := range []string{"model", "tokens", "out"} {
+				if !from.set(name) {
+					return usagef("--%s is missing", name)
+				}
+			}
+			return runF(s, o)
+		},
+	}
+	f := cmd.Flags()
+	f.String("model", "", modelUsage)
+	f.IntSlice("tokens", nil, "token `IDS` with commas between them")
+	f.String("out", "", "safetensors `FILE` to write")
+	addDType(f)
+	addThreads(f)
+	addConfig(cmd)
+	return cmd
+}
+
+func runLogits(s *streams, o *logitsOptions) error {
+	dtype, err := parseDType(o.DType)
+	if err != nil {
+		return err
+	}
+	if err := setThreads(o.Threads); err != nil {
+		return err
+	}
+	m, err := loadModel(s, o.Model, llm.LoadOptions{DType: dtype, NoTokenizer: true})
+	if err != nil {
+		return err
+	}
+	if err := checkIDs("--tokens", o.Tokens, m.Model.Info().VocabSize); err != nil {
+		return err
+	}
+	logits, err := m.Logits(o.Tokens)
+	if err != nil {
+		return err
+	}
+	values := mlx.ToSlice[float32](logits)
+	if err := checkNaN(values, len(o.Tokens)); err != nil {
+		return err
+	}
+	data := make([]byte, 0, 4*len(values))
+	for _, v := range values {
+		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
+	}
+	return safetensors.Write(o.Out, []safetensors.Tensor{{
+		Name: "logits", DType: mlx.Float32, Shape: slices.Clone(logits.Shape()), Data: data,
+	}}, nil)
+}
+
+// checkNaN names the first NaN of logits [rows, vocabulary].
+func checkNaN(values []float32, rows int) error {
+	for i, v := range values {
+		if v != v {
+			vocab := len(values) / rows
+			return fmt.Errorf("logits: NaN at position %d, token %d: the model's weights or the computing type are at fault", i/vocab, i%vocab)
+		}
+	}
+	return nil
+}
+
+// checkIDs refuses ids that the model has no row for, and having none at all.
+func checkIDs(flag string, ids []int, vocab int) error {
+	if len(ids) == 0 {
+		return usagef("%s is empty", flag)
+	}
+	for _, id := range ids {
+		if id < 0 || id >= vocab {
+			return fmt.Errorf("%s: token %d is outside the vocabulary of %d tokens", flag, id, vocab)
+		}
+	}
+	return nil
+}
+
+// setThreads applies --threads. Results do not depend on it.
+func setThreads(n int) error {
+	if n < 0 {
+		return usagef("--threads is %d: it must be 0, for one thread a core, or more", n)
+	}
+	cpu.SetWorkers(n)
+	return nil
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/mlxgo/mlx/internal/llm"
+)
+
+// unescape turns the two letters \n and \t into newline and tab, as mlx-lm does.
+func unescape(text string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(text, `\n`, "\n"), `\t`, "\t")
+}
+
+// promptSource is the flag that the prompt comes from: of the three the one that
+// was set with the greatest force.
+func (o *generateOptions) promptSource() (string, error) {
+	best := "prompt"
+	for _, name := range []string{"prompt-file", "prompt-tokens"} {
+		switch a, b := o.from[name], o.from[best]; {
+		case a > b:
+			best = name
+		case a == b && a > fromDefault:
+			return "", usagef("--%s and --%s exclude each other", best, name)
+		}
+	}
+	return best, nil
+}
+
+// checkPrompt refuses options that the prompt's form leaves without meaning.
+func (o *generateOptions) checkPrompt() error {
+	source, err := o.promptSource()
+	if err != nil {
+		return err
+	}
+	if _, err := o.templateOptions(""); err != nil {
+		return err
+	}
+	against, force := "", fromDefault
+	switch {
+	case source == "prompt-tokens":
+		if len(o.PromptTokens) == 0 {
+			return usagef("--prompt-tokens is empty")
+		}
+		against, force = source, o.from[source]
+	case o.IgnoreChatTemplate:
+		against, force = "ignore-chat-template", o.from["ignore-chat-template"]
+	default:
+		return nil
+	}
+	for _, name := range []string{"system-prompt", "prefill-response", "chat-template-config"} {
+		if f := o.from[name]; f > fromDefault && f >= force {
+			return usagef("--%s needs the chat template, which --%s leaves out", name, against)
+		}
+	}
+	return nil
+}
+
+// readPrompt returns the prompt's text; "" for --prompt-tokens.
+func (o *generateOptions) readPrompt(stdin io.Reader) (string, error) {
+	source, err := o.promptSource()
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case source == "prompt-tokens":
+		return "", nil
+	case source == "prompt-file":
+		data, err := os.ReadFile(o.PromptFile)
+		return string(data), err
+	case o.Prompt == "-":
+		data, err := io.ReadAll(stdin)
+		if err != nil {
+			return "", fmt.Errorf("standard input: %w", err)
+		}
+		return string(data), nil
+	}
+	return unescape(o.Prompt), nil
+}
+
+// promptIDs are the tokens of the prompt for m.
+func (o *generateOptions) promptIDs(m *llm.Loaded, text string) ([]int, error) {
+	source, err := o.promptSource()
+	if err != nil {
+		return nil, err
+	}
+	if source == "prompt-tokens" {
+		return o.PromptTokens, checkIDs("--prompt-tokens", o.PromptTokens, m.Model.Info().VocabSize)
+	}
+	if m.Tokenizer == nil {
+		return nil, fmt.Errorf("%s has no %s; --prompt-tokens needs none", o.Model, llm.TokenizerFile)
+	}
+	options, err := o.templateOptions(text)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := m.Tokenizer.Prompt(options)
+	if err == nil && len(ids) == 0 {
+		err = fmt.Errorf("the prompt is empty, and the tokenizer adds nothing to it")
+	}
+	return ids, err
+}
+
+// templateOptions are text and what belongs to the chat template. What
+// --ignore-chat-template overrides is left out: checkPrompt has compared them.
+func (o *generateOptions) templateOptions(text string) (llm.PromptOptions, error) {
+	out := llm.PromptOptions{Text: text, IgnoreChatTemplate: o.IgnoreChatTemplate}
+	if o.ChatTemplateConfig != "" {
+		config, err := llm.ParseTemplateConfig(o.ChatTemplateConfig)
+		if err != nil {
+			return out, usagef("--chat-template-config: %w", err)
+		}
+		out.TemplateConfig = config
+	}
+	if o.IgnoreChatTemplate {
+		out.TemplateConfig = nil
+		return out, nil
+	}
+	out.System, out.PrefillResponse = o.SystemPrompt, o.PrefillResponse
+	return out, nil
+}

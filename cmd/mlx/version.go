@@ -1,0 +1,82 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mlxgo/mlx/internal/cpu/simd"
+)
+
+// build says what this program was made of.
+type build struct {
+	Version  string `json:"version"`
+	Commit   string `json:"commit"` // "" when the build did not record it
+	Modified bool   `json:"modified"`
+	Go       string `json:"go"`
+	OS       string `json:"os"`
+	Arch     string `json:"arch"`
+	SIMD     string `json:"simd"`
+}
+
+// version can be set by go build -ldflags "-X main.version=v1.2.3".
+var version = ""
+
+func newVersion(s *streams) *cobra.Command {
+	var o struct {
+		JSON bool `mapstructure:"json"`
+	}
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Show the version and how the program was built",
+		Long:  "Show the version, the commit, Go's version, the platform and which CPU kernels are in use.",
+		Example: `  mlx version
+  mlx version --json`,
+		Args: noArgs(""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := bind(cmd, &o); err != nil {
+				return err
+			}
+			b := readBuild()
+			if o.JSON {
+				return json.NewEncoder(s.out).Encode(b)
+			}
+			commit := b.Commit
+			if commit == "" {
+				commit = "unknown"
+			} else if b.Modified {
+				commit += " and changes"
+			}
+			_, err := fmt.Fprintf(s.out, "mlx %s\ncommit %s\n%s %s/%s\nsimd %s\n", b.Version, commit, b.Go, b.OS, b.Arch, b.SIMD)
+			return err
+		},
+	}
+	cmd.Flags().Bool("json", false, "print a JSON object")
+	addConfig(cmd)
+	return cmd
+}
+
+func readBuild() build {
+	b := build{Version: version, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, SIMD: simd.Active()}
+	info, ok := debug.ReadBuildInfo()
+	if ok && b.Version == "" {
+		b.Version = info.Main.Version
+	}
+	if b.Version == "" {
+		b.Version = "(devel)"
+	}
+	if ok {
+		for _, s := range info.Settings {
+			switch s.Key {
+			case "vcs.revision":
+				b.Commit = s.Value
+			case "vcs.modified":
+				b.Modified = s.Value == "true"
+			}
+		}
+	}
+	return b
+}
