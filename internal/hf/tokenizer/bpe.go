@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -49,9 +50,10 @@ func newBPE(d *definition, vocab map[string]int32, bytes bool) (model, error) {
 	if ignore {
 		m.whole = m.wholeWords()
 	}
-	// A mark that has an id also ends a run of unknown characters.
+	// A mark that has an id also ends a run of unknown characters. Without a
+	// token for these, they vanish and their neighbours meet across a cut.
 	_, hasMark := vocab[wordMark]
-	m.cutAtMark = !bytes && plain && hasMark
+	m.cutAtMark = !bytes && plain && hasMark && (m.unknown >= 0 || m.fallback && !slices.Contains(m.bytes[:], -1))
 	if err := m.addMerges(d.merges); err != nil {
 		return nil, fmt.Errorf("BPE: %w", err)
 	}
