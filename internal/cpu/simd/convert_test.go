@@ -2,6 +2,7 @@ package simd
 
 import (
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -177,4 +178,26 @@ func TestE4M3(t *testing.T) {
 			t.Errorf("e4m3 of %v: %#02x, want %#02x", c.f, got, c.b)
 		}
 	}
+}
+
+// Every tier sets every kernel.
+func TestTablesAreFull(t *testing.T) {
+	everyTier(t, func(t *testing.T) {
+		v := reflect.ValueOf(K)
+		for i := range v.NumField() {
+			f := v.Field(i)
+			switch f.Kind() {
+			case reflect.Func:
+				if f.IsNil() {
+					t.Errorf("%s has no %s", K.Name, v.Type().Field(i).Name)
+				}
+			case reflect.Array:
+				for j := range f.Len() {
+					if f.Index(j).IsNil() {
+						t.Errorf("%s has no %s[%d]", K.Name, v.Type().Field(i).Name, j)
+					}
+				}
+			}
+		}
+	})
 }
