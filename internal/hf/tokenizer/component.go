@@ -56,8 +56,41 @@ func buildAll[T any](list []json.RawMessage, depth int, build func(component, in
 			return nil, err
 		}
 		all = append(all, part...)
+		if len(all) > maxComponents {
+			return nil, fmt.Errorf("a Sequence of more than %d elements", maxComponents)
+		}
 	}
 	return all, nil
+}
+
+const (
+	maxNesting    = 16      // of sequences in sequences, classes in classes
+	maxComponents = 256     // of a section
+	maxGrowth     = 1 << 16 // bytes that a section may make of one
+)
+
+// growing is a component that can make a text longer.
+type growing interface {
+	growth() int // the most bytes that one byte becomes
+}
+
+// checkGrowth refuses lists in which growth multiplies until a short text fills
+// the memory.
+func checkGrowth[T any](list []T) error {
+	total := 1
+	for _, each := range list {
+		if g, ok := any(each).(growing); ok {
+			if n := g.growth(); n > maxGrowth {
+				total = maxGrowth + 1
+			} else {
+				total *= max(n, 1)
+			}
+		}
+		if total > maxGrowth {
+			return fmt.Errorf("a text could grow more than %d times", maxGrowth)
+		}
+	}
+	return nil
 }
 
 // oneRune takes the text of a member that must be one character.

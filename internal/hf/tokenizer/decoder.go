@@ -56,6 +56,9 @@ func parseDecoder(raw json.RawMessage) (decoders, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkGrowth(list); err != nil {
+		return nil, err
+	}
 	return append(decoders{}, list...), nil // an empty Sequence is not "none"
 }
 

@@ -11,6 +11,11 @@
 // immutable and may be used by many goroutines at once. A [Detokenizer] turns
 // one stream of ids into pieces of text that never change afterwards.
 //
+// In two points it does not follow the Rust library: added tokens have the ids
+// that the file gives them, also where these leave gaps (the library numbers
+// them anew, which is not what the model was trained on), and what a model has
+// no id for, not even an unknown token, is left out instead of an error.
+//
 // The package does not train, has no offsets and no pairs of sequences, and
 // ignores what a file says on truncation, padding and BPE dropout, which are
 // matters of training. Chat templates are the business of another package.

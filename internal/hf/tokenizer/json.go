@@ -13,9 +13,6 @@ import (
 // maxID is the largest token id taken from a file: ids fit an int32 in tables.
 const maxID = math.MaxInt32
 
-// maxNesting bounds sequences of sequences in a section.
-const maxNesting = 16
-
 // vocabEntry is one member of model.vocab; score is for Unigram only.
 type vocabEntry struct {
 	token string

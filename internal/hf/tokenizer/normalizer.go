@@ -39,6 +39,9 @@ func parseNormalizer(raw json.RawMessage) (normalizer, error) {
 	if err != nil || len(list) == 0 {
 		return nil, err
 	}
+	if err := checkGrowth(list); err != nil {
+		return nil, err
+	}
 	return normalizers(list), nil
 }
 
@@ -67,7 +70,6 @@ var plainNormalizers = map[string]normalizeFunc{
 	"Lowercase":    lowercase,
 	"StripAccents": func(s string) string { return dropRunes(s, unicode.IsMark) },
 	"Nmt":          normalizeNMT,
-	"ByteLevel":    toByteLevel,
 }
 
 func buildNormalizer(c component) (normalizer, error) {
@@ -75,6 +77,8 @@ func buildNormalizer(c component) (normalizer, error) {
 		return f, nil
 	}
 	switch c.kind {
+	case "ByteLevel":
+		return byteLevelNormalizer{}, nil
 	case "Prepend":
 		var v struct {
 			Prepend string `json:"prepend"`
@@ -98,6 +102,12 @@ func buildNormalizer(c component) (normalizer, error) {
 	return nil, fmt.Errorf("normalizer type %q is not known", c.kind)
 }
 
+// byteLevelNormalizer writes bytes in the byte-level alphabet.
+type byteLevelNormalizer struct{}
+
+func (byteLevelNormalizer) normalize(s string) string { return toByteLevel(s) }
+func (byteLevelNormalizer) growth() int               { return 2 }
+
 // prepend puts a text before every piece that is not empty.
 type prepend string
 
@@ -107,6 +117,8 @@ func (p prepend) normalize(s string) string {
 	}
 	return string(p) + s
 }
+
+func (p prepend) growth() int { return 1 + len(p) }
 
 // strip cuts white space off the ends.
 type strip struct{ left, right bool }
@@ -146,6 +158,13 @@ func newReplace(c component) (*replace, error) {
 		r.literal = v.Pattern.String
 	}
 	return r, nil
+}
+
+func (r *replace) growth() int {
+	if r.literal != nil && *r.literal != "" {
+		return (len(r.content) + len(*r.literal) - 1) / len(*r.literal)
+	}
+	return 1 + len(r.content)
 }
 
 func (r *replace) normalize(s string) string {

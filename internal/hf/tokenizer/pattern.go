@@ -63,7 +63,7 @@ func findRunes(is func(rune) bool) finder {
 }
 
 // maxBacktrack bounds the memory of one regular expression match (in ints); a
-// text that needs more counts as not matched from there on.
+// text that needs more counts as one without a match.
 const maxBacktrack = 1 << 22
 
 // compileRegex makes a finder of an Oniguruma pattern: a scanner of ours for
@@ -96,14 +96,24 @@ func compileBacktracking(expr string) (f finder, err error) {
 		return nil, fmt.Errorf("regular expression %q: matching from right to left is not supported", clip(expr))
 	}
 	return func(s string, found func(start, end int)) {
-		matches, err := re.FindAllStringIndex(s, -1)
-		if err != nil {
-			return
-		}
-		for _, m := range matches {
+		for _, m := range findAll(re, s) {
 			found(m[0], m[1])
 		}
 	}, nil
+}
+
+// findAll returns no match where the engine gives up, by an error or a panic.
+func findAll(re *regexp2.Regexp, s string) (matches [][]int) {
+	defer func() {
+		if recover() != nil {
+			matches = nil
+		}
+	}()
+	matches, err := re.FindAllStringIndex(s, -1)
+	if err != nil {
+		return nil
+	}
+	return matches
 }
 
 // onigEscapes are classes that the engine knows by other names or in another

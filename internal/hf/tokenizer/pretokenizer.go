@@ -47,6 +47,9 @@ func parsePreTokenizer(raw json.RawMessage) (t preTokenizer, bytes bool, err err
 	if err != nil || len(list) == 0 {
 		return nil, false, err
 	}
+	if err := checkGrowth(list); err != nil {
+		return nil, false, err
+	}
 	if last, ok := list[len(list)-1].(*byteLevelSplit); ok {
 		last.raw, bytes = true, true
 	}
@@ -129,6 +132,8 @@ func newByteLevelSplit(c component) (preTokenizer, error) {
 	return &byteLevelSplit{prefixSpace: optional(v.PrefixSpace, true), regex: optional(v.Regex, true)}, err
 }
 
+func (t *byteLevelSplit) growth() int { return 3 }
+
 func (t *byteLevelSplit) split(p piece, emit func(piece)) {
 	if t.prefixSpace && !strings.HasPrefix(p.text, " ") {
 		p.text = " " + p.text
@@ -181,6 +186,8 @@ func parseMetaspace(c component) (*metaspace, error) {
 }
 
 func newMetaspace(c component) (preTokenizer, error) { return parseMetaspace(c) }
+
+func (t *metaspace) growth() int { return 2 * len(t.mark) }
 
 func (t *metaspace) split(p piece, emit func(piece)) {
 	p.text = strings.ReplaceAll(p.text, " ", t.mark)

@@ -108,3 +108,47 @@ func TestReferences(t *testing.T) {
 		})
 	}
 }
+
+// TestStoryModels compares with the prompts and texts of two recorded
+// generations; those begin without the space that separates them from the prompt.
+func TestStoryModels(t *testing.T) {
+	for _, name := range []string{"story-10m", "stories260k"} {
+		t.Run(name, func(t *testing.T) {
+			dir := sharedDir(t, "models", name)
+			tok, err := Load(filepath.Join(dir, "tokenizer.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, err := os.ReadFile(filepath.Join(dir, "reference_greedy.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var cases map[string]struct {
+				IDs    []int  `json:"ids"`
+				Tokens []int  `json:"tokens"`
+				Text   string `json:"text"`
+			}
+			if err := json.Unmarshal(data, &cases); err != nil {
+				t.Fatal(err)
+			}
+			for prompt, c := range cases {
+				if got := tok.Encode(prompt, true); !slices.Equal(got, c.IDs) {
+					t.Errorf("Encode(%q) = %v, want %v", prompt, got, c.IDs)
+				}
+				if got := streamed(t, tok, c.Tokens, true); got != c.Text {
+					t.Errorf("text after %q: %q, want %q", prompt, got, c.Text)
+				}
+			}
+		})
+	}
+	t.Run("bytes", func(t *testing.T) {
+		tok, err := Load(filepath.Join(sharedDir(t, "models", "stories260k"), "tokenizer.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids := []int{403, 229, 133, 175, 243, 162, 155, 131, 426}
+		if got := streamed(t, tok, ids, true); !strings.HasSuffix(got, "€😀.") || got != tok.Decode(ids, true) {
+			t.Errorf("streamed %q, whole %q", got, tok.Decode(ids, true))
+		}
+	})
+}

@@ -134,7 +134,8 @@ func (t *Tokenizer) addTokens(vocab []vocabEntry, added []addedToken) {
 
 // Encode returns the ids of text. Added tokens that occur in the text, special
 // ones too, are found always; addSpecial puts in what the post-processor adds,
-// such as a token for the beginning. Bytes that are not UTF-8 count as U+FFFD.
+// such as a token for the beginning, also where the text has one already. Bytes
+// that are not UTF-8 count as U+FFFD.
 func (t *Tokenizer) Encode(text string, addSpecial bool) []int {
 	w := t.workspaces.Get().(*workspace)
 	ids := t.encode(make([]int, 0, len(text)/3+8), toValid(text), w)
