@@ -70,10 +70,28 @@ func (r *runtime) filterItems(n *forNode, items []Value, s *scope) ([]Value, err
 			return nil, err
 		}
 		if truth(c) {
-			out = append(out, item)
+			out = append(out, packed(n.target, item, in))
 		}
 	}
 	return out, r.allocItems(len(out))
+}
+
+// packed is the item as a filtered loop sees it: what was unpacked into
+// several names is a tuple again.
+func packed(t expr, item Value, in *scope) Value {
+	x, ok := t.(*tupleExpr)
+	if !ok {
+		return item
+	}
+	out := &Tuple{make([]Value, len(x.items))}
+	for i, e := range x.items {
+		if name, ok := e.(*nameExpr); ok {
+			out.Items[i], _ = in.get(name.name)
+		} else {
+			out.Items[i] = packed(e, nil, in)
+		}
+	}
+	return out
 }
 
 // nested is the call loop(v) in a recursive loop: its output is the value.

@@ -103,7 +103,7 @@ func isDigit(c rune) bool {
 
 // pyCasefold lowers for comparing; it differs from lower in a few letters.
 func pyCasefold(s string) string {
-	s = strings.NewReplacer("ß", "ss", "ẞ", "ss", "ς", "σ", "ſ", "s").Replace(s)
+	s = strings.NewReplacer("ß", "ss", "ẞ", "ss", "ς", "σ", "ſ", "s", "İ", "i\u0307").Replace(s)
 	return strings.Map(unicode.ToLower, s)
 }
 
@@ -160,7 +160,7 @@ func addSplitting() {
 
 // strings makes a list of strings that are Markup when self is.
 func (r *runtime) strings(self Value, parts []string) (Value, error) {
-	if err := r.allocItems(len(parts)); err != nil {
+	if err := r.allocItems(3 * len(parts)); err != nil {
 		return nil, err
 	}
 	s, _ := asString(self)

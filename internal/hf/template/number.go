@@ -182,6 +182,9 @@ func divideInts(x, y *big.Int) (Value, error) {
 	if y.Sign() == 0 {
 		return nil, errDivZero
 	}
+	if x.Sign() == 0 {
+		return math.Copysign(0, float64(y.Sign())), nil
+	}
 	f, _ := new(big.Rat).SetFrac(x, y).Float64()
 	if math.IsInf(f, 0) {
 		return nil, errors.New("integer division result too large for a float")

@@ -63,7 +63,8 @@ func (r *runtime) items(v Value) ([]Value, error) {
 		return r.drain(x)
 	}
 	if s, ok := asString(v); ok {
-		if err := r.allocItems(utf8.RuneCountInString(s)); err != nil {
+		// A character is a value and the string it points to.
+		if err := r.allocItems(3 * utf8.RuneCountInString(s)); err != nil {
 			return nil, err
 		}
 		var out []Value
