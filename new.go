@@ -204,6 +204,13 @@ func Arange[T int | float64](bounds ...T) *Array {
 	if _, ok := any(start).(float64); ok {
 		d = Float32
 	}
-	n := max(0, int(math.Ceil((float64(stop)-float64(start))/float64(step))))
+	length := math.Ceil((float64(stop) - float64(start)) / float64(step))
+	if math.IsInf(float64(step), 0) && (stop > start) == (step > 0) {
+		length, step = 1, 0
+	}
+	if math.IsNaN(length) || length > math.MaxInt32 {
+		tensor.Throw("arange", nil, "cannot compute the length of (%v, %v, %v)", start, stop, step)
+	}
+	n := max(0, int(length))
 	return tensor.Apply1(tensor.Arange{Start: tensor.MakeF64(float64(start)), Step: tensor.MakeF64(float64(step)), N: n, DType: d}, Stream{})
 }

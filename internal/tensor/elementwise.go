@@ -108,7 +108,7 @@ func (p Unary) Infer(in []Spec) ([]Spec, error) {
 		return nil, errors.New("negative of bool; use logical_not")
 	case p.Op >= OpSqrt && !d.Is(dtype.Inexact):
 		return nil, fmt.Errorf("%v is not floating", d)
-	case (p.Op == OpErf || p.Op == OpErfInv || p.Op == OpFloor) && d == dtype.Complex64:
+	case (p.Op == OpErf || p.Op == OpErfInv || p.Op == OpFloor || p.Op == OpSigmoid) && d == dtype.Complex64:
 		return nil, errors.New("not defined for complex64")
 	case p.Op == OpAbs && d == dtype.Complex64:
 		return []Spec{{in[0].Shape, dtype.Float32}}, nil

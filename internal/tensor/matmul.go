@@ -62,6 +62,9 @@ func MatMulOf(a, b *Array, s Stream) *Array {
 	if a.NDim() == 0 || b.NDim() == 0 {
 		Throw("matmul", []Spec{SpecOf(a), SpecOf(b)}, "a scalar has no axes")
 	}
+	if d := promote(a.DType(), b.DType()); d.Is(dtype.Inexact) { // integers take the common type; halves stay
+		a, b = inexact(a, d, s), inexact(b, d, s)
+	}
 	row, col := a.NDim() == 1, b.NDim() == 1
 	if row {
 		a = ExpandDims(a, []int{0}, s)
@@ -79,6 +82,13 @@ func MatMulOf(a, b *Array, s Stream) *Array {
 		return Squeeze(out, []int{-1}, s)
 	}
 	return out
+}
+
+func inexact(a *Array, d DType, s Stream) *Array {
+	if a.DType().Is(dtype.Inexact) {
+		return a
+	}
+	return AsType(a, d, s)
 }
 
 func matmulBatch(a, b *Array, s Stream) *Array {

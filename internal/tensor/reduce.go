@@ -229,6 +229,9 @@ func SoftmaxOf(a *Array, axis int, s Stream) *Array {
 // LogSumExpOf is log(sum(exp(a))) along axis.
 func LogSumExpOf(a *Array, axis int, keep bool, s Stream) *Array {
 	axis = NormAxis("logsumexp", axis, SpecOf(a).Shape)
+	if a.Dim(axis) == 0 {
+		Throw("logsumexp", []Spec{SpecOf(a)}, "axis %d is empty", axis)
+	}
 	a = AsType(a, dtype.AtLeastFloat(a.DType()), s)
 	out := toLast(a, axis, s, func(x *Array) *Array { return Apply1(LogSumExp{}, s, x) })
 	return dropAxes(out, MakeAxes(axis), keep, s)

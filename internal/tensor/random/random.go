@@ -122,11 +122,14 @@ func Normal(key *Array, shape Shape, d tensor.DType, loc, scale float64, s Strea
 	return tensor.BinaryOf(tensor.OpAdd, x, tensor.FloatScalar(loc, d, s), s)
 }
 
-// Gumbel is mx.random.gumbel: -log(-log(u)).
+// Gumbel is mx.random.gumbel: -log(-log(u)), in dtype d throughout.
 func Gumbel(key *Array, shape Shape, d tensor.DType, s Stream) *Array {
-	u := Uniform(key, f32(0, s), f32(1, s), shape, dtype.Float32, s)
-	g := tensor.UnaryOf(tensor.OpLog, tensor.UnaryOf(tensor.OpNegative, tensor.UnaryOf(tensor.OpLog, u, s), s), s)
-	return tensor.AsType(tensor.UnaryOf(tensor.OpNegative, g, s), d, s)
+	checkFloat("gumbel", d)
+	u := Uniform(key, tensor.FloatScalar(0, d, s), tensor.FloatScalar(1, d, s), shape, d, s)
+	for range 2 {
+		u = tensor.UnaryOf(tensor.OpNegative, tensor.UnaryOf(tensor.OpLog, u, s), s)
+	}
+	return u
 }
 
 // Laplace is mx.random.laplace by the inverse distribution: loc - scale * sign(u)
@@ -146,22 +149,25 @@ func Laplace(key *Array, shape Shape, d tensor.DType, loc, scale float64, s Stre
 	return x
 }
 
-// TruncatedNormal is mx.random.truncated_normal in [low, high].
+// TruncatedNormal is mx.random.truncated_normal in [low, high], in dtype d
+// throughout: sqrt(2) * erfinv(u), u uniform between the erfs of the bounds.
 func TruncatedNormal(key, low, high *Array, shape Shape, d tensor.DType, s Stream) *Array {
 	checkFloat("truncated_normal", d)
-	root := f32(math.Sqrt2, s)
+	root := tensor.FloatScalar(math.Sqrt2, d, s)
+	low, high = tensor.AsType(low, d, s), tensor.AsType(high, d, s)
 	erf := func(a *Array) *Array {
-		return tensor.UnaryOf(tensor.OpErf, tensor.BinaryOf(tensor.OpDivide, tensor.AsType(a, dtype.Float32, s), root, s), s)
+		return tensor.UnaryOf(tensor.OpErf, tensor.BinaryOf(tensor.OpDivide, a, root, s), s)
 	}
-	u := Uniform(key, erf(low), erf(high), shape, dtype.Float32, s)
+	u := Uniform(key, erf(low), erf(high), shape, d, s)
 	x := tensor.BinaryOf(tensor.OpMultiply, root, tensor.UnaryOf(tensor.OpErfInv, u, s), s)
-	x = tensor.BinaryOf(tensor.OpMaximum, tensor.BinaryOf(tensor.OpMinimum, x, tensor.AsType(high, dtype.Float32, s), s),
-		tensor.AsType(low, dtype.Float32, s), s)
-	return tensor.AsType(x, d, s)
+	return tensor.BinaryOf(tensor.OpMaximum, tensor.BinaryOf(tensor.OpMinimum, x, high, s), low, s)
 }
 
 // Bernoulli is mx.random.bernoulli: bits below p * 2^32, compared in float32.
 func Bernoulli(key, p *Array, shape Shape, s Stream) *Array {
+	if !p.DType().Is(dtype.Floating) {
+		tensor.Throw("bernoulli", []Spec{tensor.SpecOf(p)}, "the probability must be floating")
+	}
 	upper := f32(float64(math.Nextafter32(math.MaxUint32, math.MaxFloat32)), s)
 	limit := tensor.BinaryOf(tensor.OpMultiply, tensor.AsType(p, dtype.Float32, s), upper, s)
 	bits := tensor.AsType(BitsOf(key, shape, 4, s), dtype.Float32, s)
@@ -170,6 +176,9 @@ func Bernoulli(key, p *Array, shape Shape, s Stream) *Array {
 
 // RandInt is mx.random.randint in [low, high): a uniform, floored and clamped.
 func RandInt(key, low, high *Array, shape Shape, d tensor.DType, s Stream) *Array {
+	if !d.Is(dtype.Integer) && d != dtype.Bool {
+		tensor.Throw("randint", nil, "dtype %v is not an integer dtype", d)
+	}
 	u := Uniform(key, low, high, shape, dtype.Float32, s)
 	x := tensor.AsType(tensor.UnaryOf(tensor.OpFloor, u, s), d, s)
 	low, high = tensor.AsType(low, d, s), tensor.AsType(high, d, s)
@@ -182,34 +191,30 @@ func Permutation(key *Array, n int, s Stream) *Array {
 	return tensor.ArgSortOf(BitsOf(key, Shape{n}, 4, s), -1, s)
 }
 
-// Categorical is mx.random.categorical along axis: num samples per distribution
-// (0: one, without an axis for it). A single distribution is sampled by its
-// inverse distribution function, several by the Gumbel maximum, as MLX does.
+// Categorical is mx.random.categorical along axis: num samples per distribution on
+// a new last axis (0: one, without an axis for it). A single distribution is
+// sampled by its inverse distribution function, several by the Gumbel maximum, as
+// MLX does.
 func Categorical(key, logits *Array, axis, num int, s Stream) *Array {
 	sh := tensor.SpecOf(logits).Shape
 	axis = tensor.NormAxis("categorical", axis, sh)
-	logits = tensor.AsType(logits, dtype.AtLeastFloat(logits.DType()), s)
-	if axis != len(sh)-1 {
-		logits = tensor.SwapAxes(logits, axis, len(sh)-1, s)
-		if len(sh) > 2 {
-			tensor.Throw("categorical", []Spec{tensor.SpecOf(logits)}, "axis %d of more than two axes", axis)
-		}
+	if num < 0 {
+		tensor.Throw("categorical", nil, "%d samples", num)
 	}
-	sh = tensor.SpecOf(logits).Shape
-	v := sh[len(sh)-1]
-	batch := sh[:len(sh)-1]
-	shape := append(Shape(nil), batch...)
+	logits = tensor.AsType(logits, dtype.AtLeastFloat(logits.DType()), s)
+	v := sh[axis]
+	shape := append(append(Shape(nil), sh[:axis]...), sh[axis+1:]...)
 	if num > 0 {
 		shape = append(shape, num)
 	}
-	if sh.Size() == v && len(shape) > 0 {
+	if sh.Size() == v && v > 0 && len(shape) > 0 {
 		u := Uniform(key, f32(0, s), f32(1, s), shape, dtype.Float32, s)
-		return tensor.Apply1(InverseCDF{}, s, logits, u)
+		return tensor.Apply1(InverseCDF{}, s, tensor.ReshapeTo(logits, []int{v}, s), u)
 	}
-	full := append(append(Shape(nil), shape...), v)
+	noise := append(append(append(Shape(nil), shape[:axis]...), v), shape[axis:]...)
 	if num > 0 {
-		logits = tensor.ReshapeTo(logits, append(append(Shape(nil), batch...), 1, v), s)
+		logits = tensor.ExpandDims(logits, []int{-1}, s)
 	}
-	g := Gumbel(key, full, dtype.Float32, s)
-	return tensor.ArgReduceOf(false, tensor.BinaryOf(tensor.OpAdd, logits, g, s), -1, false, s)
+	g := Gumbel(key, noise, dtype.Float32, s)
+	return tensor.ArgReduceOf(false, tensor.BinaryOf(tensor.OpAdd, g, logits, s), axis, false, s)
 }
