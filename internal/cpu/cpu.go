@@ -165,7 +165,7 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 	case tensor.LogSumExp:
 		return logSumExpTask(in, out), nil
 	case tensor.CumSum:
-		return cumSumTask(p, in, out)
+		return cumSumTask(p, in, out), nil
 	case tensor.ArgSort:
 		return argSortTask(in, out)
 	case tensor.Take:

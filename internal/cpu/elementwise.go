@@ -114,6 +114,31 @@ func computeType(d dtype.DType) dtype.DType {
 	return d
 }
 
+// mapTask picks the short form for the common case of row-major inputs that f
+// reads as they are.
+func mapTask(in, out []View, f loop, weight int) task {
+	var b *View
+	if len(in) > 1 {
+		b = &in[1]
+	}
+	if isHalf(in[0].DType) || !in[0].Contiguous() || b != nil && !b.Contiguous() {
+		return newMapping(in, out, f, true).task(weight)
+	}
+	a, y := &in[0], &out[0]
+	n := y.Shape.Size()
+	return newTask((n+blockLen-1)/blockLen, weight*n, func(_ *scratch, c, nc int) {
+		lo, hi := spanBlocks(n, c, nc)
+		size := lo * a.DType.Size()
+		var second unsafe.Pointer
+		if b != nil {
+			second = unsafe.Add(b.Ptr(), size)
+		}
+		if lo < hi {
+			f(unsafe.Add(y.Ptr(), lo*y.DType.Size()), unsafe.Add(a.Ptr(), size), second, nil, hi-lo)
+		}
+	})
+}
+
 func unaryTask(p tensor.Unary, in, out []View) (task, error) {
 	f := unaryLoops[p.Op][computeType(in[0].DType)]
 	if f == nil {
@@ -123,7 +148,7 @@ func unaryTask(p tensor.Unary, in, out []View) (task, error) {
 	if p.Op >= tensor.OpSqrt {
 		weight = 20
 	}
-	return newMapping(in, out, f, true).task(weight), nil
+	return mapTask(in, out, f, weight), nil
 }
 
 func binaryTask(p tensor.Binary, in, out []View) (task, error) {
@@ -135,7 +160,7 @@ func binaryTask(p tensor.Binary, in, out []View) (task, error) {
 	if p.Op == tensor.OpPower {
 		weight = 60
 	}
-	return newMapping(in, out, f, true).task(weight), nil
+	return mapTask(in, out, f, weight), nil
 }
 
 func selectTask(in, out []View) task {
@@ -167,7 +192,7 @@ func swigluTask(in, out []View) task {
 	if in[0].DType == dtype.Float64 {
 		f = loop2(swiglu64)
 	}
-	return newMapping(in, out, f, true).task(20)
+	return mapTask(in, out, f, 20)
 }
 
 func swigluLoop(y, a, b, _ unsafe.Pointer, n int) {

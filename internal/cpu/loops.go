@@ -152,7 +152,7 @@ func sign64(x float64) float64 {
 	case x < 0:
 		return -1
 	}
-	return x
+	return 0 // also for -0 and NaN, as in MLX
 }
 
 func sigmoid64(x float64) float64 { return 1 / (1 + math.Exp(-x)) }

@@ -24,6 +24,7 @@ type queue struct {
 	open     []item    // encoded since the last Signal
 	pending  []*event  // committed
 	last     *event
+	spare    []task // memory for the next batch
 	running  bool
 	draining bool  // a goroutine empties pending
 	fault    error // of a failed batch, until it is seen
@@ -66,6 +67,9 @@ func (q *queue) Encode(p tensor.Primitive, in, out []View) error {
 		n = len(q.open)
 	}
 	it := &q.open[n-1]
+	if it.tasks == nil {
+		it.tasks, q.spare = q.spare, nil
+	}
 	it.tasks = flatten(it.tasks, t, true)
 	q.mu.Unlock()
 	return nil
@@ -142,6 +146,7 @@ func (q *queue) step() bool {
 		err = q.execute(e.items)
 	}
 	q.leave(err)
+	q.recycle(e.items)
 	e.items, e.err = nil, err
 	e.ended.Store(true)
 	q.moved.Broadcast()
@@ -164,6 +169,16 @@ func (q *queue) leave(err error) {
 	for _, p := range q.pending {
 		if p.err == nil {
 			p.err = err
+		}
+	}
+}
+
+// recycle keeps the memory of a batch of ordinary size.
+func (q *queue) recycle(items []item) {
+	for i := range items {
+		if t := items[i].tasks; q.spare == nil && 0 < cap(t) && cap(t) <= 4096 {
+			clear(t)
+			q.spare = t[:0]
 		}
 	}
 }

@@ -62,9 +62,9 @@ func inverseCDFTask(in, out []View) task {
 			}
 			total := weights(w, row)
 			u := at[float32](&in[1], r*each, each)
-			for i, v := range at[uint32](y, r*each, each) {
-				_ = v
-				at[uint32](y, r*each, each)[i] = sample(w, float64(u[i])*total)
+			res := at[uint32](y, r*each, each)
+			for i := range res {
+				res[i] = sample(w, float64(u[i])*total)
 			}
 		}
 	})
@@ -89,12 +89,15 @@ func weights(w, x []float32) (total float64) {
 	return total
 }
 
-// sample is 0 when the weights are NaN.
+// sample is the last index when the weights are NaN, as in MLX.
 func sample(w []float32, target float64) uint32 {
+	if target != target {
+		return uint32(len(w) - 1)
+	}
 	var sum float64
 	best := 0
 	for i, v := range w {
-		if !(sum <= target) {
+		if sum > target {
 			break
 		}
 		best = i

@@ -11,8 +11,7 @@ import (
 )
 
 // Reductions accumulate wide: sums and products of floats in float64 (blocks of
-// float32 sum in float32 first, exactly as long as their partial sums are), of
-// complex64 in complex128, of integers in the type of the result. Maxima and
+// 1024 in float32 first), of complex64 in complex128, of integers in the type of the result. Maxima and
 // minima are NaN if any element is.
 
 // A fold is a reduction from elements T over accumulators A to results R.
@@ -69,31 +68,31 @@ func reduceTask(p tensor.Reduce, in, out []View) (task, error) {
 func reduceSum(r *reduction, prod bool) (task, error) {
 	switch computeType(r.x.DType) {
 	case dtype.Bool:
-		return reduceWith(r, sumFold[uint8, int32, int32](prod, normalized)), nil
+		return reduceWith(r, boolFold(sumFold[uint8, int32, int32](prod))), nil
 	case dtype.Uint8:
-		return reduceWith(r, sumFold[uint8, uint32, uint32](prod, nil)), nil
+		return reduceWith(r, sumFold[uint8, uint32, uint32](prod)), nil
 	case dtype.Uint16:
-		return reduceWith(r, sumFold[uint16, uint32, uint32](prod, nil)), nil
+		return reduceWith(r, sumFold[uint16, uint32, uint32](prod)), nil
 	case dtype.Uint32:
-		return reduceWith(r, sumFold[uint32, uint32, uint32](prod, nil)), nil
+		return reduceWith(r, sumFold[uint32, uint32, uint32](prod)), nil
 	case dtype.Uint64:
-		return reduceWith(r, sumFold[uint64, uint64, uint64](prod, nil)), nil
+		return reduceWith(r, sumFold[uint64, uint64, uint64](prod)), nil
 	case dtype.Int8:
-		return reduceWith(r, sumFold[int8, int32, int32](prod, nil)), nil
+		return reduceWith(r, sumFold[int8, int32, int32](prod)), nil
 	case dtype.Int16:
-		return reduceWith(r, sumFold[int16, int32, int32](prod, nil)), nil
+		return reduceWith(r, sumFold[int16, int32, int32](prod)), nil
 	case dtype.Int32:
-		return reduceWith(r, sumFold[int32, int32, int32](prod, nil)), nil
+		return reduceWith(r, sumFold[int32, int32, int32](prod)), nil
 	case dtype.Int64:
-		return reduceWith(r, sumFold[int64, int64, int64](prod, nil)), nil
+		return reduceWith(r, sumFold[int64, int64, int64](prod)), nil
 	case dtype.Float32:
-		f := sumFold[float32, float64, float32](prod, nil)
+		f := sumFold[float32, float64, float32](prod)
 		if !prod {
 			f.block = func(acc float64, x []float32) float64 { return acc + float64(simd.K.Sum(x)) }
 		}
 		return reduceWith(r, f), nil
 	case dtype.Float64:
-		return reduceWith(r, sumFold[float64, float64, float64](prod, nil)), nil
+		return reduceWith(r, sumFold[float64, float64, float64](prod)), nil
 	case dtype.Complex64:
 		f := fold[complex64, complex128, complex64]{block: sumComplex, row: addComplex,
 			merge: func(a, b complex128) complex128 { return a + b }, done: func(a complex128) complex64 { return complex64(a) }}
@@ -318,33 +317,28 @@ func identityOf[T any](v T) T { return v }
 
 func normal(v uint8) uint8 { return bit(v != 0) }
 
-// normalized is for bools: what is not 0 counts as 1.
-var normalized = normal
-
-func sumFold[T, A, R number](prod bool, norm func(uint8) uint8) fold[T, A, R] {
+func sumFold[T, A, R number](prod bool) fold[T, A, R] {
 	f := fold[T, A, R]{block: sumBlock[T, A], row: sumRow[T, A], merge: func(a, b A) A { return a + b }, done: func(a A) R { return R(a) }}
 	if prod {
 		f.first, f.block, f.row, f.merge = 1, prodBlock[T, A], prodRow[T, A], func(a, b A) A { return a * b }
 	}
-	if norm != nil { // T is uint8
-		block, row := f.block, f.row
-		f.block = func(acc A, x []T) A {
-			var buf [foldBlock]T
-			return block(acc, normalInto(buf[:], x))
-		}
-		f.row = func(acc []A, x []T) {
-			var buf [foldBlock]T
-			row(acc, normalInto(buf[:], x))
-		}
-	}
 	return f
 }
 
-func normalInto[T number](buf, x []T) []T {
-	for i, v := range x {
-		buf[i] = T(bit(v != 0))
+// boolFold makes bools 0 or 1 before f sees them.
+func boolFold[A, R any](f fold[uint8, A, R]) fold[uint8, A, R] {
+	block, row := f.block, f.row
+	f.block = func(acc A, x []uint8) A {
+		var buf [foldBlock]uint8
+		toBool(buf[:len(x)], x)
+		return block(acc, buf[:len(x)])
 	}
-	return buf[:len(x)]
+	f.row = func(acc []A, x []uint8) {
+		var buf [foldTile]uint8
+		toBool(buf[:len(x)], x)
+		row(acc, buf[:len(x)])
+	}
+	return f
 }
 
 func sumBlock[T, A number](acc A, x []T) A {
