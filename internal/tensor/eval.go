@@ -263,10 +263,10 @@ func (o *op) enqueue(st *streamState, in, out []View) error {
 func (o *op) await(st *streamState) error {
 	for _, n := range o.in {
 		b := n.batch
-		if b == nil || b.st == st {
+		if b == nil || b.st == st && !b.done() {
 			continue
 		}
-		e := b.signal()
+		e := b.signal() // done on the same stream: it may have failed since the walk
 		if e.Done() {
 			if err := e.Wait(); err != nil {
 				return err

@@ -126,6 +126,9 @@ func (LogSumExp) Infer(in []Spec) ([]Spec, error) {
 
 // Infer keeps the spec; bool sums are int32.
 func (CumSum) Infer(in []Spec) ([]Spec, error) {
+	if len(in[0].Shape) == 0 {
+		return nil, errors.New("a scalar has no axis")
+	}
 	if in[0].DType == dtype.Bool {
 		return []Spec{{in[0].Shape, dtype.Int32}}, nil
 	}
