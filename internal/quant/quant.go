@@ -184,8 +184,8 @@ func (s Scheme) check(in []Spec) (tensor.Shape, error) {
 		return nil, fmt.Errorf("weight %v and scales %v are not of %v", in[0], in[1], s)
 	}
 	if s.Mode == Affine {
-		if !in[2].Equal(in[1]) || !in[1].DType.Is(dtype.Floating) {
-			return nil, fmt.Errorf("biases %v differ from scales %v, or are not floating", in[2], in[1])
+		if !in[2].Equal(in[1]) || !in[1].DType.Is(dtype.Floating) || in[1].DType == dtype.Float64 {
+			return nil, fmt.Errorf("biases %v differ from scales %v, or are not float32, float16 or bfloat16", in[2], in[1])
 		}
 	} else if in[1].DType != dtype.Uint8 {
 		return nil, fmt.Errorf("scales of %s are uint8, not %v", s.Mode, in[1].DType)
