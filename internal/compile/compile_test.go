@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	_ "github.com/mlxgo/mlx/internal/cpu"
 	"github.com/mlxgo/mlx/internal/tensor"
 	"github.com/mlxgo/mlx/internal/tensor/fast"
 )
@@ -12,11 +13,28 @@ type Array = tensor.Array
 
 var none tensor.Stream
 
-var reference = &interp{kind: tensor.KindCPU}
+// reference is a second device, beside the CPU backend.
+var reference = &interp{}
 
 func init() {
 	verifyPasses = true
 	tensor.Register(reference)
+}
+
+// onReference makes it the default for the rest of a test.
+func onReference(t *testing.T) {
+	old := tensor.DefaultDevice()
+	tensor.SetDefaultDevice(tensor.Device{Kind: reference.Kind()})
+	t.Cleanup(func() { tensor.SetDefaultDevice(old) })
+}
+
+// onBoth runs a test on the CPU and on the reference.
+func onBoth(t *testing.T, test func(t *testing.T)) {
+	t.Run("cpu", test)
+	t.Run("reference", func(t *testing.T) {
+		onReference(t)
+		test(t)
+	})
 }
 
 func vec(v ...float32) *Array { return tensor.FromSlice(v) }
@@ -45,7 +63,9 @@ func run(t *testing.T, s *Step, in, st []*Array) (out, ns []*Array) {
 	return out, ns
 }
 
-func TestSwappedStates(t *testing.T) {
+func TestSwappedStates(t *testing.T) { onBoth(t, testSwappedStates) }
+
+func testSwappedStates(t *testing.T) {
 	swap := New("swap", func(in, s []*Array) ([]*Array, []*Array) {
 		return []*Array{s[0], s[0], in[0], plus(s[0], s[1])}, []*Array{s[1], s[0]}
 	})
@@ -59,7 +79,9 @@ func TestSwappedStates(t *testing.T) {
 }
 
 // One state becomes the old value of another that is itself computed.
-func TestStateTakesOldOfAnother(t *testing.T) {
+func TestStateTakesOldOfAnother(t *testing.T) { onBoth(t, testStateTakesOldOfAnother) }
+
+func testStateTakesOldOfAnother(t *testing.T) {
 	f := New("shift", func(in, s []*Array) ([]*Array, []*Array) {
 		return nil, []*Array{plus(s[0], in[0]), s[0], s[1]}
 	})
@@ -70,6 +92,10 @@ func TestStateTakesOldOfAnother(t *testing.T) {
 }
 
 func TestSameNewValueForTwoStatesAndAResult(t *testing.T) {
+	onBoth(t, testSameNewValueForTwoStatesAndAResult)
+}
+
+func testSameNewValueForTwoStatesAndAResult(t *testing.T) {
 	f := New("same", func(in, s []*Array) ([]*Array, []*Array) {
 		n := plus(s[0], s[1])
 		return []*Array{n, s[1]}, []*Array{n, n}
@@ -82,7 +108,9 @@ func TestSameNewValueForTwoStatesAndAResult(t *testing.T) {
 }
 
 // The new value is computed, then the old one is read again by a permuted view.
-func TestLateRead(t *testing.T) {
+func TestLateRead(t *testing.T) { onBoth(t, testLateRead) }
+
+func testLateRead(t *testing.T) {
 	f := New("late", func(in, s []*Array) ([]*Array, []*Array) {
 		n := plus(s[0], scalar(1))
 		rev := tensor.ReshapeTo(tensor.TransposeTo(tensor.ReshapeTo(s[0], []int{2, 2}, none), []int{1, 0}, none), []int{4}, none)
@@ -93,7 +121,9 @@ func TestLateRead(t *testing.T) {
 	want(t, "late state", st[0], 2, 3, 4, 5)
 }
 
-func TestSameArrayAsInputAndState(t *testing.T) {
+func TestSameArrayAsInputAndState(t *testing.T) { onBoth(t, testSameArrayAsInputAndState) }
+
+func testSameArrayAsInputAndState(t *testing.T) {
 	f := New("both", func(in, s []*Array) ([]*Array, []*Array) {
 		n := neg(s[0])
 		return []*Array{plus(in[0], n)}, []*Array{n, plus(n, s[1])}
@@ -111,7 +141,9 @@ func TestSameArrayAsInputAndState(t *testing.T) {
 	want(t, "state", st[0], -1, -2)
 }
 
-func TestCacheWrite(t *testing.T) {
+func TestCacheWrite(t *testing.T) { onBoth(t, testCacheWrite) }
+
+func testCacheWrite(t *testing.T) {
 	f := New("cache", func(in, s []*Array) ([]*Array, []*Array) {
 		n := fast.CacheWriteOf(s[0], in[0], in[1], none)
 		sum := func(a *Array) *Array { return tensor.ReduceOf(tensor.OpSum, a, nil, false, none) }
@@ -133,7 +165,9 @@ func TestCacheWrite(t *testing.T) {
 }
 
 // Steps that rewrite the same memory again, and who forbids it.
-func TestChains(t *testing.T) {
+func TestChains(t *testing.T) { onBoth(t, testChains) }
+
+func testChains(t *testing.T) {
 	square := func() *Array { return tensor.FromSlice([]float32{1, 2, 3, 4}, 2, 2) }
 	for _, c := range []struct {
 		name string

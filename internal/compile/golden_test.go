@@ -56,6 +56,7 @@ var attentionState = []tensor.Spec{
 }
 
 func TestGolden(t *testing.T) {
+	onReference(t)
 	w := tensor.FromSlice([]float32{1, 2, 3, 4, 5, 6}, 2, 3)
 	g, err := trace(attention(w), attentionIn, attentionState, tensor.DefaultDevice())
 	if err != nil {
@@ -90,6 +91,7 @@ func TestStridedConstant(t *testing.T) {
 // A backend that refuses strided inputs gets copies: of constants one, made
 // before any run.
 func TestStridedConstantRefused(t *testing.T) {
+	onReference(t)
 	reference.setStrict(true)
 	defer reference.setStrict(false)
 	w := tensor.FromSlice([]float32{1, 2, 3, 4, 5, 6}, 2, 3)

@@ -35,8 +35,9 @@ func order(g *Graph) error {
 		if w < 0 {
 			continue
 		}
+		after := descendants(next, w) // edges to w do not change them
 		for _, r := range readers[g.State[s]] {
-			if r != w && !reaches(next, w, r) {
+			if !after[r] {
 				next[r] = append(next[r], w)
 			}
 		}
@@ -64,23 +65,22 @@ func (g *Graph) viewRoots() []int {
 	return root
 }
 
-// reaches reports whether there is a path from a to b.
-func reaches(next [][]int, a, b int) bool {
+// descendants marks a and what must come after it.
+func descendants(next [][]int, a int) []bool {
 	seen := make([]bool, len(next))
+	seen[a] = true
 	stack := []int{a}
 	for len(stack) > 0 {
 		x := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
-		if x == b {
-			return true
+		for _, k := range next[x] {
+			if !seen[k] {
+				seen[k] = true
+				stack = append(stack, k)
+			}
 		}
-		if seen[x] {
-			continue
-		}
-		seen[x] = true
-		stack = append(stack, next[x]...)
 	}
-	return false
+	return seen
 }
 
 // topological sorts nodes so that edges lead forward, earliest numbers first.

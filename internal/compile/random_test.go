@@ -219,14 +219,20 @@ func (g *randomGraph) check(t *testing.T, s *Step) {
 }
 
 // Compiled graphs give the bits of eager ones, with and without each pass.
-func TestRandomGraphs(t *testing.T) {
+func TestRandomGraphs(t *testing.T) { onBoth(t, testRandomGraphs) }
+
+func testRandomGraphs(t *testing.T) {
 	var skips [][]string
 	for _, p := range passes {
 		if !p.required {
 			skips = append(skips, []string{p.name})
 		}
 	}
-	for seed := range uint64(200) {
+	graphs := uint64(200)
+	if raceDetector {
+		graphs = 40
+	}
+	for seed := range graphs {
 		g := newRandomGraph(seed)
 		g.check(t, g.step(t))
 		g.check(t, g.step(t, skips[seed%uint64(len(skips))]...))

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -79,7 +80,11 @@ func cse(g *Graph) error {
 	}
 	seen := map[key]Node{}
 	g.rewrite(r, func(n Node) bool {
-		k := key{n.Prim, string(numbers(n.In))}
+		in := make([]byte, 0, 32)
+		for _, id := range n.In {
+			in = binary.LittleEndian.AppendUint32(in, uint32(id))
+		}
+		k := key{n.Prim, string(in)}
 		old, ok := seen[k]
 		if !ok {
 			seen[k] = n

@@ -37,7 +37,8 @@ type Exec struct {
 	prog  tensor.Program
 }
 
-// New is f, compiled when it is used. The name is for messages.
+// New is f, compiled when it is used; f must not call the Step itself. The name
+// is for messages.
 func New(name string, f Traced) *Step { return &Step{name: name, f: f} }
 
 // Traces counts how often the function was traced.
@@ -50,7 +51,8 @@ func (s *Step) Traces() int {
 func equal(a, b []tensor.Spec) bool { return slices.EqualFunc(a, b, tensor.Spec.Equal) }
 
 // For is the Exec for inputs and states of these specs, on the default stream. It
-// traces the function if there is none. Errors are what the function panics with
+// traces the function if there is none; ops that name another stream of the
+// device run on this one all the same, in the order of the data. Errors are what the function panics with
 // (*tensor.Error), results that do not fit the states, ErrCaptured, and faults of
 // constants' evaluation and of the backend.
 func (s *Step) For(in, state []tensor.Spec) (*Exec, error) {

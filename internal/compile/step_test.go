@@ -174,6 +174,10 @@ func TestErrors(t *testing.T) {
 		{"reads", "no data", true, func(in, s []*Array) ([]*Array, []*Array) {
 			return []*Array{scalar(float64(tensor.ToSlice[float32](in[0])[0]))}, s
 		}},
+		{"another device", "runs on one device", false, func(in, s []*Array) ([]*Array, []*Array) {
+			gpu := tensor.DefaultStream(tensor.Device{Kind: tensor.KindGPU})
+			return []*Array{tensor.UnaryOf(tensor.OpAbs, in[0], gpu)}, s
+		}},
 		{"donated capture", "donated", true, func(in, s []*Array) ([]*Array, []*Array) {
 			return []*Array{mul(in[0], donated)}, s
 		}},
@@ -214,8 +218,9 @@ func TestErrors(t *testing.T) {
 // Panics that are not *tensor.Error pass, and leave the Step usable.
 func TestPanicPasses(t *testing.T) {
 	fail := true
+	var seen *Array
 	f := New("panics", func(in, _ []*Array) ([]*Array, []*Array) {
-		if fail {
+		if seen = in[0]; fail {
 			panic("bug")
 		}
 		return in, nil
@@ -228,6 +233,9 @@ func TestPanicPasses(t *testing.T) {
 		}()
 		f.Call([]*Array{vec(1)}, nil)
 	}()
+	if tensor.Traced(seen) {
+		t.Error("the trace did not end")
+	}
 	fail = false
 	out, _ := run(t, f, []*Array{vec(1)}, nil)
 	want(t, "after", out[0], 1)
@@ -319,9 +327,9 @@ func TestNoLeak(t *testing.T) {
 		for range calls {
 			_, st = run(t, f, []*Array{x}, st)
 		}
-		for range 3 {
+		for range 5 { // values, then the cleanups of their buffers
 			runtime.GC()
-			tensor.Synchronize()
+			tensor.ClearCache()
 		}
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
@@ -337,6 +345,8 @@ func TestNoLeak(t *testing.T) {
 		t.Errorf("objects %d to %d, memory %d to %d", o0, o1, a0, a1)
 	}
 	t.Logf("objects %d to %d, memory %d to %d", o0, o1, a0, a1)
+	runtime.KeepAlive(f)
+	runtime.KeepAlive(st)
 }
 
 func TestOrderIsChecked(t *testing.T) {
@@ -351,4 +361,47 @@ func TestOrderIsChecked(t *testing.T) {
 	if err := checkOrder(append(passes[:len(passes):len(passes)], passes[0])); err == nil {
 		t.Error("a pass listed twice was not noticed")
 	}
+}
+
+func TestVerify(t *testing.T) {
+	good := func() *Graph {
+		g, err := trace(func(in, s []*Array) ([]*Array, []*Array) {
+			n := plus(in[0], s[0])
+			return []*Array{neg(n)}, []*Array{n}
+		}, []tensor.Spec{f32(2)}, []tensor.Spec{f32(2)}, tensor.DefaultDevice())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g
+	}
+	if err := good().verify(); err != nil {
+		t.Error(err)
+	}
+	for _, c := range []struct {
+		want  string
+		spoil func(g *Graph)
+	}{
+		{"before it is defined", func(g *Graph) { g.Nodes[0], g.Nodes[1] = g.Nodes[1], g.Nodes[0] }},
+		{"defined twice", func(g *Graph) { g.Nodes[1].Out = g.Nodes[0].Out }},
+		{"defined twice", func(g *Graph) { g.State[0] = g.In[0] }},
+		{"result %3 is not defined", func(g *Graph) { g.Nodes = g.Nodes[:1] }},
+		{"specs differ", func(g *Graph) { g.Values[g.In[0]].Spec = f32(3) }},
+		{"not float32(2,)", func(g *Graph) { g.Values[g.Out[0]].Spec = f32(3) }},
+		{"1 results", func(g *Graph) { g.Nodes[0].Prim = twoResults{} }},
+		{"state 0 becomes", func(g *Graph) { g.StateOut[0] = g.value(f32(3)); g.Values[g.StateOut[0]].Const = vec(1, 2, 3) }},
+		{"constant", func(g *Graph) { g.Values[g.value(f32(3))].Const = vec(1, 2) }},
+	} {
+		g := good()
+		c.spoil(g)
+		if err := g.verify(); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("error %v does not say %q", err, c.want)
+		}
+	}
+}
+
+type twoResults struct{}
+
+func (twoResults) Name() string { return "two" }
+func (twoResults) Infer(in []tensor.Spec) ([]tensor.Spec, error) {
+	return []tensor.Spec{in[0], in[0]}, nil
 }
