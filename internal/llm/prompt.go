@@ -93,11 +93,11 @@ func (t *Tokenizer) render(o PromptOptions) (string, error) {
 	}
 	messages := template.NewList()
 	if o.System != "" {
-		messages.Items = append(messages.Items, template.NewMessage("system", o.System))
+		messages.Items = append(messages.Items, template.Message("system", o.System))
 	}
-	messages.Items = append(messages.Items, template.NewMessage("user", o.Text))
+	messages.Items = append(messages.Items, template.Message("user", o.Text))
 	if o.PrefillResponse != "" {
-		messages.Items = append(messages.Items, template.NewMessage("assistant", o.PrefillResponse))
+		messages.Items = append(messages.Items, template.Message("assistant", o.PrefillResponse))
 	}
 	// mlx-lm always passes enable_thinking.
 	extra := template.NewDict()
