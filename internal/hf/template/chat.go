@@ -34,8 +34,8 @@ type ChatOptions struct {
 	Options
 }
 
-// NewMessage makes a message with a role and text.
-func NewMessage(role, content string) *Dict {
+// Message makes a message, which is a dict, of a role and text.
+func Message(role, content string) *Dict {
 	d := NewDict()
 	d.Set("role", role)
 	d.Set("content", content)

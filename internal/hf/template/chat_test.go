@@ -101,7 +101,7 @@ func TestContinueTrimmed(t *testing.T) {
 	if want := "[The sky][The sky"; err != nil || got != want {
 		t.Errorf("got %q, %v; want %q", got, err, want)
 	}
-	m := NewList(NewMessage("assistant", "x"))
+	m := NewList(Message("assistant", "x"))
 	tmpl, _ := Parse(src)
 	if _, err := tmpl.Chat(m, ChatOptions{ContinueFinalMessage: true}); err != nil {
 		t.Error(err)
@@ -196,26 +196,5 @@ func TestSpecialTokens(t *testing.T) {
 	}
 	if _, err := SpecialTokens([]byte(`{"bos_token":5}`)); err == nil || !strings.Contains(err.Error(), "bos_token") {
 		t.Errorf("got %v", err)
-	}
-}
-
-func BenchmarkParse(b *testing.B) {
-	for b.Loop() {
-		if _, err := Parse(chatML); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkChat(b *testing.B) {
-	tmpl, err := Parse(chatML)
-	if err != nil {
-		b.Fatal(err)
-	}
-	m := NewList(NewMessage("system", "Be brief."), NewMessage("user", "Hello"), NewMessage("assistant", "Hi"), NewMessage("user", "Why?"))
-	for b.Loop() {
-		if _, err := tmpl.Chat(m, ChatOptions{AddGenerationPrompt: true}); err != nil {
-			b.Fatal(err)
-		}
 	}
 }

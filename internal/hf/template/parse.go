@@ -11,7 +11,7 @@ import (
 // hostile input from exhausting the stack.
 const (
 	maxNesting = 200
-	maxChain   = 2000
+	maxChain   = 1000
 )
 
 // parser is a recursive-descent parser. The first error stays in err and the

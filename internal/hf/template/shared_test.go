@@ -115,7 +115,7 @@ func TestStoryModel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := tmpl.Chat(NewList(NewMessage("user", " Tell me a story. ")), ChatOptions{SpecialTokens: tokens, AddGenerationPrompt: true})
+	got, err := tmpl.Chat(NewList(Message("user", " Tell me a story. ")), ChatOptions{SpecialTokens: tokens, AddGenerationPrompt: true})
 	want := "<s><|im_start|>user\nTell me a story.<|im_end|><|im_start|>assistant\n"
 	if err != nil || got != want {
 		t.Errorf("got %q, %v; want %q", got, err, want)

@@ -20,7 +20,7 @@ func TestParseErrors(t *testing.T) {
 		{"{{ x |\nnope }}", `template line 2: no filter named "nope"`},
 		{"{% import 'x' %}", `template line 1: the tag "import" is not supported in a chat template`},
 		{"{{ " + strings.Repeat("(", 300) + strings.Repeat(")", 300) + " }}", "template line 1: nested more than 200 levels deep"},
-		{"{{ 1" + strings.Repeat("+1", 3000) + " }}", "template line 1: an expression has more than 2000 parts in a row"},
+		{"{{ 1" + strings.Repeat("+1", 3000) + " }}", "template line 1: an expression has more than 1000 parts in a row"},
 		{strings.Repeat("{% if 1 %}", 300), "template line 1: nested more than 200 levels deep"},
 		{"{{ ] }}", `template line 1: unexpected "]"`},
 		{"{# x", "template line 1: a comment has no end mark #}"},
@@ -171,6 +171,12 @@ func TestDict(t *testing.T) {
 	if _, ok := d.Get("none"); ok {
 		t.Error("found a missing key")
 	}
+	d.Set("int", 7)
+	d.Set("float", float32(0.5))
+	if s, err := EncodeJSON(NewList(d.vals[30], d.vals[31], uint64(1<<63))); err != nil || s != "[7, 0.5, 9223372036854775808]" {
+		t.Errorf("Go numbers: %s, %v", s, err)
+	}
+	d = &Dict{keys: d.keys[:30], vals: d.vals[:30]}
 	c := d.Clone()
 	c.Set("new", true)
 	if d.Len() != 30 || c.Len() != 31 {

@@ -32,8 +32,41 @@ type List struct{ Items []Value }
 // Tuple is a tuple.
 type Tuple struct{ Items []Value }
 
-// NewList makes a list of its arguments.
-func NewList(items ...Value) *List { return &List{items} }
+// NewList makes a list of its arguments; Go's other numbers become Values.
+func NewList(items ...Value) *List {
+	l := &List{make([]Value, len(items))}
+	for i, v := range items {
+		l.Items[i] = fromGo(v)
+	}
+	return l
+}
+
+// fromGo turns Go's other numbers into int64, *big.Int or float64.
+func fromGo(v Value) Value {
+	switch x := v.(type) {
+	case int:
+		return int64(x)
+	case int8:
+		return int64(x)
+	case int16:
+		return int64(x)
+	case int32:
+		return int64(x)
+	case uint8:
+		return int64(x)
+	case uint16:
+		return int64(x)
+	case uint32:
+		return int64(x)
+	case uint:
+		return normInt(new(big.Int).SetUint64(uint64(x)))
+	case uint64:
+		return normInt(new(big.Int).SetUint64(x))
+	case float32:
+		return float64(x)
+	}
+	return v
+}
 
 // Dict is a mapping that keeps the order in which keys were set. The zero
 // value is empty and ready for use.
@@ -49,8 +82,8 @@ const smallDict = 8
 // NewDict makes an empty dict.
 func NewDict() *Dict { return &Dict{} }
 
-// Set sets a key that is a string.
-func (d *Dict) Set(key string, v Value) { d.put(key, key, v) }
+// Set sets a key that is a string. Go's other numbers become Values.
+func (d *Dict) Set(key string, v Value) { d.put(key, key, fromGo(v)) }
 
 // Get returns the value of a key that is a string. It works on a nil dict.
 func (d *Dict) Get(key string) (Value, bool) {
