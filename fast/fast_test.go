@@ -120,9 +120,9 @@ func TestErrors(t *testing.T) {
 
 func ExampleRMSNorm() {
 	x := mlx.NewArray([][]float64{{3, 4}, {0, 0}})
-	fmt.Println(mlx.ToRows[float32](fast.RMSNorm(x, nil, 0.5)))
+	fmt.Printf("%.4f\n", mlx.ToRows[float32](fast.RMSNorm(x, nil, 0.5)))
 	// Output:
-	// [[0.83205026 1.1094004] [0 0]]
+	// [[0.8321 1.1094] [0.0000 0.0000]]
 }
 
 func ExampleScaledDotProductAttention() {
@@ -137,7 +137,7 @@ func ExampleScaledDotProductAttention() {
 func ExampleRoPE() {
 	x := mlx.NewArray([][]float64{{1, 0}, {1, 0}}).Reshape(1, 2, 2) // two positions
 	out := fast.RoPE{Dims: 2, Base: 10000}.Apply(x, 0)
-	fmt.Println(mlx.ToRows[float32](out.Reshape(2, 2)))
+	fmt.Printf("%.4f\n", mlx.ToRows[float32](out.Reshape(2, 2)))
 	// Output:
-	// [[1 0] [0.5403023 0.84147096]]
+	// [[1.0000 0.0000] [0.5403 0.8415]]
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/tensor"
+	"github.com/mlxgo/mlx/nn"
 )
 
 // Cases is the op table.
@@ -85,6 +86,7 @@ func unaryCases() (cases []Case) {
 	}
 	odd := mlx.FromSlice([]float32{0, float32(math.Copysign(0, -1)), 1, -2, float32(math.NaN()), float32(math.Inf(1))}, 2, 3)
 	return append(cases,
+		Case{Name: "act.silu", File: "nn", In: []string{"x"}, Build: one(nn.SiLU), Tol: F32, Halves: true, Empty: true},
 		Case{Name: "isnan", Inputs: made(odd), Build: one(func(x *mlx.Array) *mlx.Array { return mlx.IsNaN(x) }),
 			Want: boolean(math.IsNaN), Empty: true},
 		Case{Name: "logical_not", Inputs: made(odd), Build: one(func(x *mlx.Array) *mlx.Array { return mlx.LogicalNot(x) }),
