@@ -16,7 +16,7 @@ func TestStepsStayFlat(t *testing.T) {
 		steps = 2000
 	}
 	const batch, in, out = 8, 64, 288 // the weight has 72 KiB: it lives off the heap
-	x := mlx.Arange(batch * in).AsType(mlx.Float32).Reshape(batch, in).Div(batch * in)
+	x := mlx.Arange(batch*in).AsType(mlx.Float32).Reshape(batch, in).Div(batch * in)
 	target := mlx.Ones(mlx.Shape{batch, out})
 	w := mlx.Zeros(mlx.Shape{in, out})
 	var loss float32
