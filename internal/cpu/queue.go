@@ -173,10 +173,11 @@ func (q *queue) leave(err error) {
 	}
 }
 
-// recycle keeps the memory of a batch of ordinary size.
+// recycle keeps the memory of a batch of ordinary size that ran on the caller: a
+// late worker may still look at the tasks of others.
 func (q *queue) recycle(items []item) {
 	for i := range items {
-		if t := items[i].tasks; q.spare == nil && 0 < cap(t) && cap(t) <= 4096 {
+		if t := items[i].tasks; q.spare == nil && 0 < cap(t) && cap(t) <= 4096 && parallel(t) < parallelCost {
 			clear(t)
 			q.spare = t[:0]
 		}
