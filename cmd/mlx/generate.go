@@ -143,6 +143,9 @@ func runGenerate(ctx context.Context, s *streams, o *generateOptions) error {
 		s.note("no --model is given: this is the built-in %s", builtin.Name)
 		o.Model = builtinModel
 	}
+	if err := checkModel(o.Model); err != nil {
+		return err
+	}
 	dtype, err := parseDType(o.DType)
 	if err != nil {
 		return err

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/hf/safetensors"
+	"github.com/mlxgo/mlx/internal/llm"
+	"github.com/mlxgo/mlx/internal/llm/llmtest"
+)
+
+func TestMain(m *testing.M) {
+	// The scripts run this binary under the name of the program. The tests must not
+	// depend on the options of who runs them.
+	if filepath.Base(os.Args[0]) != "mlx" {
+		for _, v := range os.Environ() {
+			if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "MLX_") && name != "MLX_SHARED" {
+				os.Unsetenv(name)
+			}
+		}
+	}
+	testscript.Main(m, map[string]func(){"mlx": main})
+}
+
+// tinyTokenizer is the tokenizer that the tests of llm made for themselves.
+var tinyTokenizer = filepath.Join("..", "..", "internal", "llm", "testdata")
+
+func tinyIDs(t testing.TB, tokens ...string) []int {
+	t.Helper()
+	tok, err := llm.LoadTokenizer(tinyTokenizer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := make([]int, len(tokens))
+	for i, token := range tokens {
+		var ok bool
+		if ids[i], ok = tok.TokenID(token); !ok {
+			t.Fatalf("no token %q", token)
+		}
+	}
+	return ids
+}
+
+// speaker is the directory of a model that says ids one after the other.
+func speaker(t testing.TB, changes llmtest.Config, ids ...int) string {
+	t.Helper()
+	config, tensors := llmtest.Says(ids...)
+	dir := llmtest.Write(t, config.With(changes), tensors)
+	data, err := os.ReadFile(filepath.Join(tinyTokenizer, "tokenizer.json"))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "tokenizer.json"), data, 0o666)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	llmtest.WriteJSON(t, dir, "tokenizer_config.json", map[string]any{"bos_token": "<s>", "eos_token": "</s>"})
+	return dir
+}
+
+var (
+	sentence      = []string{"▁Once", "▁upon", "▁a", "▁time", ",", "▁there", "▁was", "."}
+	sentenceNames = []string{"ONCE", "UPON", "A", "TIME", "COMMA", "THERE", "WAS", "DOT"}
+	// The euro sign and a smiling face in bytes.
+	byteTokens = []string{"▁Once", "<0xE2>", "<0x82>", "<0xAC>", "<0xF0>", "<0x9F>", "<0x98>", "<0x80>", "."}
+)
+
+// randomModel has no tokenizer. context is what it says of itself.
+func randomModel(t testing.TB, context int) string {
+	c := llmtest.Tiny("llama").With(llmtest.Config{"max_position_embeddings": context})
+	return llmtest.Write(t, c, llmtest.Random(t, c, 1, mlx.Float32))
+}
+
+// nanModel's second token makes NaN.
+func nanModel(t testing.TB) string {
+	c := llmtest.Tiny("llama")
+	tensors := llmtest.Random(t, c, 1, mlx.Float32)
+	for _, x := range tensors {
+		if x.Name == "model.embed_tokens.weight" {
+			row := 4 * 64
+			u := math.Float32bits(float32(math.NaN()))
+			x.Data[7*row], x.Data[7*row+1], x.Data[7*row+2], x.Data[7*row+3] = byte(u), byte(u>>8), byte(u>>16), byte(u>>24)
+		}
+	}
+	return llmtest.Write(t, c, tensors)
+}
+
+func TestScripts(t *testing.T) {
+	env := map[string]string{
+		"SUCC":   speaker(t, nil, tinyIDs(t, sentence...)...),
+		"EURO":   speaker(t, nil, tinyIDs(t, byteTokens...)...),
+		"RANDOM": randomModel(t, 4096),
+		"SHORT":  randomModel(t, 8),
+		"NAN":    nanModel(t),
+	}
+	for i, id := range tinyIDs(t, sentence...) {
+		env[sentenceNames[i]] = strconv.Itoa(id)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"exits":      exits,
+			"logits":     logitsShape,
+			"sametokens": sameTokens,
+			"distinct":   distinctTokens,
+			"ids":        promptIDs,
+		},
+		Setup: func(e *testscript.Env) error {
+			for name, value := range env {
+				e.Setenv(name, value)
+			}
+			return nil
+		},
+	})
+}
+
+// exits runs a command that must end with a status: exits 2 mlx generate --nix. On
+// failure the program must have said why, in one sentence and with no trace.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits STATUS COMMAND...")
+	}
+	code := 0
+	err := ts.Exec(args[1], args[2:]...)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if want, err := strconv.Atoi(args[0]); err != nil || code != want {
+		ts.Fatalf("exit status %d, want %s", code, args[0])
+	}
+	stderr := ts.ReadFile("stderr")
+	if code != 0 && (!strings.Contains(stderr, "mlx: ") || strings.Contains(stderr, "goroutine ")) {
+		ts.Fatalf("bad report of a failure: %q", stderr)
+	}
+	if code != 0 && strings.Contains(stderr, "internal error") {
+		ts.Fatalf("an internal error: %q", stderr)
+	}
+}
+
+// logitsShape checks a file of mlx logits: logits FILE ROWS VOCABULARY.
+func logitsShape(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: logits FILE ROWS VOCABULARY")
+	}
+	f, err := safetensors.Open(ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer f.Close()
+	x, ok := f.Tensor("logits")
+	want := fmt.Sprintf("F32 [%s %s]", args[1], args[2])
+	if got := fmt.Sprint(x.RawDType, " ", x.Shape); !ok || got != want || len(f.Tensors()) != 1 {
+		ts.Fatalf("the file has %s, want %s", got, want)
+	}
+}
+
+// generated is a file with the JSON of mlx generate.
+func generated(ts *testscript.TestScript, file string) result {
+	var r result
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(file)), &r))
+	return r
+}
+
+// sameTokens compares the tokens of two runs: sametokens FILE FILE.
+func sameTokens(ts *testscript.TestScript, neg bool, args []string) {
+	a, b := generated(ts, args[0]).Tokens, generated(ts, args[1]).Tokens
+	if slices.Equal(a, b) == neg {
+		ts.Fatalf("tokens %v and %v", a, b)
+	}
+}
+
+// distinctTokens checks that no token came twice: distinct FILE.
+func distinctTokens(ts *testscript.TestScript, neg bool, args []string) {
+	seen := map[int]bool{}
+	for _, id := range generated(ts, args[0]).Tokens {
+		if seen[id] {
+			ts.Fatalf("token %d came twice", id)
+		}
+		seen[id] = true
+	}
+}
+
+// promptIDs compares the ids on standard output with the prompt of a run: ids FILE.
+func promptIDs(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := parseIDs(ts.ReadFile("stdout"))
+	ts.Check(err)
+	if got := generated(ts, args[0]).PromptTokens; !slices.Equal(got, want) {
+		ts.Fatalf("prompt %v, want %v", got, want)
+	}
+}

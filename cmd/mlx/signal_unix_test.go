@@ -1,0 +1,54 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// A signal ends the program as if nothing had happened, with what there is.
+func TestSignal(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "mlx")
+	if err := os.Symlink(exe, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		dir := randomModel(t, 1<<30) // would go on until it is stopped
+		cmd := exec.Command(link, "generate", "--model", dir, "--prompt-tokens", "5", "--json", "--max-tokens", "-1", "--ignore-eos", "--config", filepath.Join(dir, "fifo"))
+		// Reading the config from a FIFO tells when the program is past its setup of
+		// signals.
+		if err := syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out, e bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &e
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		fifo, err := os.OpenFile(filepath.Join(dir, "fifo"), os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		fifo.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%v: %v: %s", sig, err, e.String())
+		}
+		var r result
+		if err := json.Unmarshal(out.Bytes(), &r); err != nil || r.FinishReason != "cancelled" || r.Statistics.PromptTokens != 1 {
+			t.Errorf("%v: %q, %v", sig, out.String(), err)
+		}
+	}
+}
