@@ -14,7 +14,7 @@ import (
 type formatSpec struct {
 	fill      string
 	align     byte // '<', '>', '^', '=' or 0
-	sign      byte // '+', '-', ' '
+	sign      byte // '+', '-', ' ' or 0
 	alt       bool
 	width     int
 	group     byte // ',' or '_' or 0
@@ -25,7 +25,7 @@ type formatSpec struct {
 
 // parseSpec parses the part after ":" in a replacement field.
 func parseSpec(s string) (formatSpec, error) {
-	f := formatSpec{fill: " ", prec: -1, sign: '-'}
+	f := formatSpec{fill: " ", prec: -1}
 	bad := fmt.Errorf("invalid format specifier %q", s)
 	if _, n := utf8.DecodeRuneInString(s); n > 0 && n < len(s) && strings.IndexByte("<>^=", s[n]) >= 0 {
 		f.fill, f.align, s = s[:n], s[n], s[n+1:]
@@ -61,6 +61,9 @@ func parseSpec(s string) (formatSpec, error) {
 	}
 	if s != "" {
 		f.kind = s[0]
+	}
+	if f.group != 0 && f.kind == 'n' || f.group == ',' && strings.IndexByte("boxXc", f.kind) >= 0 {
+		return f, bad
 	}
 	return f, nil
 }
@@ -115,7 +118,7 @@ func (r *runtime) formatValue(v Value, spec string) (string, error) {
 }
 
 func (f formatSpec) text(s string) (string, error) {
-	if f.kind != 0 && f.kind != 's' || f.align == '=' && !f.zeroByDef || f.sign != '-' || f.group != 0 {
+	if f.kind != 0 && f.kind != 's' || f.align == '=' && !f.zeroByDef || f.sign != 0 || f.alt || f.group != 0 {
 		return "", errors.New("invalid format for a string")
 	}
 	if f.prec >= 0 {
@@ -148,7 +151,7 @@ func (f formatSpec) signOf(negative bool) string {
 	if negative {
 		return "-"
 	}
-	if f.sign != '-' {
+	if f.sign == '+' || f.sign == ' ' {
 		return string(f.sign)
 	}
 	return ""
@@ -185,11 +188,13 @@ func (f formatSpec) integer(n *big.Int) (string, error) {
 	if !f.alt {
 		prefix = ""
 	}
-	return f.pad(f.signOf(n.Sign() < 0)+prefix, f.grouped(body, base)), nil
+	prefix = f.signOf(n.Sign() < 0) + prefix
+	return f.pad(prefix, f.grouped(body, base, f.width-len(prefix))), nil
 }
 
-// grouped puts separators between groups of three (or four bits') digits.
-func (f formatSpec) grouped(digits string, base int) string {
+// grouped puts separators between groups of three (or four bits') digits. Zeros
+// that fill up to the width are grouped too.
+func (f formatSpec) grouped(digits string, base, width int) string {
 	if f.group == 0 {
 		return digits
 	}
@@ -197,9 +202,14 @@ func (f formatSpec) grouped(digits string, base int) string {
 	if base != 10 {
 		size = 4
 	}
+	n := len(digits)
+	for f.align == '=' && f.fill == "0" && n+(n-1)/size < width {
+		n++
+	}
+	digits = strings.Repeat("0", n-len(digits)) + digits
 	var b strings.Builder
-	for i := range len(digits) {
-		if i > 0 && (len(digits)-i)%size == 0 {
+	for i := range n {
+		if i > 0 && (n-i)%size == 0 {
 			b.WriteByte(f.group)
 		}
 		b.WriteByte(digits[i])
@@ -208,6 +218,9 @@ func (f formatSpec) grouped(digits string, base int) string {
 }
 
 func (f formatSpec) float(x float64) (string, error) {
+	if strings.IndexByte("\x00eEfFgGn%", f.kind) < 0 {
+		return "", fmt.Errorf("unknown format code %q for a float", string(f.kind))
+	}
 	neg := math.Signbit(x) && x == x
 	x = math.Abs(x)
 	suffix := ""
@@ -223,20 +236,18 @@ func (f formatSpec) float(x float64) (string, error) {
 		body = "inf"
 	case kind == 0 && prec < 0:
 		body = floatRepr(x)
-	case kind == 0 || kind == 'n':
-		body = formatGeneral(x, prec, 'g', f.alt)
-		if kind == 0 && !strings.ContainsAny(body, ".e") {
+	case kind == 0:
+		body = formatGeneral(x, prec, 1, f.alt)
+		if !strings.ContainsAny(body, ".e") {
 			body += ".0"
 		}
-	case kind == 'g' || kind == 'G':
-		body = formatGeneral(x, prec, 'g', f.alt)
-	case kind == 'e' || kind == 'E' || kind == 'f' || kind == 'F':
+	case kind == 'g' || kind == 'G' || kind == 'n':
+		body = formatGeneral(x, prec, 0, f.alt)
+	default: // e, E, f, F
 		if prec < 0 {
 			prec = 6
 		}
 		body = strconv.FormatFloat(x, kind|0x20, prec, 64)
-	default:
-		return "", fmt.Errorf("unknown format code %q for a float", string(f.kind))
 	}
 	if kind == 'E' || kind == 'F' || kind == 'G' {
 		body = strings.ToUpper(body)
@@ -245,12 +256,17 @@ func (f formatSpec) float(x float64) (string, error) {
 	if i := strings.IndexAny(body, ".eE"); i >= 0 {
 		whole, frac = body[:i], body[i:]
 	}
-	return f.pad(f.signOf(neg), f.grouped(whole, 10)+frac+suffix), nil
+	if f.alt && !strings.Contains(frac, ".") && strings.Trim(whole, "0123456789") == "" {
+		frac = "." + frac
+	}
+	sign := f.signOf(neg)
+	width := f.width - len(sign) - len(frac) - len(suffix)
+	return f.pad(sign, f.grouped(whole, 10, width)+frac+suffix), nil
 }
 
 // formatGeneral is the format g of C: prec digits that count, trailing zeros
-// dropped unless alt is set.
-func formatGeneral(x float64, prec int, kind byte, alt bool) string {
+// dropped unless alt is set. spare digits are kept for a ".0".
+func formatGeneral(x float64, prec, spare int, alt bool) string {
 	if prec < 0 {
 		prec = 6
 	}
@@ -258,7 +274,7 @@ func formatGeneral(x float64, prec int, kind byte, alt bool) string {
 	e := strconv.FormatFloat(x, 'e', prec-1, 64)
 	exp, _ := strconv.Atoi(e[strings.IndexByte(e, 'e')+1:])
 	s, tail := e[:strings.IndexByte(e, 'e')], e[strings.IndexByte(e, 'e'):]
-	if exp >= -4 && exp < prec {
+	if exp >= -4 && exp < prec-spare {
 		s, tail = strconv.FormatFloat(x, 'f', prec-1-exp, 64), ""
 	}
 	if !alt && strings.Contains(s, ".") {
@@ -326,7 +342,7 @@ func (p *percent) next() (Value, error) {
 
 // field formats what follows a "%" and returns the length it read.
 func (p *percent) field(s string) (string, int, error) {
-	f := formatSpec{fill: " ", prec: -1, sign: '-', align: '>'}
+	f := formatSpec{fill: " ", prec: -1, align: '>'}
 	rest := s
 	var v Value
 	var err error
@@ -435,7 +451,7 @@ func (p *percent) convert(f formatSpec, v Value) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		f.kind, f.sign, f.fill = 0, '-', " "
+		f.kind, f.sign, f.fill, f.alt = 0, 0, " ", false
 		if f.align == '=' {
 			f.align = '>'
 		}
@@ -484,15 +500,11 @@ func (f formatSpec) percentInt(v Value) (string, error) {
 	if digits < 0 {
 		return f.integer(n)
 	}
-	plain := f
-	plain.width, plain.align, plain.fill = digits, '=', "0"
-	if n.Sign() < 0 || f.sign != '-' {
-		plain.width++
+	plain := formatSpec{kind: f.kind, prec: -1, width: digits, align: '=', fill: "0"}
+	body, err := plain.integer(new(big.Int).Abs(n))
+	prefix := f.signOf(n.Sign() < 0)
+	if i := strings.IndexByte("xXo", f.kind); i >= 0 && f.alt {
+		prefix += []string{"0x", "0X", "0o"}[i]
 	}
-	s, err := plain.integer(n)
-	if f.align == '=' {
-		f.align = '>'
-		f.fill = "0"
-	}
-	return f.pad("", s), err
+	return f.pad(prefix, body), err
 }

@@ -207,7 +207,7 @@ func addSearching() {
 }
 
 // window is s[start:end] with its offset in characters; ok is false when start
-// is beyond the end of s, where not even "" is found.
+// is beyond end or the end of s, where not even "" is found.
 func window(s string, start, end Value) (part string, offset int, ok bool, err error) {
 	start, end = or(start, nil), or(end, nil)
 	if start == nil && end == nil {
@@ -218,7 +218,11 @@ func window(s string, start, end Value) (part string, offset int, ok bool, err e
 	if err != nil {
 		return "", 0, false, err
 	}
-	if clampInt(start, 0, n+1) > n || clampInt(end, n, n) < 0 && n+clampInt(end, n, n) < first {
+	stop, _, _, _ := sliceBounds(end, nil, nil, n)
+	if end == nil {
+		stop = n
+	}
+	if clampInt(start, 0, n+1) > n || first > stop {
 		return "", 0, false, nil
 	}
 	at := runeOffset(s, first)

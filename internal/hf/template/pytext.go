@@ -237,7 +237,7 @@ func splitLines(s string, keep bool) []string {
 // all), from the right end when right is set.
 func splitSpace(s string, limit int, right bool) []string {
 	fields := strings.FieldsFunc(s, isSpace)
-	if limit < 0 || len(fields) <= limit+1 {
+	if limit < 0 || len(fields) <= limit {
 		return fields
 	}
 	if right {
