@@ -121,7 +121,7 @@ var layouts = []layout{
 		n := tensor.Shape(wide).Size()
 		first := 0
 		for i := range st {
-			if i == len(s)-1 && s[i] > 0 {
+			if i == len(s)-1 && n > 0 {
 				first += (s[i]*2 - 1) * st[i]
 				st[i] = -2 * st[i]
 			} else {

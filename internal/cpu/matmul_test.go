@@ -1,0 +1,137 @@
+package cpu
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/mlxgo/mlx/internal/dtype"
+	"github.com/mlxgo/mlx/internal/quant"
+	"github.com/mlxgo/mlx/internal/tensor"
+)
+
+var inexact = []dtype.DType{dtype.Float16, dtype.BFloat16, dtype.Float32, dtype.Float64, dtype.Complex64}
+
+func TestMatMul(t *testing.T) {
+	sizes := []struct {
+		batch   []int
+		m, k, n int
+	}{{nil, 1, 1, 1}, {nil, 3, 5, 4}, {nil, 1, 70, 9}, {nil, 67, 33, 1}, {[]int{2, 3}, 4, 6, 5}, {nil, 2, 0, 3}, {nil, 70, 12, 130}, {[]int{0}, 2, 2, 2}}
+	for _, da := range inexact {
+		for _, db := range inexact {
+			rng := newRand(uint64(da)<<8 | uint64(db) | 9<<20)
+			out := dtype.Promote(da, db)
+			for i, l := range layouts {
+				for j, s := range sizes {
+					l2 := layouts[(i+j)%len(layouts)]
+					a, va := place(rng, l, da, append(append([]int{}, s.batch...), s.m, s.k), random64(rng, da, false))
+					b, vb := place(rng, l2, db, append(append([]int{}, s.batch...), s.k, s.n), random64(rng, db, false))
+					var want []value
+					for t := range tensor.Shape(s.batch).Size() {
+						for i := range s.m {
+							for j := range s.n {
+								var z complex128
+								for k := range s.k {
+									z += va[(t*s.m+i)*s.k+k].z * vb[(t*s.k+k)*s.n+j].z
+								}
+								want = append(want, value{z: z})
+							}
+						}
+					}
+					what := fmt.Sprintf("%v%v @ %v %s @ %s", da, s, db, l.name, l2.name)
+					compareValues(t, what, out, values(t, tensor.Apply1(tensor.MatMul{}, none, a, b)), want, float64(s.k)*8)
+				}
+			}
+		}
+	}
+}
+
+// A row's bits do not depend on the rows beside it.
+func TestMatMulRows(t *testing.T) {
+	rng := newRand(10)
+	w, _ := normalArray(rng, dtype.BFloat16, 200, 300)
+	x, _ := normalArray(rng, dtype.Float32, 130, 300)
+	for _, wt := range []*tensor.Array{tensor.SwapAxes(w, 0, 1, none), tensor.CopyOf(tensor.SwapAxes(w, 0, 1, none), none)} {
+		all := tensor.MatMulOf(x, wt, none)
+		for _, r := range []int{0, 63, 64, 129} {
+			one := tensor.MatMulOf(tensor.SliceAxis(x, 0, r, r+1, none), wt, none)
+			if got, want := one.Bytes(), tensor.SliceAxis(all, 0, r, r+1, none).Bytes(); string(got) != string(want) {
+				t.Errorf("row %d alone differs from row %d of 130", r, r)
+			}
+		}
+	}
+}
+
+func schemes() (out []quant.Scheme) {
+	for _, bits := range []int{2, 3, 4, 5, 6, 8} {
+		for _, g := range []int{32, 64, 128} {
+			out = append(out, quant.Scheme{GroupSize: g, Bits: bits, Mode: quant.Affine})
+		}
+	}
+	for _, m := range []quant.Mode{quant.MXFP4, quant.MXFP8, quant.NVFP4} {
+		s, _ := quant.Scheme{Mode: m}.Resolve()
+		out = append(out, s)
+	}
+	return out
+}
+
+// unaligned is a's elements at an odd address, as in a mapped file.
+func unaligned(a *tensor.Array) *tensor.Array {
+	mem := append([]byte{0}, a.Bytes()...)
+	s := tensor.SpecOf(a)
+	return tensor.FromView(View{Spec: s, Strides: packedStrides(s.Shape, ascending(len(s.Shape))), Buf: tensor.Borrow(mem, mem), Offset: 1})
+}
+
+func TestQuantizedProducts(t *testing.T) {
+	const n, k = 140, 256
+	for _, s := range schemes() {
+		for _, d := range []dtype.DType{dtype.Float32, dtype.Float16, dtype.BFloat16} {
+			rng := newRand(uint64(s.Bits)<<8 | uint64(d) | 11<<20)
+			for _, s.Rounding = range []quant.Rounding{quant.RoundMetal, quant.RoundCPU} {
+				w, wf := normalArray(rng, d, n, k)
+				q := quant.QuantizeOf(w, s, none)
+				for i := range q {
+					q[i] = unaligned(q[i])
+				}
+				q = append(q, nil)
+				deq := quant.DequantizeOf(q[0], q[1], q[2], s, dtype.Float32, none)
+				full := floatsOf(values(t, deq))
+				var worst float64
+				for i := range wf {
+					worst = max(worst, (wf[i]-full[i])*(wf[i]-full[i]))
+				}
+				if worst > 4 || worst > .02 && s.Bits > 5 && s.Mode == quant.Affine {
+					t.Errorf("%v of %v: a value is off by %v", s, d, worst)
+				}
+				for _, m := range []int{1, 67} {
+					checkQuantized(t, s, d, q, full, m, n, k)
+				}
+			}
+		}
+	}
+}
+
+func checkQuantized(t *testing.T, s quant.Scheme, d dtype.DType, q []*tensor.Array, w []float64, m, n, k int) {
+	t.Helper()
+	rng := newRand(uint64(m))
+	for _, transpose := range []bool{true, false} {
+		in, out := k, n
+		if !transpose {
+			in, out = n, k
+		}
+		x, xf := normalArray(rng, d, m, in)
+		want := make([]float64, m*out)
+		for i := range m {
+			for j := range out {
+				for t := range in {
+					at := t*k + j
+					if transpose {
+						at = j*k + t
+					}
+					want[i*out+j] += xf[i*in+t] * w[at]
+				}
+			}
+		}
+		y := quant.MatMulOf(x, q[0], q[1], q[2], s, transpose, none)
+		compareValues(t, fmt.Sprintf("%v of %v, %d rows, transpose %v", s, d, m, transpose), d, values(t, y), fromFloats(want), map[bool]float64{true: 20, false: 1}[d == dtype.Float32])
+	}
+}
