@@ -13,6 +13,10 @@
 // of tokens: the text it returns already holds the special tokens that the
 // template writes, so an encoder must not add them once more.
 //
+// Known differences from Jinja2: complex numbers, bytes and \N{...} escapes do
+// not exist; a macro called before a top-level set of a name that the caller
+// also passed sees the caller's value, where Jinja2 sees undefined.
+//
 // A template is foreign code. Rendering is bounded in steps, bytes and depth
 // (see [Limits]); what goes beyond returns a [*LimitError].
 package template
