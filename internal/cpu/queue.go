@@ -140,12 +140,12 @@ func (q *queue) step() bool {
 	copy(q.pending, q.pending[1:])
 	q.pending[len(q.pending)-1] = nil
 	q.pending = q.pending[:len(q.pending)-1]
-	q.enter()
 	err := e.err
-	if err == nil {
+	if err == nil { // not poisoned
+		q.enter()
 		err = q.execute(e.items)
+		q.leave(err)
 	}
-	q.leave(err)
 	q.recycle(e.items)
 	e.items, e.err = nil, err
 	e.ended.Store(true)
