@@ -102,6 +102,9 @@ func (v *View) Contiguous() bool {
 
 // Ptr is the address of the first element; valid while Buf is reachable.
 func (v *View) Ptr() unsafe.Pointer {
+	if v.Offset >= len(v.Buf.host) { // an empty view may lie at the end of its buffer
+		return unsafe.Pointer(unsafe.SliceData(v.Buf.host))
+	}
 	return unsafe.Add(unsafe.Pointer(unsafe.SliceData(v.Buf.host)), v.Offset)
 }
 
