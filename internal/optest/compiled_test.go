@@ -1,0 +1,33 @@
+package optest
+
+import (
+	"testing"
+
+	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/compile"
+)
+
+// TestCompiled: a Step gives the bytes of eager mode, when it is traced and when it
+// is replayed with other inputs.
+func TestCompiled(t *testing.T) {
+	each(t, func(t *testing.T, c Case) {
+		in, _ := material(t, c)
+		if len(in) == 0 {
+			t.Skip("it has no inputs")
+		}
+		step := compile.New(c.Name, func(in, _ []*mlx.Array) (out, state []*mlx.Array) { return c.Build(in), nil })
+		other := append([]*mlx.Array{}, in...)
+		other[0] = repeatFirst(in[0])
+		for _, args := range [][]*mlx.Array{in, other, in} {
+			want := run(t, c, args)
+			got, _, err := step.Call(args, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			compare(t, "compiled", got, want, Exact)
+		}
+		if n := step.Traces(); n != 1 {
+			t.Errorf("traced %d times", n)
+		}
+	})
+}
