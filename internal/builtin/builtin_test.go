@@ -103,6 +103,9 @@ func scheme(q map[string]any) mlx.Scheme {
 // TestStory: the same seed tells the same story, in whole sentences; another seed
 // another one.
 func TestStory(t *testing.T) {
+	if llmtest.Race {
+		t.Skip("minutes with the race detector")
+	}
 	m, err := builtin.Load(llm.LoadOptions{New: models.New})
 	if err != nil {
 		t.Fatal(err)

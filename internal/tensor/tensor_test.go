@@ -258,6 +258,9 @@ func TestConcurrentEval(t *testing.T) {
 }
 
 func TestMemoryLimit(t *testing.T) {
+	if tensor.RaceEnabled {
+		t.Skip("race builds allocate on Go's heap")
+	}
 	x := ramp(1 << 16)
 	collect()
 	old := tensor.SetMemoryLimit(tensor.ActiveMemory() + 1<<20)

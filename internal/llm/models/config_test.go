@@ -116,6 +116,9 @@ func TestWindow(t *testing.T) {
 		{"llama", llmtest.Config{"layer_types": []string{"sliding_attention"}}},
 	} {
 		for _, w := range []int{1, 4, 8, 16} {
+			if testing.Short() && w != 4 {
+				continue
+			}
 			c := llmtest.Tiny(kind.modelType).With(llmtest.Config{"num_hidden_layers": 1, "sliding_window": w}).With(kind.extra)
 			weights := llmtest.Random(t, c, 3, mlx.Float32)
 			m := load(t, llmtest.Write(t, c, weights))

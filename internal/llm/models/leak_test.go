@@ -28,6 +28,9 @@ func TestGenerationIsFlat(t *testing.T) {
 	if testing.Short() {
 		tokens = 600
 	}
+	if llmtest.Race {
+		t.Skip("the race detector allocates")
+	}
 	c := llmtest.Tiny("llama")
 	m := load(t, llmtest.Write(t, c, llmtest.Random(t, c, 9, mlx.BFloat16)))
 	seed := uint64(3)
@@ -69,6 +72,9 @@ func TestGenerationIsFlat(t *testing.T) {
 // TestDecodeAllocations: a decode step allocates nothing but what the history and
 // the text need.
 func TestDecodeAllocations(t *testing.T) {
+	if llmtest.Race {
+		t.Skip("the race detector allocates")
+	}
 	c := llmtest.Tiny("llama")
 	m := load(t, llmtest.Write(t, c, llmtest.Random(t, c, 9, mlx.Float32)))
 	g, err := llm.Generate(m, tokensOf(3), llm.Options{MaxTokens: 240, IgnoreEOS: true})

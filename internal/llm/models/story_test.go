@@ -56,6 +56,9 @@ func same(t *testing.T, what string, got []int, ref reference) {
 }
 
 func TestStory10MGreedy(t *testing.T) {
+	if llmtest.Race {
+		t.Skip("minutes with the race detector")
+	}
 	dir := llmtest.Shared(t, "models", "story-10m")
 	m := load(t, dir)
 	refs := map[string]reference{}
@@ -71,6 +74,9 @@ func TestStory10MGreedy(t *testing.T) {
 			t.Fatalf("%q: ids %v (%v), not %v", prompt, ids, err, ref.IDs)
 		}
 		for _, eager := range []bool{false, true} {
+			if eager && testing.Short() {
+				continue
+			}
 			got, _ := greedy(t, m, ref.IDs, llm.Options{MaxTokens: len(ref.Tokens), EOS: m.Config.EOS, Eager: eager})
 			same(t, prompt, got, ref)
 		}
@@ -78,6 +84,9 @@ func TestStory10MGreedy(t *testing.T) {
 }
 
 func TestStories260KGreedy(t *testing.T) {
+	if llmtest.Race {
+		t.Skip("minutes with the race detector")
+	}
 	dir := llmtest.Shared(t, "models", "stories260k")
 	m := load(t, dir)
 	refs := map[string]reference{}
@@ -87,7 +96,11 @@ func TestStories260KGreedy(t *testing.T) {
 		if err != nil || fmt.Sprint(ids) != fmt.Sprint(ref.IDs) {
 			t.Fatalf("%q: ids %v (%v), not %v", prompt, ids, err, ref.IDs)
 		}
-		for _, step := range []int{0, 1, 2, 3, 7, 16, 17} {
+		steps := []int{0, 1, 2, 3, 7, 16, 17}
+		if testing.Short() {
+			steps = []int{0, 3}
+		}
+		for _, step := range steps {
 			got, text := greedy(t, m, ids, llm.Options{MaxTokens: len(ref.Tokens), EOS: m.Config.EOS, PrefillStep: step})
 			same(t, prompt, got, ref)
 			if text != ref.Text {
@@ -98,10 +111,16 @@ func TestStories260KGreedy(t *testing.T) {
 }
 
 func TestStory10MSampled(t *testing.T) {
+	if llmtest.Race {
+		t.Skip("minutes with the race detector")
+	}
 	dir := llmtest.Shared(t, "models", "story-10m")
 	m := load(t, dir)
 	var refs []reference
 	readJSON(t, filepath.Join(dir, "reference_sampled.json"), &refs)
+	if testing.Short() {
+		refs = refs[:2]
+	}
 	for _, ref := range refs {
 		seed := ref.Seed
 		o := llm.Options{MaxTokens: 60, EOS: m.Config.EOS, Sampling: sample.Options{
