@@ -193,6 +193,9 @@ func (a *attentionRef) run() []float64 {
 func TestAttention(t *testing.T) {
 	for _, d := range floating {
 		for _, kd := range floating {
+			if testing.Short() && d != kd && d != dtype.Float32 {
+				continue
+			}
 			for i, c := range []attentionRef{
 				{b: 2, hq: 4, hk: 2, l: 1, c: 70, d: 8, dv: 6, causal: true, pos: []int32{40, 69}},
 				{b: 2, hq: 4, hk: 2, l: 3, c: 70, d: 8, dv: 8, causal: true, pos: []int32{10, 67}},

@@ -254,6 +254,10 @@ func foldUnit[T, A, R any](r *reduction, f *fold[T, A, R], m *foldMemory[T, A], 
 	if r.wide {
 		return foldWide(r, f, m, u, from, to)
 	}
+	if from == to { // there may be no memory at all
+		m.acc[0] = f.first
+		return u, m.acc[:1]
+	}
 	base := unsafe.Add(r.x.Ptr(), r.kept.offset(u)*r.size)
 	a := f.first
 	if len(r.red.shape) == 1 && r.red.stride[0] == 1 && !r.half {
