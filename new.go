@@ -186,7 +186,8 @@ func Full[V Operand](shape Shape, v V, opts ...CreateOption) *Array {
 // Arange is mx.arange: Arange(stop), Arange(start, stop) or Arange(start, stop,
 // step). Integers give int32, floats float32; use AsType for another dtype.
 func Arange[T int | float64](bounds ...T) *Array {
-	start, stop, step := T(0), T(0), T(1)
+	var start, stop T
+	step := T(1)
 	switch len(bounds) {
 	case 1:
 		stop = bounds[0]

@@ -237,7 +237,7 @@ func (l *loader) computeType() mlx.DType {
 // casts reports whether a weight of dtype d is converted at load: one that would
 // widen the computing type. Narrower ones stay mapped; kernels widen as they read.
 func (l *loader) casts(d mlx.DType) bool {
-	return d.Is(mlx.Floating) && mlx.CanCast(d, l.dtype) == false
+	return d.Is(mlx.Floating) && !mlx.CanCast(d, l.dtype)
 }
 
 // checkMemory refuses a model that cannot run here, before anything is read.

@@ -141,7 +141,13 @@ func (r *runner) count() {
 	s.PeakMemory = mlx.PeakMemory()
 }
 
-func rate(n int, d time.Duration) float64 { return float64(n) / max(d.Seconds(), 1e-9) }
+// rate is n per second; 0 when no time has passed, as after a single token.
+func rate(n int, d time.Duration) float64 {
+	if d <= 0 {
+		return 0
+	}
+	return float64(n) / d.Seconds()
+}
 
 // end fills in a token's text and says whether it is the last.
 func (r *runner) end(t *Token) {
