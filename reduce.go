@@ -87,11 +87,19 @@ func lastAxisOf(op string, opts []opt.Axis) (int, Stream) {
 	return 0, s
 }
 
-// Softmax is mx.softmax along one axis, the last unless given; it computes in
-// float32. (MLX takes all axes when none is given; give [Axis].)
+// Softmax is mx.softmax along one axis, or over all elements if none is given; it
+// computes in float32.
 func Softmax(x *Array, opts ...AxisOption) *Array {
-	axis, s := lastAxisOf("softmax", opts)
-	return tensor.SoftmaxOf(x, axis, s)
+	axes, s := axisKeywords("softmax", opts)
+	switch len(axes) {
+	case 0:
+		flat := tensor.ReshapeTo(x, []int{x.Size()}, s)
+		return tensor.ReshapeTo(tensor.SoftmaxOf(flat, 0, s), x.Shape(), s)
+	case 1:
+		return tensor.SoftmaxOf(x, axes[0], s)
+	}
+	tensor.Throw("softmax", nil, "takes one axis or all, not %v", axes)
+	return nil
 }
 
 // ArgSort is mx.argsort along the last axis unless given: uint32, ascending,
