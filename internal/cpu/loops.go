@@ -182,6 +182,13 @@ func loopsOfComplex() {
 			}
 		})
 	}
+	complexTests()
+	complexPairs()
+}
+
+// complexTests are the unary ops whose results are not complex.
+func complexTests() {
+	const d = dtype.Complex64
 	unaryLoops[tensor.OpAbs][d] = loop1(func(y []float32, x []complex64) {
 		for i, z := range x {
 			y[i] = float32(cmplx.Abs(complex128(z)))
@@ -197,6 +204,10 @@ func loopsOfComplex() {
 			y[i] = bit(z == 0)
 		}
 	})
+}
+
+func complexPairs() {
+	const d = dtype.Complex64
 	for op, f := range map[tensor.BinaryOp]func(a, b complex64) complex64{
 		tensor.OpAdd:      func(a, b complex64) complex64 { return a + b },
 		tensor.OpSubtract: func(a, b complex64) complex64 { return a - b },

@@ -11,8 +11,9 @@ import (
 // Products are cut into tiles of the result; a tile's bits do not depend on the
 // cut, since every element sums over K in the order of the slice kernel.
 const (
-	tileM = 64 // rows of x that share the converted rows of w
-	tileN = 64 // columns of the result
+	tileM  = 64  // rows of x that share the converted rows of w
+	tileNT = 64  // columns of the result if the weight is transposed: rows of it
+	tileNN = 256 // else: long runs of its rows
 )
 
 // A matrix is the layout of the last two axes of a view.
@@ -70,7 +71,11 @@ func matmulTask(in, out []View) (task, error) {
 	g.batch = tensor.Shape(g.a.Shape[:n-2]).Size()
 	g.wa, g.wb = newWalk(g.a.Shape[:n-2], g.a.Strides[:n-2]), newWalk(g.b.Shape[:n-2], g.b.Strides[:n-2])
 	g.m, g.k, g.n = g.ma.rows, g.ma.cols, g.mb.cols
-	g.bm, g.bn = (g.m+tileM-1)/tileM, (g.n+tileN-1)/tileN
+	g.width = tileNN
+	if g.mb.transposed {
+		g.width = tileNT
+	}
+	g.bm, g.bn = (g.m+tileM-1)/tileM, (g.n+g.width-1)/g.width
 	units := g.batch * g.bm * g.bn
 	return newTask(units, max(g.batch*g.m*g.n*g.k/2, g.batch*g.m*g.n), g.run), nil
 }
@@ -83,6 +88,7 @@ type gemm struct {
 	batch   int
 	m, n, k int
 	bm, bn  int // tiles
+	width   int // columns of a tile
 }
 
 func (g *gemm) run(s *scratch, c, nc int) {
@@ -92,7 +98,7 @@ func (g *gemm) run(s *scratch, c, nc int) {
 	xbuf := piece[float32](s, min(tileM, g.m)*g.k)
 	var ybuf []float32
 	if g.y.DType != dtype.Float32 {
-		ybuf = piece[float32](s, min(tileM, g.m)*tileN)
+		ybuf = piece[float32](s, min(tileM, g.m)*g.width)
 	}
 	for u, have := lo, -1; u < hi; u++ {
 		tb, j := u/g.bn, u%g.bn
@@ -102,7 +108,7 @@ func (g *gemm) run(s *scratch, c, nc int) {
 			x, ldx = g.loadX(xbuf, t, i0, rows)
 			have = tb
 		}
-		g.tile(ybuf, x, ldx, t, i0, rows, j*tileN, min(tileN, g.n-j*tileN))
+		g.tile(ybuf, x, ldx, t, i0, rows, j*g.width, min(g.width, g.n-j*g.width))
 	}
 }
 
@@ -142,7 +148,7 @@ func (g *gemm) loadX(buf []float32, t, i0, rows int) ([]float32, int) {
 // tile computes rows [i0, +rows) and columns [j0, +cols) of product t.
 func (g *gemm) tile(ybuf, x []float32, ldx, t, i0, rows, j0, cols int) {
 	base := (t*g.m+i0)*g.n + j0
-	y, ldy := ybuf, tileN
+	y, ldy := ybuf, g.width
 	if ybuf == nil {
 		y, ldy = at[float32](g.y, base, (rows-1)*g.n+cols), g.n
 	}
@@ -158,7 +164,7 @@ func (g *gemm) tile(ybuf, x []float32, ldx, t, i0, rows, j0, cols int) {
 		return
 	}
 	for i := range rows {
-		narrow(unsafe.Add(g.y.Ptr(), (base+i*g.n)*2), ybuf[i*tileN:i*tileN+cols], g.y.DType)
+		narrow(unsafe.Add(g.y.Ptr(), (base+i*g.n)*2), ybuf[i*g.width:i*g.width+cols], g.y.DType)
 	}
 }
 

@@ -70,7 +70,7 @@ func qmatmulTask(p quant.MatMul, in, out []View) (task, error) {
 	if err != nil {
 		return task{}, err
 	}
-	g := &qgemm{packed: w, x: &in[0], y: &out[0], k: w.cols, n: w.rows, transpose: p.Transpose, width: tileN}
+	g := &qgemm{packed: w, x: &in[0], y: &out[0], k: w.cols, n: w.rows, transpose: p.Transpose, width: tileNT}
 	if !p.Transpose {
 		g.k, g.n = g.n, g.k
 		g.width = 128 // a multiple of every group size

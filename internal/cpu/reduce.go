@@ -124,7 +124,13 @@ func reduceExtreme(r *reduction, min bool) (task, error) {
 		return reduceWith(r, extremeFold[int64](math.MinInt64, math.MaxInt64, min)), nil
 	case dtype.Float32:
 		inf := float32(math.Inf(1))
-		return reduceWith(r, extremeFold(-inf, inf, min)), nil
+		f := extremeFold(-inf, inf, min)
+		if min {
+			f.block = func(acc float32, x []float32) float32 { return f.merge(acc, simd.K.Min(x)) }
+		} else {
+			f.block = func(acc float32, x []float32) float32 { return f.merge(acc, simd.K.Max(x)) }
+		}
+		return reduceWith(r, f), nil
 	case dtype.Float64:
 		return reduceWith(r, extremeFold(math.Inf(-1), math.Inf(1), min)), nil
 	case dtype.Complex64:
