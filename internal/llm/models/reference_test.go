@@ -1,0 +1,473 @@
+package models_test
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mlxgo/mlx/internal/hf/safetensors"
+)
+
+// An independent decoder to hold ours against: llama, mistral, qwen2 and qwen3 in
+// float64, by plain loops from the formulas of transformers' modeling files. It
+// shares nothing with the product but the reading of safetensors headers.
+
+// refConfig is a config.json as it is.
+type refConfig map[string]any
+
+// num is the number at key, or otherwise when it is missing or null.
+func (c refConfig) num(key string, otherwise float64) float64 {
+	if v, ok := c[key].(float64); ok {
+		return v
+	}
+	return otherwise
+}
+
+func (c refConfig) flag(key string) bool { v, _ := c[key].(bool); return v }
+
+func (c refConfig) object(key string) refConfig {
+	v, _ := c[key].(map[string]any)
+	return v
+}
+
+// refMatrix is row-major; a vector has one column.
+type refMatrix struct {
+	rows, cols int
+	v          []float64
+}
+
+func (m refMatrix) row(i int) []float64 { return m.v[i*m.cols : (i+1)*m.cols] }
+
+type refModel struct {
+	kind                    string
+	vocab, hidden, layers   int
+	heads, kvHeads, headDim int
+	eps                     float64
+	tied                    bool
+	windows                 []int // by layer, 0 for all
+	ropes                   []refRope
+	w                       map[string]refMatrix
+}
+
+// refState is what attention remembers: layer, position, kvHeads*headDim numbers.
+type refState struct{ k, v [][][]float64 }
+
+func (s refState) clone() refState {
+	var out refState
+	for i := range s.k {
+		out.k = append(out.k, slices.Clone(s.k[i]))
+		out.v = append(out.v, slices.Clone(s.v[i]))
+	}
+	return out
+}
+
+// newRef reads a model directory.
+func newRef(t testing.TB, dir string) *refModel {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := refConfig{}
+	if err := json.Unmarshal(raw, &c); err != nil {
+		t.Fatal(err)
+	}
+	m := &refModel{
+		kind: c["model_type"].(string), vocab: int(c.num("vocab_size", 0)), hidden: int(c.num("hidden_size", 0)),
+		layers: int(c.num("num_hidden_layers", 0)), heads: int(c.num("num_attention_heads", 0)), eps: c.num("rms_norm_eps", 1e-6),
+	}
+	m.kvHeads = int(c.num("num_key_value_heads", float64(m.heads)))
+	m.headDim = int(c.num("head_dim", float64(m.hidden/m.heads)))
+	m.w = refWeights(t, dir, c)
+	_, head := m.w["lm_head.weight"]
+	m.tied = !head
+	if flag, ok := c["tie_word_embeddings"].(bool); ok {
+		m.tied = flag
+	}
+	for i := range m.layers {
+		kind, window := c.layerType(m.kind, i)
+		m.windows = append(m.windows, window)
+		m.ropes = append(m.ropes, newRefRope(c, m.headDim, kind))
+	}
+	return m
+}
+
+// layerType follows the configuration classes: mistral slides everywhere, qwen2
+// and qwen3 by layer_types or from max_window_layers (28) on when
+// use_sliding_window is set, llama (mlx-lm's) by layer_types.
+func (c refConfig) layerType(kind string, i int) (string, int) {
+	window := int(c.num("sliding_window", 0))
+	sliding := false
+	types, _ := c["layer_types"].([]any)
+	listed := types != nil && types[i] == "sliding_attention"
+	switch kind {
+	case "mistral":
+		sliding = true
+	case "qwen2", "qwen3":
+		sliding = c.flag("use_sliding_window") && (listed || types == nil && i >= int(c.num("max_window_layers", 28)))
+	default:
+		sliding = listed
+	}
+	if !sliding || window == 0 {
+		return "full_attention", 0
+	}
+	return "sliding_attention", window
+}
+
+// feed runs tokens in one pass and returns the logits after each.
+func (m *refModel) feed(s *refState, tokens []int) [][]float64 {
+	if s.k == nil {
+		s.k, s.v = make([][][]float64, m.layers), make([][][]float64, m.layers)
+	}
+	start := len(s.k[0])
+	embedding := m.w["model.embed_tokens.weight"]
+	x := make([][]float64, len(tokens))
+	for i, t := range tokens {
+		x[i] = slices.Clone(embedding.row(t))
+	}
+	for l := range m.layers {
+		m.layer(l, s, x, start)
+	}
+	head := "lm_head"
+	if m.tied {
+		head = "model.embed_tokens"
+	}
+	for i := range x {
+		x[i] = m.linear(head, refNorm(x[i], m.w["model.norm.weight"].v, m.eps))
+	}
+	return x
+}
+
+// layer adds attention and MLP to x in place.
+func (m *refModel) layer(l int, s *refState, x [][]float64, start int) {
+	path := "model.layers." + itoa(l) + "."
+	d, group := m.headDim, m.heads/m.kvHeads
+	last := start + len(x) // the length of the sequence after this pass
+	for i := range x {
+		h := refNorm(x[i], m.w[path+"input_layernorm.weight"].v, m.eps)
+		k, v := m.linear(path+"self_attn.k_proj", h), m.linear(path+"self_attn.v_proj", h)
+		q := m.linear(path+"self_attn.q_proj", h)
+		m.position(l, path, q, k, start+i, last)
+		s.k[l], s.v[l] = append(s.k[l], k), append(s.v[l], v)
+		from := 0
+		if w := m.windows[l]; w > 0 {
+			from = max(0, start+i-w+1)
+		}
+		y := make([]float64, m.heads*d)
+		for head := range m.heads {
+			at := head / group * d
+			scores := make([]float64, start+i+1-from)
+			for j := range scores {
+				scores[j] = refDot(q[head*d:(head+1)*d], s.k[l][from+j][at:at+d]) / math.Sqrt(float64(d))
+			}
+			for j, p := range refSoftmax(scores) {
+				for n := range d {
+					y[head*d+n] += p * s.v[l][from+j][at+n]
+				}
+			}
+		}
+		refAdd(x[i], m.linear(path+"self_attn.o_proj", y))
+		h = refNorm(x[i], m.w[path+"post_attention_layernorm.weight"].v, m.eps)
+		gate, up := m.linear(path+"mlp.gate_proj", h), m.linear(path+"mlp.up_proj", h)
+		for n, g := range gate {
+			gate[n] = g / (1 + math.Exp(-g)) * up[n]
+		}
+		refAdd(x[i], m.linear(path+"mlp.down_proj", gate))
+	}
+}
+
+// position normalizes (qwen3) and rotates the heads of q and k.
+func (m *refModel) position(l int, path string, q, k []float64, pos, length int) {
+	d := m.headDim
+	for _, part := range []struct {
+		v    []float64
+		norm string
+	}{{q, "q_norm"}, {k, "k_norm"}} {
+		for at := 0; at < len(part.v); at += d {
+			h := part.v[at : at+d]
+			if w, ok := m.w[path+"self_attn."+part.norm+".weight"]; ok {
+				copy(h, refNorm(h, w.v, m.eps))
+			}
+			m.ropes[l].rotate(h, pos, length)
+		}
+	}
+}
+
+// linear is weight x + bias, if there is a bias.
+func (m *refModel) linear(path string, x []float64) []float64 {
+	w, ok := m.w[path+".weight"]
+	if !ok || w.cols != len(x) {
+		panic("reference: no matrix " + path + " for a vector of " + itoa(len(x)))
+	}
+	y := make([]float64, w.rows)
+	for i := range y {
+		y[i] = refDot(w.row(i), x)
+	}
+	if b, ok := m.w[path+".bias"]; ok {
+		refAdd(y, b.v)
+	}
+	return y
+}
+
+func refNorm(x, w []float64, eps float64) []float64 {
+	scale := 1 / math.Sqrt(refDot(x, x)/float64(len(x))+eps)
+	y := make([]float64, len(x))
+	for i := range x {
+		y[i] = x[i] * scale * w[i]
+	}
+	return y
+}
+
+func refDot(a, b []float64) (sum float64) {
+	for i := range a {
+		sum += a[i] * b[i]
+	}
+	return sum
+}
+
+func refAdd(x, y []float64) {
+	for i := range x {
+		x[i] += y[i]
+	}
+}
+
+func refSoftmax(x []float64) []float64 {
+	top, sum := slices.Max(x), 0.0
+	for i := range x {
+		x[i] = math.Exp(x[i] - top)
+		sum += x[i]
+	}
+	for i := range x {
+		x[i] /= sum
+	}
+	return x
+}
+
+// greedy continues prompt, fed in chunks, by n tokens; gaps are between the best
+// and the second logit.
+func (m *refModel) greedy(prompt []int, chunk, n int) (tokens []int, gaps []float64) {
+	var s refState
+	var logits []float64
+	for at := 0; at < len(prompt); at += chunk {
+		rows := m.feed(&s, prompt[at:min(at+chunk, len(prompt))])
+		logits = rows[len(rows)-1]
+	}
+	for range n {
+		best, second := 0, math.Inf(-1)
+		for i, x := range logits {
+			if x > logits[best] {
+				best = i
+			}
+		}
+		for i, x := range logits {
+			if i != best {
+				second = max(second, x)
+			}
+		}
+		tokens, gaps = append(tokens, best), append(gaps, logits[best]-second)
+		logits = m.feed(&s, []int{best})[0]
+	}
+	return tokens, gaps
+}
+
+// refRope rotates a head. The frequencies may depend on the sequence's length.
+type refRope struct {
+	dims        int
+	frequencies func(length int) []float64
+	factor      float64
+	traditional bool
+}
+
+// rotate turns the pairs (i, i+dims/2), or (2i, 2i+1), of h by pos*frequency.
+func (r refRope) rotate(h []float64, pos, length int) {
+	for i, f := range r.frequencies(length) {
+		a, b := i, i+r.dims/2
+		if r.traditional {
+			a, b = 2*i, 2*i+1
+		}
+		sin, cos := math.Sincos(float64(pos) * f)
+		h[a], h[b] = (h[a]*cos-h[b]*sin)*r.factor, (h[b]*cos+h[a]*sin)*r.factor
+	}
+}
+
+// ropeSettings gathers a layer type's settings as transformers 5 standardizes them.
+func (c refConfig) ropeSettings(layerType string) refConfig {
+	p := refConfig{"rope_theta": c.num("rope_theta", 10000), "partial_rotary_factor": c.num("partial_rotary_factor", 1)}
+	own := c.object("rope_scaling")
+	if parameters := c.object("rope_parameters"); parameters != nil {
+		own = parameters
+		if nested := parameters.object(layerType); nested != nil {
+			own = nested
+		}
+	}
+	for k, v := range own {
+		if v != nil {
+			p[k] = v
+		}
+	}
+	if p["rope_type"] == nil {
+		p["rope_type"] = p["type"]
+	}
+	if p["rope_type"] == nil {
+		p["rope_type"] = "default"
+	}
+	// The top level goes first, then the scaling's own, then the context.
+	p["original_max_position_embeddings"] = c.num("original_max_position_embeddings",
+		p.num("original_max_position_embeddings", c.num("max_position_embeddings", 0)))
+	return p
+}
+
+// newRefRope is modeling_rope_utils, type by type.
+func newRefRope(c refConfig, headDim int, layerType string) refRope {
+	p := c.ropeSettings(layerType)
+	base, positions := p.num("rope_theta", 0), c.num("max_position_embeddings", 0)
+	dims := int(float64(headDim) * p.num("partial_rotary_factor", 1))
+	plain := make([]float64, dims/2)
+	for i := range plain {
+		plain[i] = 1 / math.Pow(base, float64(2*i)/float64(dims))
+	}
+	r := refRope{dims: dims, factor: 1, traditional: c.flag("rope_traditional"), frequencies: func(int) []float64 { return plain }}
+	switch kind := p["rope_type"].(string); kind {
+	case "default":
+	case "linear":
+		for i := range plain {
+			plain[i] /= p.num("factor", 0)
+		}
+	case "dynamic":
+		factor := p.num("factor", 0)
+		r.frequencies = func(length int) []float64 {
+			n := max(float64(length), positions)
+			b := base * math.Pow(factor*n/positions-(factor-1), float64(dims)/float64(dims-2))
+			f := make([]float64, dims/2)
+			for i := range f {
+				f[i] = 1 / math.Pow(b, float64(2*i)/float64(dims))
+			}
+			return f
+		}
+	case "llama3":
+		refLlama3(plain, p)
+	case "yarn":
+		r.factor = refYarn(plain, p, base, positions, dims)
+	case "longrope":
+		refLongRope(&r, plain, p, positions)
+	default:
+		panic("reference: rope type " + kind)
+	}
+	return r
+}
+
+func refLlama3(f []float64, p refConfig) {
+	factor, low, high := p.num("factor", 0), p.num("low_freq_factor", 0), p.num("high_freq_factor", 0)
+	context := p.num("original_max_position_embeddings", 0)
+	for i := range f {
+		length := 2 * math.Pi / f[i]
+		if length > context/low {
+			f[i] /= factor
+		} else if length >= context/high {
+			smooth := (context/length - low) / (high - low)
+			f[i] = (1-smooth)*f[i]/factor + smooth*f[i]
+		}
+	}
+}
+
+func refYarn(f []float64, p refConfig, base, positions float64, dims int) (attention float64) {
+	context := p.num("original_max_position_embeddings", 0)
+	factor := p.num("factor", positions/context)
+	scale := func(m float64) float64 {
+		if factor <= 1 {
+			return 1
+		}
+		return 0.1*m*math.Log(factor) + 1
+	}
+	attention = scale(1)
+	if m, all := p.num("mscale", 0), p.num("mscale_all_dim", 0); m != 0 && all != 0 {
+		attention = scale(m) / scale(all)
+	}
+	attention = p.num("attention_factor", attention)
+	dim := func(turns float64) float64 {
+		return float64(dims) * math.Log(context/(turns*2*math.Pi)) / (2 * math.Log(base))
+	}
+	low, high := dim(p.num("beta_fast", 32)), dim(p.num("beta_slow", 1))
+	if truncate, ok := p["truncate"].(bool); truncate || !ok {
+		low, high = math.Floor(low), math.Ceil(high)
+	}
+	low, high = math.Max(low, 0), math.Min(high, float64(dims-1))
+	if low == high {
+		high += 0.001
+	}
+	for i := range f {
+		ramp := math.Max(0, math.Min(1, (float64(i)-low)/(high-low)))
+		extrapolated, interpolated := f[i], f[i]/factor
+		f[i] = interpolated*ramp + extrapolated*(1-ramp)
+	}
+	return attention
+}
+
+func refLongRope(r *refRope, plain []float64, p refConfig, positions float64) {
+	context := p.num("original_max_position_embeddings", 0)
+	factor := p.num("factor", positions/context)
+	if factor > 1 {
+		r.factor = math.Sqrt(1 + math.Log(factor)/math.Log(context))
+	}
+	r.factor = p.num("attention_factor", r.factor)
+	divided := func(key string) []float64 {
+		f := slices.Clone(plain)
+		for i, by := range p[key].([]any) {
+			f[i] /= by.(float64)
+		}
+		return f
+	}
+	short, long := divided("short_factor"), divided("long_factor")
+	r.frequencies = func(length int) []float64 {
+		if float64(length) > context {
+			return long
+		}
+		return short
+	}
+}
+
+// refWeights reads and unpacks all tensors of a directory.
+func refWeights(t testing.TB, dir string, c refConfig) map[string]refMatrix {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "model*.safetensors"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no weights in %s (%v)", dir, err)
+	}
+	raw := map[string]safetensors.Tensor{}
+	for _, path := range paths {
+		f, err := safetensors.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		for _, x := range f.Tensors() {
+			raw[x.Name] = x
+		}
+	}
+	block := c.object("quantization")
+	if block == nil {
+		block = c.object("quantization_config")
+	}
+	out := map[string]refMatrix{}
+	for name, x := range raw {
+		path, isWeight := strings.CutSuffix(name, ".weight")
+		scales, packed := raw[path+".scales"]
+		if strings.HasSuffix(name, ".scales") || strings.HasSuffix(name, ".biases") {
+			continue
+		}
+		if !isWeight || !packed || block == nil {
+			rows, cols := x.Shape[0], 1
+			if len(x.Shape) == 2 {
+				cols = x.Shape[1]
+			}
+			out[name] = refMatrix{rows, cols, refFloats(x)}
+			continue
+		}
+		out[name] = refUnpack(x, scales, raw[path+".biases"], refSchemeOf(block, path))
+	}
+	return out
+}
