@@ -10,10 +10,10 @@ import (
 // TestCompiled: a Step gives the bytes of eager mode, when it is traced and when it
 // is replayed with other inputs.
 func TestCompiled(t *testing.T) {
-	each(t, func(t *testing.T, c Case) {
+	each(t, all, func(t *testing.T, c Case) {
 		in, _ := material(t, c)
 		if len(in) == 0 {
-			t.Skip("it has no inputs")
+			return // nothing to trace
 		}
 		step := compile.New(c.Name, func(in, _ []*mlx.Array) (out, state []*mlx.Array) { return c.Build(in), nil })
 		other := append([]*mlx.Array{}, in...)
