@@ -14,6 +14,8 @@ var shapes = [][]int{{}, {1}, {5}, {3, 4}, {2, 3, 5}, {0, 3}, {1, 2051}, {37, 41
 
 func boolValue(b bool) value { return value{u: uint64(bit(b))} }
 
+func isNaNRef(z complex128) bool { return math.IsNaN(real(z)) || math.IsNaN(imag(z)) }
+
 // unaryRef computes in complex128 or 64-bit integers.
 func unaryRef(op tensor.UnaryOp, d dtype.DType, v value) value {
 	if isInt(d) {
@@ -42,7 +44,7 @@ func unaryRef(op tensor.UnaryOp, d dtype.DType, v value) value {
 	}
 	switch op {
 	case tensor.OpIsNaN:
-		return boolValue(v.z != v.z)
+		return boolValue(isNaNRef(v.z))
 	case tensor.OpLogicalNot:
 		return boolValue(v.z == 0)
 	}
@@ -155,7 +157,7 @@ func binaryRef(op tensor.BinaryOp, d dtype.DType, a, b value) value {
 		return binaryInt(op, d, a.u, b.u)
 	}
 	x, y := a.z, b.z
-	nan := x != x || y != y
+	nan := isNaNRef(x) || isNaNRef(y)
 	less := real(x) < real(y) || real(x) == real(y) && imag(x) < imag(y)
 	switch op {
 	case tensor.OpAdd:
@@ -174,9 +176,9 @@ func binaryRef(op tensor.BinaryOp, d dtype.DType, a, b value) value {
 		return value{z: x / y}
 	case tensor.OpMaximum, tensor.OpMinimum:
 		switch {
-		case x != x:
+		case isNaNRef(x):
 			return a
-		case y != y:
+		case isNaNRef(y):
 			return b
 		case less == (op == tensor.OpMaximum):
 			return b

@@ -203,6 +203,7 @@ func TestAttention(t *testing.T) {
 				{b: 2, hq: 6, hk: 2, l: 5, c: 9, d: 8, dv: 8},
 				{b: 2, hq: 4, hk: 4, l: 1, c: 9, d: 8, dv: 8},
 				{b: 1, hq: 4, hk: 1, l: 1, c: 9, d: 8, dv: 8, sinks: []float64{1, 0, -1, 2}},
+				{b: 1, hq: 2, hk: 1, l: 2, c: 0, d: 8, dv: 8},               // no keys at all
 				{b: 1, hq: 2, hk: 1, l: 9, c: 4, d: 8, dv: 8, causal: true}, // first rows see nothing
 			} {
 				for m := range maskKinds {

@@ -77,9 +77,6 @@ func newWalk(shape, stride []int) walk {
 	return w
 }
 
-// size is the number of elements.
-func (w *walk) size() int { return tensor.Shape(w.shape).Size() }
-
 // seek finds element i: its index and its offset.
 func (w *walk) seek(i int, idx *[maxRank]int) (off int) {
 	for k := len(w.shape) - 1; k >= 0; k-- {

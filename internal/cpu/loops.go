@@ -248,7 +248,10 @@ func signComplex(z complex128) complex128 {
 	return z / complex(cmplx.Abs(z), 0)
 }
 
-func nanComplex(z complex64) bool { return z != z }
+func nanComplex(z complex64) bool {
+	re, im := real(z), imag(z)
+	return re != re || im != im
+}
 
 func lessComplex(a, b complex64) bool {
 	return real(a) < real(b) || real(a) == real(b) && imag(a) < imag(b)

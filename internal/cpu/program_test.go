@@ -15,10 +15,7 @@ import (
 )
 
 // A planner builds plans by hand: every step has its own range of the arena.
-type planner struct {
-	p    *tensor.Plan
-	copy []*tensor.Array // what eager needs in the place of constants
-}
+type planner struct{ p *tensor.Plan }
 
 func (b *planner) slot(s tensor.Spec) tensor.Slot {
 	x := tensor.Slot{Spec: s, Strides: packedStrides(s.Shape, ascending(len(s.Shape))), Offset: b.p.Arena}

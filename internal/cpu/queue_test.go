@@ -12,7 +12,9 @@ import (
 
 	"github.com/mlxgo/mlx/internal/dtype"
 	"github.com/mlxgo/mlx/internal/fmap"
+	"github.com/mlxgo/mlx/internal/quant"
 	"github.com/mlxgo/mlx/internal/tensor"
+	"github.com/mlxgo/mlx/internal/tensor/fast"
 )
 
 var device = tensor.Device{Kind: tensor.KindCPU}
@@ -159,6 +161,38 @@ func TestPoisonCrossesStreams(t *testing.T) {
 	}
 }
 
+// A foreign event is one of another backend.
+type foreign struct{ err error }
+
+func (foreign) Done() bool    { return false }
+func (f foreign) Wait() error { return f.err }
+
+func TestForeignEvents(t *testing.T) {
+	q := newQueue(tensor.Stream{ID: 1})
+	v := []View{viewOf(t, tensor.FromSlice([]float32{1}))}
+	out := []View{viewOf(t, tensor.FromSlice([]float32{0}))}
+	lost := errors.New("device lost")
+	for _, want := range []error{nil, lost, nil} {
+		q.Wait(foreign{want})
+		if err := q.Encode(tensor.Unary{Op: tensor.OpNegative}, v, out); err != nil {
+			t.Fatal(err)
+		}
+		e := q.Signal()
+		for range 2 {
+			if err := e.Wait(); !errors.Is(err, want) {
+				t.Errorf("error %v, want %v", err, want)
+			}
+		}
+		q.Wait(e) // its own event: nothing to wait for
+		if q.Signal() != e {
+			t.Error("waiting for its own event made a batch")
+		}
+	}
+	if all[float32](&out[0])[0] != -1 {
+		t.Error("the work after the wait did not run")
+	}
+}
+
 type panics struct{ what any }
 
 func (panics) Name() string                                  { return "panics" }
@@ -263,6 +297,19 @@ func TestSameBitsForAnyWorkers(t *testing.T) {
 		"softmax": func() *tensor.Array { return tensor.SoftmaxOf(h, 0, none) },
 		"exp":     func() *tensor.Array { return tensor.UnaryOf(tensor.OpExp, tensor.SwapAxes(h, 0, 1, none), none) },
 		"argsort": func() *tensor.Array { return tensor.ArgSortOf(h, 1, none) },
+	}
+	scheme := quant.Scheme{GroupSize: 64, Bits: 4, Mode: quant.Affine}
+	big, _ := normalArray(rng, dtype.Float32, 700, 512)
+	packed := quant.QuantizeOf(big, scheme, none)
+	xq, _ := normalArray(rng, dtype.BFloat16, 70, 512)
+	q, _ := normalArray(rng, dtype.Float32, 1, 8, 100, 64)
+	k, _ := normalArray(rng, dtype.BFloat16, 1, 2, 200, 64)
+	ops["quantized"] = func() *tensor.Array { return quant.MatMulOf(xq, packed[0], packed[1], packed[2], scheme, true, none) }
+	ops["quantized_nn"] = func() *tensor.Array {
+		return quant.MatMulOf(tensor.SliceAxis(tensor.SwapAxes(big, 0, 1, none), 0, 0, 90, none), packed[0], packed[1], packed[2], scheme, false, none)
+	}
+	ops["attention"] = func() *tensor.Array {
+		return fast.AttentionOf(fast.Attention{Scale: tensor.MakeF64(.125), Causal: true}, q, k, k, nil, nil, nil, none)
 	}
 	want := map[string]string{}
 	withWorkers(t, func(n int) {

@@ -157,8 +157,8 @@ func lessRef(d dtype.DType, a, b value) bool {
 	if isInt(d) {
 		return binaryInt(tensor.OpLess, d, a.u, b.u).u == 1
 	}
-	if a.z != a.z || b.z != b.z {
-		return a.z == a.z
+	if isNaNRef(a.z) || isNaNRef(b.z) {
+		return !isNaNRef(a.z)
 	}
 	return real(a.z) < real(b.z) || real(a.z) == real(b.z) && imag(a.z) < imag(b.z)
 }
@@ -177,7 +177,7 @@ func checkRows(t *testing.T, what string, d dtype.DType, s []int, a *tensor.Arra
 				if m == 1 {
 					better = lessRef(d, v, b)
 				}
-				if b.z == b.z && (v.z != v.z || better) {
+				if !isNaNRef(b.z) && (isNaNRef(v.z) || better) {
 					best[m] = i
 				}
 			}

@@ -130,3 +130,35 @@ func TestTake(t *testing.T) {
 		}
 	}
 }
+
+// Views are steps of plans when their results are bound slots.
+func TestViewsAsKernels(t *testing.T) {
+	x := viewOf(t, tensor.FromSlice([]float32{1, 2, 3, 4, 5, 6}, 2, 3))
+	for _, c := range []struct {
+		p    tensor.Primitive
+		want []float32
+	}{
+		{tensor.Broadcast{Shape: tensor.MakeInts(2, 2, 3)}, []float32{1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6}},
+		{tensor.Transpose{Perm: tensor.MakeInts(1, 0)}, []float32{1, 4, 2, 5, 3, 6}},
+		{tensor.Slice{Start: tensor.MakeInts(1, 2), Stop: tensor.MakeInts(-1, -1), Step: tensor.MakeInts(-1, -2)}, []float32{6, 4, 3, 1}},
+	} {
+		out, err := c.p.Infer([]tensor.Spec{x.Spec})
+		if err != nil {
+			t.Fatal(err)
+		}
+		y := boundViews(t, tensor.FromSlice(make([]float32, out[0].Shape.Size()), out[0].Shape...))
+		k, err := bind(c.p, []View{x}, y)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.prim = c.p
+		if err := runTasks([]task{k}, nil, new(scratch)); err != nil || !slices.Equal(all[float32](&y[0]), c.want) {
+			t.Errorf("%s: %v, %v; want %v", c.p.Name(), all[float32](&y[0]), err, c.want)
+		}
+	}
+	y := boundViews(t, tensor.FromSlice(make([]float32, 6), 2, 3))
+	y[0].Strides = []int{1, 2}
+	if _, err := bind(tensor.Contiguous{}, []View{x}, y); err != errStrided {
+		t.Errorf("a strided result: %v", err)
+	}
+}
