@@ -131,7 +131,7 @@ func (a *attention) unit(s *scratch, m *attMemory, b, h, i, rows int) {
 	g := h / (a.hq / a.hk)
 	x.K, x.KStride = keysAt(a.k, b, g, x.Keys, a.d)
 	x.V, x.VStride = keysAt(a.v, b, g, x.Keys, a.dv)
-	if a.mask != nil {
+	if a.mask != nil && x.Keys > 0 {
 		a.loadMask(x, m, b, h, i)
 	}
 	if a.sinks != nil {
