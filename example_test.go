@@ -13,6 +13,28 @@ func Example() {
 	// Output: 12
 }
 
+func ExampleArray() {
+	a := mlx.NewArray([]int{1, 2, 3})
+	fmt.Println(a.Add(mlx.NewArray([]int{4, 5, 6})))
+	x := mlx.Arange(20).Reshape(2, 10).Div(8)
+	fmt.Println(x)
+	fmt.Printf("%.2f\n", a.Div(3))
+	fmt.Printf("loss %.3f\n", mlx.Mean(x)) // no axes: the bare number
+	// Output:
+	// array([5, 7, 9], dtype=int32)
+	// array([[0, 0.125, 0.25, ..., 0.875, 1, 1.125],
+	//        [1.25, 1.375, 1.5, ..., 2.125, 2.25, 2.375]], dtype=float32)
+	// array([0.33, 0.67, 1.00], dtype=float32)
+	// loss 1.188
+}
+
+func ExampleSetPrintOptions() {
+	old := mlx.SetPrintOptions(mlx.PrintOptions{Precision: 2})
+	fmt.Println(mlx.NewArray([]float64{0.5, 2.0 / 3, 1e6}))
+	mlx.SetPrintOptions(old)
+	// Output: array([0.50, 0.67, 1000000.00], dtype=float32)
+}
+
 func ExampleNewArray() {
 	for _, a := range []*mlx.Array{
 		mlx.NewArray(1.5),

@@ -27,9 +27,13 @@ import (
 //	Shape Dim Dims2 Dims3 Dims4 NDim Size DType NBytes Stream On Donate All
 //	AsType Reshape Flatten Squeeze ExpandDims Transpose T SwapAxes BroadcastTo
 //	Add Sub Mul Div Pow MatMul Neg Abs Eq Ne Lt Le Gt Ge Bytes
+//	String Format
 //
 // The operand of an operator is an *Array or a Go number or bool; a number is
 // weak: x.Mul(2) keeps int32 and bfloat16, x.Mul(0.5) makes int32 float32.
+//
+// It prints as in MLX: array([5, 7, 9], dtype=int32); with %.3f and the like each
+// element is printed in that format. See [SetPrintOptions].
 type Array = tensor.Array
 
 // Arrays is a list of arrays, for the ops that take one.

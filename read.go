@@ -26,3 +26,11 @@ func ToRows[T Element](a *Array) [][]T {
 	}
 	return out
 }
+
+// PrintOptions is mx.printoptions: Precision is the digits after the point of
+// floats; -1, the default, is the shortest of 6 significant digits.
+type PrintOptions = tensor.PrintOptions
+
+// SetPrintOptions is mx.set_printoptions, for the whole process; it returns the
+// old options. It panics if the precision is below -1 or above 1000.
+func SetPrintOptions(o PrintOptions) (old PrintOptions) { return tensor.SetPrintOptions(o) }
