@@ -23,6 +23,14 @@ func (n *integer) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// optional is an integer that null removes: it is 0 then, whatever the default.
+type optional integer
+
+func (n *optional) UnmarshalJSON(b []byte) error {
+	*n = 0
+	return (*integer)(n).UnmarshalJSON(b)
+}
+
 // within refuses sizes that no model has, before anything is made of them.
 func within(key string, n integer, low, high int) error {
 	if int(n) < low || int(n) > high {

@@ -32,7 +32,7 @@ type llamaConfig struct {
 	MLPBias          bool     `json:"mlp_bias"`
 	QKVBias          bool     `json:"-"` // qwen2: whatever the config says
 	TieEmbeddings    *bool    `json:"tie_word_embeddings"`
-	SlidingWindow    integer  `json:"sliding_window"`
+	SlidingWindow    optional `json:"sliding_window"`
 	UseSliding       bool     `json:"use_sliding_window"`
 	MaxWindowLayers  integer  `json:"max_window_layers"`
 	LayerTypes       []string `json:"layer_types"`
@@ -55,7 +55,7 @@ func (c *llamaConfig) check() error {
 		within("num_key_value_heads", c.KVHeads, 1, int(c.Heads)),
 		within("head_dim", c.HeadDim, 0, 1<<16),
 		within("max_position_embeddings", c.MaxPositions, 0, 1<<30),
-		within("sliding_window", c.SlidingWindow, 0, 1<<30),
+		within("sliding_window", integer(c.SlidingWindow), 0, 1<<30),
 	)
 	if err != nil {
 		return err

@@ -87,7 +87,7 @@ func (c *ropeConfig) parameters(layerType string) (ropeParameters, error) {
 	if p.PartialFactor == 0 {
 		p.PartialFactor = 1
 	}
-	if p.Original == 0 {
+	if c.Original != 0 { // phi3 writes it there, and transformers lets it go first
 		p.Original = c.Original
 	}
 	return p, nil
@@ -245,7 +245,7 @@ func (c *ropeConfig) longrope(r *rope, p ropeParameters) error {
 		return err
 	}
 	factor := p.Factor
-	if p.Original != 0 && c.MaxPositions != 0 {
+	if factor == 0 {
 		factor = float64(c.MaxPositions) / float64(original)
 	}
 	switch {

@@ -100,7 +100,10 @@ func newRef(t testing.TB, dir string) *refModel {
 // and qwen3 by layer_types or from max_window_layers (28) on when
 // use_sliding_window is set, llama (mlx-lm's) by layer_types.
 func (c refConfig) layerType(kind string, i int) (string, int) {
-	window := int(c.num("sliding_window", 0))
+	window := 0
+	if v, written := c["sliding_window"]; v != nil || !written && kind != "llama" {
+		window = int(c.num("sliding_window", 4096))
+	}
 	sliding := false
 	types, _ := c["layer_types"].([]any)
 	listed := types != nil && types[i] == "sliding_attention"

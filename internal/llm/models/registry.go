@@ -13,12 +13,13 @@ import (
 	"github.com/mlxgo/mlx/internal/llm"
 )
 
-// architectures is model_type → constructor.
+// architectures is model_type → constructor, with the defaults of transformers'
+// configuration classes.
 var architectures = map[string]func(config []byte) (llm.Model, error){
 	"llama":   arch(newLlama, llamaConfig{}),
-	"mistral": arch(newLlama, llamaConfig{windowAlways: true}),
-	"qwen2":   arch(newLlama, llamaConfig{QKVBias: true}),
-	"qwen3":   arch(newLlama, llamaConfig{qkNorm: true}),
+	"mistral": arch(newLlama, llamaConfig{windowAlways: true, SlidingWindow: 4096}),
+	"qwen2":   arch(newLlama, llamaConfig{QKVBias: true, SlidingWindow: 4096, MaxWindowLayers: 28}),
+	"qwen3":   arch(newLlama, llamaConfig{qkNorm: true, SlidingWindow: 4096, MaxWindowLayers: 28}),
 }
 
 // arch reads config.json over the defaults of a model_type and calls its

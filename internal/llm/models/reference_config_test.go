@@ -1,0 +1,118 @@
+package models_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/llm/llmtest"
+	"github.com/mlxgo/mlx/internal/llm/models"
+)
+
+// TestConfigAgainstReference: what a configuration may say, leave out or say twice,
+// where a wrong default or precedence would give plausible logits.
+func TestConfigAgainstReference(t *testing.T) {
+	factors := func(from float64) (out []float64) {
+		for i := range 8 {
+			out = append(out, from+float64(i)/2)
+		}
+		return out
+	}
+	rope := func(p llmtest.Config) llmtest.Config { return llmtest.Config{"rope_scaling": p} }
+	yarn := func(more llmtest.Config) llmtest.Config {
+		return rope(llmtest.Config{"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 64}.With(more))
+	}
+	long := func(more llmtest.Config) llmtest.Config {
+		p := llmtest.Config{"rope_type": "longrope", "short_factor": factors(1), "long_factor": factors(3), "original_max_position_embeddings": 32}
+		return rope(p.With(more))
+	}
+	llama3 := llmtest.Config{"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
+	for i, c := range []struct {
+		kind   string
+		change llmtest.Config
+	}{
+		{"llama", llmtest.Config{"rms_norm_eps": nil}},
+		{"llama", llmtest.Config{"rope_theta": nil}},
+		{"llama", llmtest.Config{"num_key_value_heads": nil}},
+		{"llama", llmtest.Config{"sliding_window": 5}},
+		{"llama", llmtest.Config{"sliding_window": 5, "layer_types": []string{"sliding_attention", "full_attention"}}},
+		{"mistral", llmtest.Config{"sliding_window": 5}},
+		{"mistral", llmtest.Config{"sliding_window": 5, "use_sliding_window": false}},
+		{"qwen2", llmtest.Config{"attention_bias": true}}, // the output has no bias
+		{"qwen2", llmtest.Config{"sliding_window": 5}},
+		{"qwen2", llmtest.Config{"sliding_window": 5, "use_sliding_window": true}}, // max_window_layers is 28
+		{"qwen2", llmtest.Config{"sliding_window": 5, "use_sliding_window": true, "max_window_layers": 1}},
+		{"qwen3", llmtest.Config{"sliding_window": 5, "use_sliding_window": true}},
+		{"qwen3", llmtest.Config{"sliding_window": 5, "use_sliding_window": true, "max_window_layers": 0}},
+		{"qwen3", llmtest.Config{"sliding_window": 5, "use_sliding_window": true, "max_window_layers": 0, "layer_types": []string{"full_attention", "sliding_attention"}}},
+		{"llama", llmtest.Config{"partial_rotary_factor": 0.25}},
+		{"llama", rope(llama3)},
+		{"llama", rope(llama3.With(llmtest.Config{"original_max_position_embeddings": nil})).With(llmtest.Config{"original_max_position_embeddings": 64})},
+		{"llama", yarn(nil)},
+		{"llama", yarn(llmtest.Config{"factor": nil})},
+		{"llama", yarn(llmtest.Config{"original_max_position_embeddings": nil})},
+		{"llama", yarn(llmtest.Config{"mscale": 1.0, "mscale_all_dim": 0.5})},
+		{"llama", yarn(llmtest.Config{"mscale": 0.7, "mscale_all_dim": 0.0})},
+		{"llama", yarn(llmtest.Config{"mscale": 1.0, "mscale_all_dim": 0.5, "attention_factor": 0.9})},
+		{"llama", yarn(llmtest.Config{"truncate": false})},
+		{"llama", yarn(llmtest.Config{"beta_fast": 8.0, "beta_slow": 3.0})},
+		{"llama", yarn(llmtest.Config{"original_max_position_embeddings": 4})}, // no dimension turns fast
+		{"llama", yarn(nil).With(llmtest.Config{"partial_rotary_factor": 0.5})},
+		{"llama", long(nil)},
+		{"llama", long(llmtest.Config{"factor": 3.0})}, // goes before the ratio of contexts
+		{"llama", long(llmtest.Config{"factor": 0.5})},
+		{"llama", long(llmtest.Config{"attention_factor": 1.2})},
+		{"llama", long(llmtest.Config{"original_max_position_embeddings": nil})},
+		{"llama", long(llmtest.Config{"original_max_position_embeddings": nil}).With(llmtest.Config{"original_max_position_embeddings": 32})},
+		{"llama", long(nil).With(llmtest.Config{"original_max_position_embeddings": 48})}, // the top level goes first
+		{"llama", long(llmtest.Config{"rope_type": nil, "type": "longrope"})},
+	} {
+		r := rand.New(rand.NewPCG(uint64(i), 45))
+		base := llmtest.Tiny(c.kind).With(llmtest.Config{"max_position_embeddings": 128})
+		config := base.With(c.change)
+		dir := llmtest.Write(t, config, lively(t, r, config, mlx.Float32))
+		got, ref := logitsFrom(t, load(t, dir), tokensOf(60)), newRef(t, dir)
+		var s refState
+		worst := 0.0
+		for i, row := range ref.feed(&s, tokensOf(60)) {
+			for j, x := range row {
+				if d := math.Abs(float64(got[i][j]) - x); !(d <= worst) {
+					worst = d
+				}
+			}
+		}
+		if !(worst <= 2e-3) {
+			t.Errorf("%s with %s: logits differ by %.3g", c.kind, describe(c.change), worst)
+		}
+	}
+}
+
+// TestWindowDefaults: sliding_window is 4096 where it is missing, and none where it
+// is null.
+func TestWindowDefaults(t *testing.T) {
+	for _, c := range []struct {
+		kind   string
+		change llmtest.Config
+		want   [2]int
+	}{
+		{"llama", nil, [2]int{0, 0}},
+		{"mistral", nil, [2]int{4096, 4096}},
+		{"mistral", llmtest.Config{"sliding_window": (*int)(nil)}, [2]int{0, 0}},
+		{"mistral", llmtest.Config{"sliding_window": 7}, [2]int{7, 7}},
+		{"qwen2", nil, [2]int{0, 0}},
+		{"qwen2", llmtest.Config{"sliding_window": 7}, [2]int{0, 0}},
+		{"qwen2", llmtest.Config{"use_sliding_window": true, "max_window_layers": 1}, [2]int{0, 4096}},
+		{"qwen3", llmtest.Config{"use_sliding_window": true, "max_window_layers": 1, "sliding_window": (*int)(nil)}, [2]int{0, 0}},
+		{"qwen3", llmtest.Config{"use_sliding_window": true, "max_window_layers": 1, "sliding_window": 7}, [2]int{0, 7}},
+	} {
+		m, err := models.New(c.kind, []byte(describe(llmtest.Tiny(c.kind).With(c.change))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := m.Layout()
+		if got := [2]int{l[0].Window, l[1].Window}; got != c.want {
+			t.Errorf("%s with %s: windows %v, not %v", c.kind, describe(c.change), got, c.want)
+		}
+	}
+}
