@@ -34,8 +34,8 @@ func Layout(tensors []Tensor) []Tensor {
 
 // Write writes tensors with their Data and the metadata (nil for none) to path,
 // in the order of [Layout]. It writes beside path and then renames, so that path
-// is never half a file; a file that was there is replaced. Errors name the file
-// and the tensor.
+// is never half a file; a file that was there is replaced, but a device or pipe is
+// written to. Errors name the file and the tensor.
 func Write(path string, tensors []Tensor, metadata map[string]string) error {
 	for _, t := range tensors {
 		if size, err := checkTensor(t); err != nil {
@@ -208,6 +208,9 @@ func appendJSON(out []byte, v any) []byte {
 // replace lets write fill a new file beside path and renames it to path; on an
 // error it leaves nothing behind.
 func replace(path string, sync bool, write func(*os.File) error) (err error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return into(path, info, write)
+	}
 	f, err := createBeside(path)
 	if err != nil {
 		return err
@@ -225,6 +228,19 @@ func replace(path string, sync bool, write func(*os.File) error) (err error) {
 		return err
 	}
 	return os.Rename(f.Name(), path)
+}
+
+// into lets write fill what is at path and no regular file: a rename would put a
+// file in the place of a device.
+func into(path string, info os.FileInfo, write func(*os.File) error) error {
+	if info.IsDir() {
+		return &Error{Path: path, Err: errors.New("is a directory")}
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
 }
 
 // createBeside makes a new file in path's directory, with the mode that a file

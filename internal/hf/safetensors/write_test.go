@@ -202,3 +202,28 @@ func TestWriteFuncFails(t *testing.T) {
 		t.Errorf("absent directory: %v", err)
 	}
 }
+
+// TestWriteDevice: a device is written to, never replaced by a file. A link to it
+// stands for it, so that a failure does no harm.
+func TestWriteDevice(t *testing.T) {
+	for device, fails := range map[string]bool{os.DevNull: false, "/dev/full": true} {
+		if info, err := os.Stat(device); err != nil || info.Mode()&os.ModeDevice == 0 {
+			t.Logf("%s is not here", device)
+			continue
+		}
+		link := filepath.Join(t.TempDir(), "link")
+		if err := os.Symlink(device, link); err != nil {
+			t.Skip(err)
+		}
+		if err := Write(link, sample(), nil); (err != nil) != fails {
+			t.Errorf("%s: error %v", device, err)
+		}
+		if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
+			t.Errorf("%s was replaced: %v, %v", device, info, err)
+		}
+	}
+	dir := t.TempDir()
+	if err := Write(dir, sample(), nil); err == nil || !strings.Contains(err.Error(), "is a directory") {
+		t.Errorf("a directory: %v", err)
+	}
+}
