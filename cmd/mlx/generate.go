@@ -150,7 +150,7 @@ func runGenerate(ctx context.Context, s *streams, o *generateOptions) error {
 	if err != nil {
 		return err
 	}
-	text, err := o.readPrompt(s.in)
+	text, err := o.readPrompt(ctx, s.in)
 	if err != nil {
 		return err
 	}

@@ -77,9 +77,6 @@ func runLogits(s *streams, o *logitsOptions) error {
 		return err
 	}
 	values := mlx.ToSlice[float32](logits)
-	if err := checkNaN(values, len(o.Tokens)); err != nil {
-		return err
-	}
 	data := make([]byte, 0, 4*len(values))
 	for _, v := range values {
 		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
@@ -87,17 +84,6 @@ func runLogits(s *streams, o *logitsOptions) error {
 	return safetensors.Write(o.Out, []safetensors.Tensor{{
 		Name: "logits", DType: mlx.Float32, Shape: slices.Clone(logits.Shape()), Data: data,
 	}}, nil)
-}
-
-// checkNaN names the first NaN of logits [rows, vocabulary].
-func checkNaN(values []float32, rows int) error {
-	for i, v := range values {
-		if v != v {
-			vocab := len(values) / rows
-			return fmt.Errorf("logits: NaN at position %d, token %d: the model's weights or the computing type are at fault", i/vocab, i%vocab)
-		}
-	}
-	return nil
 }
 
 // checkIDs refuses ids that the model has no row for, and having none at all.
@@ -113,10 +99,13 @@ func checkIDs(flag string, ids []int, vocab int) error {
 	return nil
 }
 
+// maxThreads is more than any machine has cores, and less than Go's runtime bears.
+const maxThreads = 1024
+
 // setThreads applies --threads. Results do not depend on it.
 func setThreads(n int) error {
-	if n < 0 {
-		return usagef("--threads is %d: it must be 0, for one thread a core, or more", n)
+	if n < 0 || n > maxThreads {
+		return usagef("--threads is %d: it must be between 1 and %d, or 0 for one thread a core", n, maxThreads)
 	}
 	cpu.SetWorkers(n)
 	return nil

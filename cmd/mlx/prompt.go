@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -59,7 +61,7 @@ func (o *generateOptions) checkPrompt() error {
 }
 
 // readPrompt returns the prompt's text; "" for --prompt-tokens.
-func (o *generateOptions) readPrompt(stdin io.Reader) (string, error) {
+func (o *generateOptions) readPrompt(ctx context.Context, stdin io.Reader) (string, error) {
 	source, err := o.promptSource()
 	if err != nil {
 		return "", err
@@ -71,13 +73,30 @@ func (o *generateOptions) readPrompt(stdin io.Reader) (string, error) {
 		data, err := os.ReadFile(o.PromptFile)
 		return string(data), err
 	case o.Prompt == "-":
-		data, err := io.ReadAll(stdin)
+		data, err := readAll(ctx, stdin)
 		if err != nil {
 			return "", fmt.Errorf("standard input: %w", err)
 		}
 		return string(data), nil
 	}
 	return unescape(o.Prompt), nil
+}
+
+// readAll is io.ReadAll until ctx ends, which an ended program leaves waiting.
+func readAll(ctx context.Context, r io.Reader) ([]byte, error) {
+	var data []byte
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		data, err = io.ReadAll(r)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return data, err
+	case <-ctx.Done():
+		return nil, errors.New("interrupted")
+	}
 }
 
 // promptIDs are the tokens of the prompt for m.

@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/mlxgo/mlx/internal/cpu/simd"
 )
 
 // The exit codes.
@@ -49,7 +51,16 @@ func run(args []string, s *streams) (code int) {
 	root := newRoot(s)
 	root.SetArgs(args)
 	started := false // what fails before is the command line
-	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		started = true
+		if cmd.Name() != "generate" {
+			stop() // nothing to tell at the end: a signal just ends them
+		}
+		if err := simd.Err(); err != nil {
+			return &usageError{err}
+		}
+		return nil
+	}
 	cmd, err := root.ExecuteContextC(ctx)
 	var usage *usageError
 	switch {

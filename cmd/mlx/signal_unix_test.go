@@ -52,3 +52,42 @@ func TestSignal(t *testing.T) {
 		}
 	}
 }
+
+// A program that waits for its input ends at the first signal.
+func TestSignalInput(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "mlx")
+	if err := os.Symlink(exe, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"tokenize"}, {"generate", "--prompt", "-"}} {
+		// As in TestSignal, a FIFO tells when the signals are set up.
+		fifo := filepath.Join(t.TempDir(), "fifo")
+		if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(link, append(args, "--config", fifo)...)
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		w, err := os.OpenFile(fifo, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
+		if err := cmd.Wait(); err == nil {
+			t.Errorf("%v: no failure", args)
+		}
+	}
+}

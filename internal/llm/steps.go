@@ -238,7 +238,7 @@ func (m *Loaded) logits(tokens []int) (*mlx.Array, error) {
 	}
 	for i, x := range all {
 		if math.IsNaN(float64(x)) {
-			return nil, fmt.Errorf("logits: NaN at position %d, token %d", i/vocab, i%vocab)
+			return nil, fmt.Errorf("logits: NaN at position %d, token %d: the model's weights or the computing type are at fault", i/vocab, i%vocab)
 		}
 	}
 	return mlx.FromSlice(all, len(tokens), vocab), nil
