@@ -258,3 +258,13 @@ func TestWrongKeywords(t *testing.T) {
 		})
 	}
 }
+
+// TestNewArrayKeepsFloat64: with dtype float64 a Go float64 is not rounded.
+func TestNewArrayKeepsFloat64(t *testing.T) {
+	if got := mlx.Item[float64](mlx.NewArray(0.1, mlx.Float64)); got != 0.1 {
+		t.Errorf("scalar %v", got)
+	}
+	if got := mlx.ToSlice[float64](mlx.NewArray([][]float64{{0.1, 1e300}}, mlx.Float64)); got[0] != 0.1 || got[1] != 1e300 {
+		t.Errorf("slice %v", got)
+	}
+}

@@ -46,16 +46,20 @@ func FromBytes(data []byte, shape Shape, d DType) *Array { return tensor.FromByt
 // int32 (int64 if a value does not fit), float64 gives float32, complex128 gives
 // complex64; sized types keep their size. A [DType] decides otherwise.
 func NewArray(v any, opts ...CreateOption) *Array {
-	d, s := creation("array", opts, Bool)
 	var set opt.Set
 	for _, o := range opts {
 		o.ForCreate(&set)
 	}
+	s, d := streamOf("array", &set), DType(set.DType)
+	wide := set.HasDType && d == Float64 // a float64 is not rounded on its way
 	var a *Array
 	r := reflect.ValueOf(v)
-	if r.Kind() == reflect.Slice || r.Kind() == reflect.Array {
-		a = fromNested(r)
-	} else {
+	switch {
+	case r.Kind() == reflect.Slice || r.Kind() == reflect.Array:
+		a = fromNested(r, wide)
+	case wide && r.CanFloat():
+		return tensor.FloatScalar(r.Float(), d, s)
+	default:
 		a = tensor.Operand("array", v, s)
 		if sized, ok := sizedDType(r.Kind()); ok {
 			a = tensor.AsType(a, sized, s)
@@ -77,8 +81,8 @@ func sizedDType(k reflect.Kind) (DType, bool) {
 	return d, ok
 }
 
-// fromNested flattens a nested slice of one element type.
-func fromNested(r reflect.Value) *Array {
+// fromNested flattens a nested slice of one element type; wide keeps float64.
+func fromNested(r reflect.Value, wide bool) *Array {
 	var shape Shape
 	leaf := r.Type()
 	for v := r; leaf.Kind() == reflect.Slice || leaf.Kind() == reflect.Array; leaf = leaf.Elem() {
@@ -97,6 +101,9 @@ func fromNested(r reflect.Value) *Array {
 	case reflect.Int:
 		return ints(flatten[int64](r, shape, reflect.Value.Int), shape)
 	case reflect.Float64:
+		if wide {
+			return tensor.FromSlice(flatten[float64](r, shape, reflect.Value.Float), shapeOrNone(shape)...)
+		}
 		return narrow(flatten[float64](r, shape, reflect.Value.Float), shape)
 	case reflect.Complex128, reflect.Complex64:
 		return tensor.FromSlice(flatten[complex128](r, shape, reflect.Value.Complex), shapeOrNone(shape)...)

@@ -189,20 +189,17 @@ func newBuffer(d Device, size int, st *streamState, p Purpose) (*Buffer, error) 
 	class, n := classOf(size)
 	key := listKey{d, class}
 	mem.Lock()
-	m := takeLocked(key, st)
-	if m == nil && (mem.active+mem.cached+int64(n) > mem.next || mem.overLimit(n)) {
-		mem.Unlock()
-		collect()
-		mem.Lock()
-		mem.next = max(gcStep, 2*mem.active)
-		m = takeLocked(key, st)
+	if mem.overLimit(n) {
+		collectLocked()
 	}
-	if m == nil && mem.overLimit(n) {
-		clearLocked()
-		if mem.overLimit(n) {
-			defer mem.Unlock()
-			return nil, fmt.Errorf("%w: %d more bytes would pass the limit of %d (%d in use)", ErrMemory, n, mem.limit, mem.active)
-		}
+	if mem.overLimit(n) {
+		defer mem.Unlock()
+		return nil, fmt.Errorf("%w: %d more bytes would pass the limit of %d (%d in use)", ErrMemory, n, mem.limit, mem.active)
+	}
+	m := takeLocked(key, st)
+	if m == nil && mem.active+mem.cached+int64(n) > mem.next {
+		collectLocked()
+		m = takeLocked(key, st)
 	}
 	countLocked(p, int64(n))
 	mem.Unlock()
@@ -251,6 +248,14 @@ func collect() {
 		}
 		active = a
 	}
+}
+
+// collectLocked is collect under mem's lock, which it gives up meanwhile.
+func collectLocked() {
+	mem.Unlock()
+	collect()
+	mem.Lock()
+	mem.next = max(gcStep, 2*mem.active)
 }
 
 // takeLocked finds kept memory. What work of st freed, later work of st may

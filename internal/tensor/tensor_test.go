@@ -262,6 +262,9 @@ func TestMemoryLimit(t *testing.T) {
 		t.Skip("race builds allocate on Go's heap")
 	}
 	x := ramp(1 << 16)
+	if err := tensor.Eval(tensor.CopyOf(x.BroadcastTo(64, 1<<16), none)); err != nil { // leaves kept memory of the size
+		t.Fatal(err)
+	}
 	collect()
 	old := tensor.SetMemoryLimit(tensor.ActiveMemory() + 1<<20)
 	defer tensor.SetMemoryLimit(old)
