@@ -148,6 +148,21 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// A prompt that is interrupted ends with the statistics of what was fed.
+func TestCancelPrompt(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	var out, e bytes.Buffer
+	root := newRoot(&streams{in: strings.NewReader(""), out: &out, err: &e})
+	root.SetArgs([]string{"generate", "--model", "builtin"})
+	if err := root.ExecuteContext(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if want := "==========\n\n==========\nPrompt: 0 tokens, 0.000 tokens-per-sec\nGeneration: 0 tokens, "; !strings.HasPrefix(out.String(), want) {
+		t.Errorf("output %q, want %q first", out.String(), want)
+	}
+}
+
 func TestPanicIsOneSentence(t *testing.T) {
 	var e bytes.Buffer
 	code := run([]string{"generate", "--model", "builtin"}, &streams{in: strings.NewReader(""), out: panicking{}, err: &e})

@@ -93,7 +93,7 @@ func (p *printer) end(r *result) error {
 		err = e.Encode(r)
 	case !p.verbose:
 		_, err = io.WriteString(p.s.out, "\n")
-	case r.Text == "":
+	case r.Text == "" && r.FinishReason != llm.FinishCancelled:
 		_, err = io.WriteString(p.s.out, "\n"+rule+"\nNo text generated for this prompt\n")
 	default:
 		t := r.Statistics

@@ -47,7 +47,7 @@ func TestSignal(t *testing.T) {
 			t.Errorf("%v: %v: %s", sig, err, e.String())
 		}
 		var r result
-		if err := json.Unmarshal(out.Bytes(), &r); err != nil || r.FinishReason != "cancelled" || r.Statistics.PromptTokens != 1 {
+		if err := json.Unmarshal(out.Bytes(), &r); err != nil || r.FinishReason != "cancelled" || len(r.PromptTokens) != 1 {
 			t.Errorf("%v: %q, %v", sig, out.String(), err)
 		}
 	}

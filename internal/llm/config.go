@@ -3,7 +3,9 @@ package llm
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/mlxgo/mlx"
@@ -44,7 +46,7 @@ func parseConfig(raw []byte) (*Config, error) {
 		QuantizationConfig json.RawMessage `json:"quantization_config"`
 	}
 	if err := json.Unmarshal(raw, &c); err != nil {
-		return nil, fmt.Errorf("config.json: %w", err)
+		return nil, fmt.Errorf("config.json: %w", JSONError(err))
 	}
 	if c.ModelType == "" {
 		return nil, fmt.Errorf("config.json: model_type is missing")
@@ -76,6 +78,27 @@ func parseConfig(raw []byte) (*Config, error) {
 	return out, nil
 }
 
+// JSONError says in words of JSON, not of Go, which key has a value of a wrong
+// type; other errors stay as they are.
+func JSONError(err error) error {
+	var e *json.UnmarshalTypeError
+	if !errors.As(err, &e) {
+		return err
+	}
+	want := map[reflect.Kind]string{
+		reflect.Bool: "true or false", reflect.String: "a string", reflect.Slice: "an array",
+		reflect.Struct: "an object", reflect.Map: "an object", reflect.Float64: "a number", reflect.Int: "a whole number",
+	}[e.Type.Kind()]
+	if want == "" {
+		want = e.Type.String()
+	}
+	have := e.Value // also "number 1.5"
+	if e.Field == "" {
+		return fmt.Errorf("a JSON %s stands where %s belongs", have, want)
+	}
+	return fmt.Errorf("%s is a JSON %s, not %s", e.Field[strings.LastIndex(e.Field, ".")+1:], have, want)
+}
+
 // ModelType is the model_type of a config.json, "" if there is none.
 func ModelType(raw []byte) string {
 	var c struct {
@@ -94,7 +117,7 @@ func isNull(raw json.RawMessage) bool { return len(raw) == 0 || bytes.Equal(raw,
 func parseQuantization(raw json.RawMessage) (*quantization, error) {
 	var entries map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &entries); err != nil {
-		return nil, fmt.Errorf("is not an object: %w", err)
+		return nil, JSONError(err)
 	}
 	if m, ok := entries["quant_method"]; ok {
 		return nil, fmt.Errorf("weights quantized by the method %s are not supported; use an MLX or an unquantized model", m)
@@ -135,7 +158,7 @@ func parseScheme(raw json.RawMessage) (mlx.Scheme, error) {
 	}
 	var out mlx.Scheme
 	if err := json.Unmarshal(raw, &s); err != nil {
-		return out, err
+		return out, JSONError(err)
 	}
 	if s.GroupSize != nil {
 		out.GroupSize = *s.GroupSize

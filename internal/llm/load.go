@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/mlxgo/mlx"
@@ -37,7 +39,7 @@ func load(dir string, o LoadOptions) (*Loaded, error) {
 		}
 		return nil, fmt.Errorf("model %s: %w", dir, unwrapPath(err))
 	}
-	read := func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(dir, name)) }
+	read := func(name string) ([]byte, error) { return readRegular(filepath.Join(dir, name)) }
 	if _, err := read("config.json"); err != nil { // before the weights: the clearer message
 		return nil, fmt.Errorf("model %s: config.json: %w", dir, unwrapPath(err))
 	}
@@ -129,27 +131,39 @@ func (l *loader) load(raw []byte) (*Loaded, error) {
 	return out, nil
 }
 
-func (l *loader) files() map[string][]byte {
+// files are the text files that there are; one that cannot be read is an error.
+func (l *loader) files() (map[string][]byte, error) {
 	files := map[string][]byte{}
 	for _, name := range textFiles {
-		if data, err := l.source.Read(name); err == nil {
-			files[name] = data
+		data, err := l.source.Read(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
 		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, unwrapPath(err))
+		}
+		if data == nil {
+			data = []byte{} // empty is not missing
+		}
+		files[name] = data
 	}
-	return files
+	return files, nil
 }
 
 func (l *loader) readEOS() error {
-	var err error
-	l.config.EOS, l.config.EOSFrom, err = ParseEOS(l.files())
+	files, err := l.files()
+	if err != nil {
+		return err
+	}
+	l.config.EOS, l.config.EOSFrom, err = ParseEOS(files)
 	return err
 }
 
 // tokenizer is nil without a tokenizer.json: ids need none.
 func (l *loader) tokenizer() (*Tokenizer, error) {
-	files := l.files()
-	if files["tokenizer.json"] == nil {
-		return nil, nil
+	files, err := l.files()
+	if err != nil || files["tokenizer.json"] == nil {
+		return nil, err
 	}
 	return ParseTokenizer(files)
 }
@@ -197,7 +211,7 @@ func differs(a, b safetensors.Tensor) bool {
 func (l *loader) quantize() error {
 	q := l.config.quantization
 	if q == nil {
-		for name := range l.tensors {
+		for _, name := range slices.Sorted(maps.Keys(l.tensors)) {
 			if strings.HasSuffix(name, ".scales") {
 				return fmt.Errorf("%s: the weights are quantized, but config.json has no quantization block", name)
 			}
@@ -284,9 +298,10 @@ func (l *loader) assign() error {
 	}
 	weights := make(map[string]*mlx.Array, len(l.tensors))
 	var converted []*mlx.Array
-	for name, t := range l.tensors {
-		if err := checkKind(t, kinds[name]); err != nil {
-			if _, known := kinds[name]; known {
+	for _, name := range slices.Sorted(maps.Keys(l.tensors)) {
+		t := l.tensors[name]
+		if kind, known := kinds[name]; known { // Assign names the others
+			if err := checkKind(t, kind); err != nil {
 				return err
 			}
 		}

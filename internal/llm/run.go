@@ -111,6 +111,7 @@ func (r *runner) all() error {
 func (r *runner) prefill() (done bool, err error) {
 	for at := 0; at < len(r.prompt); {
 		if r.ctx.Err() != nil {
+			r.fed(at)
 			r.yield(r.last(FinishCancelled), nil)
 			return true, nil
 		}
@@ -124,6 +125,13 @@ func (r *runner) prefill() (done bool, err error) {
 		}
 	}
 	return false, nil
+}
+
+// fed notes that the prompt ended after n tokens, though it has more.
+func (r *runner) fed(n int) {
+	s := &r.stats
+	s.PromptTokens, s.PromptTime = n, time.Since(r.start)
+	s.PromptTPS, s.PeakMemory = rate(n, s.PromptTime), mlx.PeakMemory()
 }
 
 // count notes one more token in the statistics.

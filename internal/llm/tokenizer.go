@@ -67,7 +67,7 @@ func LoadTokenizer(dir string) (*Tokenizer, error) {
 
 // readOptional reads a file of dir; it is nil without error if there is none.
 func readOptional(dir, name string) ([]byte, error) {
-	data, err := os.ReadFile(filepath.Join(dir, name))
+	data, err := readRegular(filepath.Join(dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -78,6 +78,18 @@ func readOptional(dir, name string) ([]byte, error) {
 		data = []byte{}
 	}
 	return data, nil
+}
+
+// readRegular is os.ReadFile of regular files only: opening a pipe would wait.
+func readRegular(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
+	}
+	return os.ReadFile(path)
 }
 
 // ParseTokenizer makes a Tokenizer of the contents of a model's files by their
@@ -256,6 +268,9 @@ func idList(v template.Value) ([]int, error) {
 	}
 	ids := make([]int, 0, len(items))
 	for _, item := range items {
+		if f, whole := item.(float64); whole && f == float64(int32(f)) { // 2.0
+			item = int64(f)
+		}
 		id, ok := item.(int64)
 		if !ok || id < 0 || id > 1<<31-1 {
 			return nil, errors.New("must be a token id or a list of token ids")

@@ -114,6 +114,7 @@ func TestEOSIDs(t *testing.T) {
 	}{
 		{name: "number", config: `{"eos_token_id": 2}`, want: []int{2}, from: ConfigFile},
 		{name: "list", config: `{"eos_token_id": [2, 7, 2]}`, want: []int{2, 7}, from: ConfigFile},
+		{name: "written as a float", config: `{"eos_token_id": [2.0, 7e0]}`, want: []int{2, 7}, from: ConfigFile},
 		{name: "zero", config: `{"eos_token_id": 0}`, want: []int{0}, from: ConfigFile},
 		{name: "generation list", config: `{"eos_token_id": 2}`, generation: `{"eos_token_id": [2, 9]}`, want: []int{2, 9}, from: GenerationConfigFile},
 		{name: "generation number", config: `{"eos_token_id": 2}`, generation: `{"eos_token_id": 9}`, want: []int{9}, from: GenerationConfigFile},
@@ -127,6 +128,8 @@ func TestEOSIDs(t *testing.T) {
 		{name: "no files"},
 		{name: "unknown token", tokens: `{"eos_token": "<nix>"}`, fault: `"<nix>" is not a token`},
 		{name: "text", config: `{"eos_token_id": "2"}`, fault: "config.json: eos_token_id must be"},
+		{name: "infinite", config: `{"eos_token_id": 1e400}`, fault: "eos_token_id must be"},
+		{name: "large", config: `{"eos_token_id": 4e9}`, fault: "eos_token_id must be"},
 		{name: "negative", generation: `{"eos_token_id": [-1]}`, fault: "generation_config.json: eos_token_id must be"},
 		{name: "half", config: `{"eos_token_id": 2.5}`, fault: "eos_token_id must be"},
 		{name: "broken", config: `{"eos_token_id"`, fault: "config.json"},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"reflect"
 )
 
 // integer reads whole numbers also when they are written as floats (64.0, 1e4);
@@ -17,7 +18,13 @@ func (n *integer) UnmarshalJSON(b []byte) error {
 	}
 	var f float64
 	if err := json.Unmarshal(b, &f); err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
-		return fmt.Errorf("%s is not a whole number", b)
+		kinds := map[byte]string{'"': "string", '[': "array", '{': "object", 't': "bool", 'f': "bool"}
+		value := kinds[b[0]]
+		if value == "" {
+			value = "number " + string(b)
+		}
+		// The decoder adds the key to an error of this type.
+		return &json.UnmarshalTypeError{Value: value, Type: reflect.TypeFor[int]()}
 	}
 	*n = integer(f)
 	return nil

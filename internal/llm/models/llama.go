@@ -79,25 +79,35 @@ func (c *llamaConfig) check() error {
 	if n := len(c.LayerTypes); n != 0 && n < int(c.Layers) {
 		return fmt.Errorf("config.json: layer_types has %d entries for %d layers", n, c.Layers)
 	}
+	for _, kind := range c.LayerTypes {
+		if kind != fullAttention && kind != slidingAttention {
+			return fmt.Errorf("config.json: layer type %q is not supported for %s, only %s and %s", kind, c.ModelType, fullAttention, slidingAttention)
+		}
+	}
 	return nil
 }
 
+// The entries of layer_types.
+const (
+	fullAttention    = "full_attention"
+	slidingAttention = "sliding_attention"
+)
+
 // layerType is the kind of attention of layer i, and window its width, 0 for all.
 func (c *llamaConfig) layerType(i int) (kind string, window int) {
-	const full, sliding = "full_attention", "sliding_attention"
-	kind = full
+	kind = fullAttention
 	switch {
 	case c.SlidingWindow == 0:
 	case c.windowAlways:
-		kind = sliding
+		kind = slidingAttention
 	case c.ModelType == "qwen2" || c.ModelType == "qwen3":
-		if c.UseSliding && (c.LayerTypes != nil && c.LayerTypes[i] == sliding || c.LayerTypes == nil && i >= int(c.MaxWindowLayers)) {
-			kind = sliding
+		if c.UseSliding && (c.LayerTypes != nil && c.LayerTypes[i] == slidingAttention || c.LayerTypes == nil && i >= int(c.MaxWindowLayers)) {
+			kind = slidingAttention
 		}
-	case c.LayerTypes != nil && c.LayerTypes[i] == sliding:
-		kind = sliding
+	case c.LayerTypes != nil && c.LayerTypes[i] == slidingAttention:
+		kind = slidingAttention
 	}
-	if kind == sliding {
+	if kind == slidingAttention {
 		return kind, int(c.SlidingWindow)
 	}
 	return kind, 0

@@ -7,6 +7,7 @@ import (
 
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/fast"
+	"github.com/mlxgo/mlx/internal/llm"
 )
 
 // ropeConfig is the rotary part of a config, of both generations: rope_theta and
@@ -60,14 +61,14 @@ func (c *ropeConfig) parameters(layerType string) (ropeParameters, error) {
 	case len(c.Parameters) > 0 && string(c.Parameters) != "null":
 		var byType map[string]json.RawMessage
 		if err := json.Unmarshal(c.Parameters, &byType); err != nil {
-			return p, fmt.Errorf("config.json: rope_parameters: %w", err)
+			return p, fmt.Errorf("config.json: rope_parameters: %w", llm.JSONError(err))
 		}
 		raw := c.Parameters
 		if own, ok := byType[layerType]; ok {
 			raw = own
 		}
 		if err := json.Unmarshal(raw, &p); err != nil {
-			return p, fmt.Errorf("config.json: rope_parameters: %w", err)
+			return p, fmt.Errorf("config.json: rope_parameters: %w", llm.JSONError(err))
 		}
 	case c.Scaling != nil:
 		p = *c.Scaling

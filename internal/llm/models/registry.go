@@ -28,7 +28,7 @@ func arch[C any, M llm.Model](construct func(C) (M, error), defaults C) func([]b
 	return func(config []byte) (llm.Model, error) {
 		c := defaults
 		if err := json.Unmarshal(config, &c); err != nil {
-			return nil, fmt.Errorf("config.json: %w", err)
+			return nil, fmt.Errorf("config.json: %w", llm.JSONError(err))
 		}
 		m, err := construct(c)
 		if err != nil {
