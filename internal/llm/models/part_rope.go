@@ -56,22 +56,16 @@ type rope struct {
 
 // parameters are those of a layer type.
 func (c *ropeConfig) parameters(layerType string) (ropeParameters, error) {
-	var p ropeParameters
-	switch {
-	case len(c.Parameters) > 0 && string(c.Parameters) != "null":
-		var byType map[string]json.RawMessage
-		if err := json.Unmarshal(c.Parameters, &byType); err != nil {
-			return p, fmt.Errorf("config.json: rope_parameters: %w", llm.JSONError(err))
+	p, err := c.newParameters(layerType)
+	if err != nil {
+		return p, err
+	}
+	if old := c.Scaling; old != nil && (old.Type != "" || old.OldType != "" || p.Type == "" && p.OldType == "") {
+		theta := p.Theta
+		p = *old // goes first, as in transformers: people add it to a config that has the other
+		if p.Theta == 0 && c.Theta == 0 {
+			p.Theta = theta
 		}
-		raw := c.Parameters
-		if own, ok := byType[layerType]; ok {
-			raw = own
-		}
-		if err := json.Unmarshal(raw, &p); err != nil {
-			return p, fmt.Errorf("config.json: rope_parameters: %w", llm.JSONError(err))
-		}
-	case c.Scaling != nil:
-		p = *c.Scaling
 	}
 	if p.Type == "" {
 		p.Type = p.OldType
@@ -90,6 +84,30 @@ func (c *ropeConfig) parameters(layerType string) (ropeParameters, error) {
 	}
 	if c.Original != 0 { // phi3 writes it there, and transformers lets it go first
 		p.Original = c.Original
+	}
+	return p, nil
+}
+
+// newParameters is what rope_parameters says of a layer type, nothing without it.
+func (c *ropeConfig) newParameters(layerType string) (p ropeParameters, err error) {
+	if len(c.Parameters) == 0 || string(c.Parameters) == "null" {
+		return p, nil
+	}
+	var byType map[string]json.RawMessage
+	if err := json.Unmarshal(c.Parameters, &byType); err != nil {
+		return p, fmt.Errorf("config.json: rope_parameters: %w", llm.JSONError(err))
+	}
+	raw, nested := byType[layerType]
+	if !nested {
+		for _, other := range []string{"full_attention", "sliding_attention"} {
+			if _, ok := byType[other]; ok {
+				return p, fmt.Errorf("config.json: rope_parameters has %s, but not %s", other, layerType)
+			}
+		}
+		raw = c.Parameters
+	}
+	if err := json.Unmarshal(raw, &p); err != nil {
+		return p, fmt.Errorf("config.json: rope_parameters: %w", llm.JSONError(err))
 	}
 	return p, nil
 }

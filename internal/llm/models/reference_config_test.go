@@ -3,6 +3,7 @@ package models_test
 import (
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/mlxgo/mlx"
@@ -51,6 +52,9 @@ func TestConfigAgainstReference(t *testing.T) {
 		{"llama", rope(llama3.With(llmtest.Config{"original_max_position_embeddings": nil})).With(llmtest.Config{"original_max_position_embeddings": 64})},
 		{"llama", yarn(nil)},
 		{"llama", yarn(llmtest.Config{"factor": nil})},
+		{"llama", yarn(nil).With(llmtest.Config{"rope_theta": nil, "rope_parameters": llmtest.Config{"rope_type": "default", "rope_theta": 5e5}})},
+		{"llama", yarn(llmtest.Config{"rope_theta": 1e3}).With(llmtest.Config{"rope_parameters": llmtest.Config{"rope_type": "default", "rope_theta": 5e5}})},
+		{"llama", llmtest.Config{"rope_scaling": (*int)(nil), "rope_theta": nil, "rope_parameters": llmtest.Config{"rope_type": "linear", "factor": 2.0, "rope_theta": 5e5}}},
 		{"llama", yarn(llmtest.Config{"original_max_position_embeddings": nil})},
 		{"llama", yarn(llmtest.Config{"mscale": 1.0, "mscale_all_dim": 0.5})},
 		{"llama", yarn(llmtest.Config{"mscale": 0.7, "mscale_all_dim": 0.0})},
@@ -114,5 +118,15 @@ func TestWindowDefaults(t *testing.T) {
 		if got := [2]int{l[0].Window, l[1].Window}; got != c.want {
 			t.Errorf("%s with %s: windows %v, not %v", c.kind, describe(c.change), got, c.want)
 		}
+	}
+}
+
+// TestRopeParametersIncomplete: a layer type without parameters is no default.
+func TestRopeParametersIncomplete(t *testing.T) {
+	c := llmtest.Tiny("qwen3").With(llmtest.Config{"sliding_window": 8, "use_sliding_window": true, "max_window_layers": 1,
+		"rope_parameters": llmtest.Config{"sliding_attention": llmtest.Config{"rope_type": "linear", "factor": 2.0}}})
+	_, err := models.New("qwen3", []byte(describe(c)))
+	if err == nil || !strings.Contains(err.Error(), "rope_parameters has sliding_attention, but not full_attention") {
+		t.Error(err)
 	}
 }

@@ -300,12 +300,13 @@ func (r refRope) rotate(h []float64, pos, length int) {
 // ropeSettings gathers a layer type's settings as transformers 5 standardizes them.
 func (c refConfig) ropeSettings(layerType string) refConfig {
 	p := refConfig{"rope_theta": c.num("rope_theta", 10000), "partial_rotary_factor": c.num("partial_rotary_factor", 1)}
-	own := c.object("rope_scaling")
-	if parameters := c.object("rope_parameters"); parameters != nil {
-		own = parameters
-		if nested := parameters.object(layerType); nested != nil {
-			own = nested
-		}
+	own := c.object("rope_parameters")
+	if nested := own.object(layerType); nested != nil {
+		own = nested
+	}
+	if old := c.object("rope_scaling"); old != nil { // goes first, but we keep the other's theta
+		p["rope_theta"] = c.num("rope_theta", own.num("rope_theta", 10000))
+		own = old
 	}
 	for k, v := range own {
 		if v != nil {
