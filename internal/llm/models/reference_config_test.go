@@ -11,28 +11,16 @@ import (
 	"github.com/mlxgo/mlx/internal/llm/models"
 )
 
-// TestConfigAgainstReference: what a configuration may say, leave out or say twice,
-// where a wrong default or precedence would give plausible logits.
-func TestConfigAgainstReference(t *testing.T) {
-	factors := func(from float64) (out []float64) {
-		for i := range 8 {
-			out = append(out, from+float64(i)/2)
-		}
-		return out
-	}
-	rope := func(p llmtest.Config) llmtest.Config { return llmtest.Config{"rope_scaling": p} }
-	yarn := func(more llmtest.Config) llmtest.Config {
-		return rope(llmtest.Config{"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 64}.With(more))
-	}
-	long := func(more llmtest.Config) llmtest.Config {
-		p := llmtest.Config{"rope_type": "longrope", "short_factor": factors(1), "long_factor": factors(3), "original_max_position_embeddings": 32}
-		return rope(p.With(more))
-	}
-	llama3 := llmtest.Config{"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
-	for i, c := range []struct {
-		kind   string
-		change llmtest.Config
-	}{
+// edge is a configuration where a wrong default or precedence would give plausible
+// logits.
+type edge struct {
+	kind   string
+	change llmtest.Config
+}
+
+// plainEdges are what a configuration may leave out, and windows.
+func plainEdges() []edge {
+	return []edge{
 		{"llama", llmtest.Config{"rms_norm_eps": nil}},
 		{"llama", llmtest.Config{"rope_theta": nil}},
 		{"llama", llmtest.Config{"num_key_value_heads": nil}},
@@ -48,6 +36,27 @@ func TestConfigAgainstReference(t *testing.T) {
 		{"qwen3", llmtest.Config{"sliding_window": 5, "use_sliding_window": true, "max_window_layers": 0}},
 		{"qwen3", llmtest.Config{"sliding_window": 5, "use_sliding_window": true, "max_window_layers": 0, "layer_types": []string{"full_attention", "sliding_attention"}}},
 		{"llama", llmtest.Config{"partial_rotary_factor": 0.25}},
+	}
+}
+
+// ropeEdges are rotary scalings, and what they may leave out or say twice.
+func ropeEdges() []edge {
+	factors := func(from float64) (out []float64) {
+		for i := range 8 {
+			out = append(out, from+float64(i)/2)
+		}
+		return out
+	}
+	rope := func(p llmtest.Config) llmtest.Config { return llmtest.Config{"rope_scaling": p} }
+	yarn := func(more llmtest.Config) llmtest.Config {
+		return rope(llmtest.Config{"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 64}.With(more))
+	}
+	long := func(more llmtest.Config) llmtest.Config {
+		p := llmtest.Config{"rope_type": "longrope", "short_factor": factors(1), "long_factor": factors(3), "original_max_position_embeddings": 32}
+		return rope(p.With(more))
+	}
+	llama3 := llmtest.Config{"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
+	return []edge{
 		{"llama", rope(llama3)},
 		{"llama", rope(llama3.With(llmtest.Config{"original_max_position_embeddings": nil})).With(llmtest.Config{"original_max_position_embeddings": 64})},
 		{"llama", yarn(nil)},
@@ -71,7 +80,14 @@ func TestConfigAgainstReference(t *testing.T) {
 		{"llama", long(llmtest.Config{"original_max_position_embeddings": nil}).With(llmtest.Config{"original_max_position_embeddings": 32})},
 		{"llama", long(nil).With(llmtest.Config{"original_max_position_embeddings": 48})}, // the top level goes first
 		{"llama", long(llmtest.Config{"rope_type": nil, "type": "longrope"})},
-	} {
+	}
+}
+
+func TestConfigAgainstReference(t *testing.T) {
+	if llmtest.Race {
+		t.Skip("slow with the race detector")
+	}
+	for i, c := range append(plainEdges(), ropeEdges()...) {
 		r := rand.New(rand.NewPCG(uint64(i), 45))
 		base := llmtest.Tiny(c.kind).With(llmtest.Config{"max_position_embeddings": 128})
 		config := base.With(c.change)

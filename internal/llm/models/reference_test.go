@@ -56,15 +56,6 @@ type refModel struct {
 // refState is what attention remembers: layer, position, kvHeads*headDim numbers.
 type refState struct{ k, v [][][]float64 }
 
-func (s refState) clone() refState {
-	var out refState
-	for i := range s.k {
-		out.k = append(out.k, slices.Clone(s.k[i]))
-		out.v = append(out.v, slices.Clone(s.v[i]))
-	}
-	return out
-}
-
 // newRef reads a model directory.
 func newRef(t testing.TB, dir string) *refModel {
 	t.Helper()
