@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -148,6 +149,21 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// However many tokens may run at once, memory is for the prompt's.
+func TestPrefillStepSizes(t *testing.T) {
+	ids := make([]int, 1100)
+	for i := range ids {
+		ids[i] = i % 96
+	}
+	args := []string{"--model", randomModel(t, 4096), "--prompt-tokens", strings.Trim(jsonIDs(ids), "[]"), "--max-tokens", "3", "--prefill-step-size"}
+	want := runJSON(t, append(args, "100")...)
+	for _, step := range []string{"1024", "2048", "5000000000", "9223372036854775807"} {
+		if got := runJSON(t, append(args, step)...); !slices.Equal(got.Tokens, want.Tokens) || got.Statistics.PeakMemory > 10*want.Statistics.PeakMemory {
+			t.Errorf("step %s: %v with %d bytes, not %v with %d", step, got.Tokens, got.Statistics.PeakMemory, want.Tokens, want.Statistics.PeakMemory)
+		}
+	}
+}
+
 // A prompt that is interrupted ends with the statistics of what was fed.
 func TestCancelPrompt(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -255,7 +271,7 @@ func shellWords(line string) []string {
 // The progress of a long prompt, on a terminal only.
 func TestProgress(t *testing.T) {
 	ids := strings.TrimSuffix(strings.Repeat("5,6,", 40), ",")
-	args := []string{"generate", "--model", randomModel(t, 128), "--prompt-tokens", ids, "--json", "--max-tokens", "1", "--prefill-step-size", "16"}
+	args := []string{"--model", randomModel(t, 128), "--prompt-tokens", ids, "--json", "--max-tokens", "1", "--prefill-step-size", "16"}
 	for _, tty := range []bool{false, true} {
 		var out, e bytes.Buffer
 		if code := run(args, &streams{in: strings.NewReader(""), out: &out, err: &e, errTTY: tty}); code != 0 {

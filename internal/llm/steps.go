@@ -60,17 +60,17 @@ func newSession(m *Loaded, eager bool) *session {
 	return &session{m: m, cache: cache.New(m.Model.Layout(), 1, m.DType), eager: eager, logits: make([]float32, m.Model.Info().VocabSize)}
 }
 
-// paddedLengths are the lengths that a last chunk of a prompt is padded to, so that
-// few programs serve all prompts.
-var paddedLengths = []int{16, 64, 256, 1024}
-
+// padTo is the length that n tokens, a whole chunk or the rest of a prompt, are
+// padded to, so that few programs serve all prompts.
 func padTo(n, chunk int) int {
-	for _, p := range paddedLengths {
-		if n <= p {
-			return min(p, chunk)
-		}
+	p := 16
+	for p < n && p < 1024 {
+		p *= 4
 	}
-	return chunk
+	for p < n {
+		p *= 2
+	}
+	return min(p, chunk)
 }
 
 // feed runs tokens, at most chunk of which are more than one at a time, and leaves
@@ -79,7 +79,7 @@ func (s *session) feed(tokens []int, chunk int) error {
 	if len(tokens) == 1 && !s.eager {
 		return s.step(tokens[0])
 	}
-	ids := make([]int32, len(tokens), chunk)
+	ids := make([]int32, len(tokens), padTo(len(tokens), chunk))
 	for i, t := range tokens {
 		ids[i] = int32(t)
 	}
@@ -89,7 +89,7 @@ func (s *session) feed(tokens []int, chunk int) error {
 	if err := s.release(); err != nil {
 		return err
 	}
-	ids = append(ids, make([]int32, padTo(len(ids), chunk)-len(ids))...)
+	ids = ids[:cap(ids)] // padded with zeros
 	if err := s.cache.Reserve(len(ids)); err != nil {
 		return err
 	}
