@@ -160,7 +160,7 @@ func setFromFile(flags *pflag.FlagSet, key string, value any) error {
 	for i, item := range items {
 		text, ok := scalar(item)
 		if !ok {
-			return fmt.Errorf("%s: %T is not a value of it; put JSON in quotes", key, item)
+			return fmt.Errorf("%s: neither a list nor an object is a value of it; put JSON in quotes", key)
 		}
 		texts[i] = text
 	}
