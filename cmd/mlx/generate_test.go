@@ -271,7 +271,7 @@ func shellWords(line string) []string {
 // The progress of a long prompt, on a terminal only.
 func TestProgress(t *testing.T) {
 	ids := strings.TrimSuffix(strings.Repeat("5,6,", 40), ",")
-	args := []string{"--model", randomModel(t, 128), "--prompt-tokens", ids, "--json", "--max-tokens", "1", "--prefill-step-size", "16"}
+	args := []string{"generate", "--model", randomModel(t, 128), "--prompt-tokens", ids, "--json", "--max-tokens", "1", "--prefill-step-size", "16"}
 	for _, tty := range []bool{false, true} {
 		var out, e bytes.Buffer
 		if code := run(args, &streams{in: strings.NewReader(""), out: &out, err: &e, errTTY: tty}); code != 0 {

@@ -123,8 +123,9 @@ func progress(w io.Writer, total int) func(done, total int) {
 		progressbar.OptionShowCount(),
 		progressbar.OptionClearOnFinish(),
 	)
+	// A terminal that cannot be written to is no reason to stop.
+	_ = bar.RenderBlank() // its clock starts here
 	return func(done, _ int) {
-		// A terminal that cannot be written to is no reason to stop.
 		_ = bar.Set(done)
 	}
 }
