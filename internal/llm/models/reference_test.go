@@ -79,12 +79,54 @@ func newRef(t testing.TB, dir string) *refModel {
 	if flag, ok := c["tie_word_embeddings"].(bool); ok {
 		m.tied = flag
 	}
+	m.checkNames(t, c)
 	for i := range m.layers {
 		kind, window := c.layerType(m.kind, i)
 		m.windows = append(m.windows, window)
 		m.ropes = append(m.ropes, newRefRope(c, m.headDim, kind))
 	}
 	return m
+}
+
+// checkNames wants the parameters that transformers' model has: which layers have a
+// bias is its model_type's and configuration's affair.
+func (m *refModel) checkNames(t testing.TB, c refConfig) {
+	t.Helper()
+	attention := c.flag("attention_bias") && (m.kind == "llama" || m.kind == "qwen3")
+	bias := map[string]bool{
+		"self_attn.q_proj": attention || m.kind == "qwen2", "self_attn.k_proj": attention || m.kind == "qwen2",
+		"self_attn.v_proj": attention || m.kind == "qwen2", "self_attn.o_proj": attention,
+		"mlp.gate_proj": c.flag("mlp_bias"), "mlp.up_proj": c.flag("mlp_bias"), "mlp.down_proj": c.flag("mlp_bias"),
+	}
+	want := 2 // embedding and norm
+	if !m.tied {
+		want++
+	}
+	for l := range m.layers {
+		want += 2
+		for path, has := range bias {
+			path = "model.layers." + itoa(l) + "." + path
+			want++
+			if _, ok := m.w[path+".bias"]; ok != has {
+				t.Errorf("reference: %s.bias: present is %v, should be %v", path, ok, has)
+			}
+			if has {
+				want++
+			}
+		}
+		if m.kind == "qwen3" {
+			want += 2
+		}
+	}
+	got := 0
+	for name := range m.w {
+		if !strings.HasSuffix(name, "inv_freq") {
+			got++
+		}
+	}
+	if got != want {
+		t.Errorf("reference: %d parameters, not %d", got, want)
+	}
 }
 
 // layerType follows the configuration classes: mistral slides everywhere, qwen2
