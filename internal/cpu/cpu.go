@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/mlxgo/mlx/internal/cpu/simd"
 	"github.com/mlxgo/mlx/internal/quant"
 	"github.com/mlxgo/mlx/internal/tensor"
 	"github.com/mlxgo/mlx/internal/tensor/fast"
@@ -49,8 +50,14 @@ func (*backend) Alloc(_ tensor.Device, size int) (tensor.Memory, error) {
 	return &block{b}, nil
 }
 
-// Open gives the queue of a stream.
-func (b *backend) Open(s tensor.Stream) (tensor.Queue, error) { return b.queue(s), nil }
+// Open gives the queue of a stream; a kernel tier that was asked for and is not
+// there is an error.
+func (b *backend) Open(s tensor.Stream) (tensor.Queue, error) {
+	if err := simd.Err(); err != nil {
+		return nil, err
+	}
+	return b.queue(s), nil
+}
 
 func (b *backend) queue(s tensor.Stream) *queue {
 	b.mu.Lock()

@@ -37,18 +37,21 @@ func newGeneration(m *Loaded, prompt []int, o Options) (*Generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.checkCacheMemory(len(prompt), o); err != nil {
+	if err := m.checkCacheMemory(cache.CapacityFor(len(prompt) + 1)); err != nil {
 		return nil, err
 	}
 	return &Generation{m: m, prompt: prompt, o: o, sampler: sampler}, nil
 }
 
-// checkCacheMemory refuses a prompt whose attention cache cannot fit.
-func (m *Loaded) checkCacheMemory(prompt int, o Options) error {
-	have := availableMemory()
-	need := cacheBytes(m.Model.Layout(), cache.CapacityFor(prompt+1), m.DType)
-	if have > 0 && need > have {
-		return fmt.Errorf("the attention cache of %d positions needs %s of memory, and %s are available", prompt, gigabytes(need), gigabytes(have))
+// checkCacheMemory refuses an attention cache that cannot fit.
+func (m *Loaded) checkCacheMemory(capacity int) error {
+	return fits(fmt.Sprintf("the attention cache of %d positions", capacity), cacheBytes(m.Model.Layout(), capacity, m.DType))
+}
+
+// fits refuses what needs more memory than there is.
+func fits(what string, need int64) error {
+	if have := availableMemory(); have > 0 && need > have {
+		return fmt.Errorf("%s needs %s of memory, and %s are available", what, gigabytes(need), gigabytes(have))
 	}
 	return nil
 }

@@ -73,6 +73,17 @@ func padTo(n, chunk int) int {
 	return min(p, chunk)
 }
 
+// reserve makes room for n more positions, if the memory that is left allows it: a
+// growing cache exists twice for a moment.
+func (s *session) reserve(n int) error {
+	if want := cache.CapacityFor(s.cache.Len() + n); want > s.cache.Capacity() {
+		if err := s.m.checkCacheMemory(want); err != nil {
+			return err
+		}
+	}
+	return s.cache.Reserve(n)
+}
+
 // feed runs tokens, at most chunk of which are more than one at a time, and leaves
 // the logits after the last.
 func (s *session) feed(tokens []int, chunk int) error {
@@ -90,7 +101,7 @@ func (s *session) feed(tokens []int, chunk int) error {
 		return err
 	}
 	ids = ids[:cap(ids)] // padded with zeros
-	if err := s.cache.Reserve(len(ids)); err != nil {
+	if err := s.reserve(len(ids)); err != nil {
 		return err
 	}
 	in := []*mlx.Array{
@@ -110,7 +121,7 @@ func (s *session) feed(tokens []int, chunk int) error {
 
 // feedEager builds and runs a graph for this pass alone.
 func (s *session) feedEager(ids []int32) error {
-	if err := s.cache.Reserve(len(ids)); err != nil {
+	if err := s.reserve(len(ids)); err != nil {
 		return err
 	}
 	return errors.Join(mlx.Try(func() {
@@ -156,7 +167,7 @@ func (s *session) prepare() error {
 	if err := s.release(); err != nil {
 		return err
 	}
-	if err := s.cache.Reserve(1); err != nil {
+	if err := s.reserve(1); err != nil {
 		return err
 	}
 	one := tensor.Spec{Shape: tensor.Shape{1}, DType: mlx.Int32}
@@ -211,6 +222,9 @@ func (m *Loaded) logits(tokens []int) (*mlx.Array, error) {
 	}
 	c := cache.New(m.Model.Layout(), 1, m.DType)
 	vocab := m.Model.Info().VocabSize
+	if err := fits(fmt.Sprintf("a table of %d x %d logits", len(tokens), vocab), 8*int64(len(tokens))*int64(vocab)); err != nil {
+		return nil, err
+	}
 	all := make([]float32, 0, len(tokens)*vocab)
 	for at := 0; at < len(tokens); at += logitsChunk {
 		part := tokens[at:min(at+logitsChunk, len(tokens))]

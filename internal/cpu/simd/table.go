@@ -142,8 +142,8 @@ func fromEnv(name string) error {
 }
 
 // Err returns why the tier that MLX_SIMD names is not in use, or nil. The CPU
-// backend must return it when it opens: a wish that cannot be met must not pass
-// silently, and init has no error to return.
+// backend returns it when it opens a stream: a wish that cannot be met must not
+// pass silently, and init has no error to return.
 func Err() error { return envErr }
 
 // Available lists the tiers that this machine runs, the best first.

@@ -174,6 +174,9 @@ func plain(theta float64, dims int) []float64 {
 }
 
 func (c *ropeConfig) llama3(r *rope, p ropeParameters) error {
+	if p.Original == 0 {
+		p.Original = c.MaxPositions
+	}
 	err := firstError(p.needs("factor", p.Factor), p.needs("low_freq_factor", p.LowFreqFactor),
 		p.needs("high_freq_factor", p.HighFreqFactor), p.needs("original_max_position_embeddings", float64(p.Original)))
 	if err != nil {
