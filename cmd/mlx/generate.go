@@ -107,7 +107,7 @@ func addGenerateFlags(f *pflag.FlagSet) {
 	f.String("verbose", "true", "false or f prints the text alone")
 	f.Bool("json", false, "print a JSON object with ids, text, log-probabilities and statistics instead")
 	addDType(f)
-	f.Int("prefill-step-size", 2048, "prompt tokens that run at once")
+	f.Int("prefill-step-size", 512, "most prompt tokens that run at once; Ctrl-C waits for them")
 	addThreads(f)
 }
 

@@ -23,7 +23,7 @@ type Options struct {
 	EOS []int
 	// IgnoreEOS generates on after an EOS id.
 	IgnoreEOS bool
-	// PrefillStep is how many prompt tokens run at once; 0 means 2048.
+	// PrefillStep is how many prompt tokens run at once; 0 means 512.
 	PrefillStep int
 	// Progress is called after each chunk of the prompt.
 	Progress func(done, total int)

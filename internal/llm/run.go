@@ -13,7 +13,9 @@ import (
 	"github.com/mlxgo/mlx/internal/llm/sample"
 )
 
-const defaultPrefillStep = 2048
+// defaultPrefillStep is less than mlx-lm's 2048: on a CPU it is enough to be bound by
+// arithmetic, and Ctrl-C and the progress bar are served between steps.
+const defaultPrefillStep = 512
 
 func newGeneration(m *Loaded, prompt []int, o Options) (*Generation, error) {
 	if err := m.checkTokens(prompt); err != nil {
@@ -104,7 +106,7 @@ func (r *runner) all() error {
 			r.yield(r.last(FinishCancelled), nil)
 			return nil
 		}
-		if err := r.session.feed([]int{id}, 1); err != nil {
+		if _, err := r.session.feed([]int{id}, 1); err != nil {
 			return err
 		}
 	}
@@ -118,11 +120,11 @@ func (r *runner) prefill() (done bool, err error) {
 			r.yield(r.last(FinishCancelled), nil)
 			return true, nil
 		}
-		end := min(at+r.o.PrefillStep, len(r.prompt))
-		if err := r.session.feed(r.prompt[at:end], r.o.PrefillStep); err != nil {
+		n, err := r.session.feed(r.prompt[at:], r.o.PrefillStep)
+		if err != nil {
 			return true, err
 		}
-		at = end
+		at += n
 		if r.o.Progress != nil {
 			r.o.Progress(at, len(r.prompt))
 		}

@@ -13,8 +13,8 @@ import (
 )
 
 // steps are a model's compiled passes, shared by its generations. The inputs are
-// tokens int32 [1, L], pos int32 [1] and, for prefill, row int32 [1]; the states
-// are the cache; the result is float32 logits [1, V].
+// tokens int32 [1, L], pos int32 [1] and, for prefill, row and last int32 [1]; the
+// states are the cache; the result is float32 logits [1, V].
 type steps struct {
 	decode  *compile.Step
 	prefill *compile.Step
@@ -27,18 +27,18 @@ const keptCapacities = 2
 func newSteps(m Model) *steps {
 	s := &steps{
 		decode: compile.New("decode", func(in, state []*mlx.Array) (out, next []*mlx.Array) {
-			return forward(m, in[0], in[1], nil, state)
+			return forward(m, in[0], in[1], nil, in[1], state)
 		}),
 		prefill: compile.New("prefill", func(in, state []*mlx.Array) (out, next []*mlx.Array) {
-			return forward(m, in[0], in[1], in[2], state)
+			return forward(m, in[0], in[1], in[2], in[3], state)
 		}),
 	}
 	s.decode.Limit, s.decode.Purpose, s.prefill.Purpose = keptCapacities, tensor.Cache, tensor.Cache
 	return s
 }
 
-func forward(m Model, tokens, pos, row *mlx.Array, state []*mlx.Array) (out, next []*mlx.Array) {
-	kv, after := cache.Bind(m.Layout(), state, pos)
+func forward(m Model, tokens, pos, row, last *mlx.Array, state []*mlx.Array) (out, next []*mlx.Array) {
+	kv, after := cache.Bind(m.Layout(), state, pos, last)
 	logits := m.Forward(tokens, row, kv)
 	return []*mlx.Array{logits.Reshape(1, -1).AsType(mlx.Float32)}, after()
 }
@@ -60,17 +60,21 @@ func newSession(m *Loaded, eager bool) *session {
 	return &session{m: m, cache: cache.New(m.Model.Layout(), 1, m.DType), eager: eager, logits: make([]float32, m.Model.Info().VocabSize)}
 }
 
-// padTo is the length that n tokens, a whole chunk or the rest of a prompt, are
-// padded to, so that few programs serve all prompts.
-func padTo(n, chunk int) int {
-	p := 16
-	for p < n && p < 1024 {
-		p *= 4
+// pass is how many of the next n tokens, at most chunk, run together, and the
+// length that they are padded to. Lengths are 16, 64, 256 and so on up to the chunk,
+// so that few programs serve all prompts; what would be mostly padding is split.
+func pass(n, chunk int) (take, length int) {
+	n = min(n, chunk)
+	shorter := 0
+	for length = 16; length < n; length *= 4 {
+		shorter = length
 	}
-	for p < n {
-		p *= 2
+	length = min(length, chunk)
+	const cheap = 64 // below, reading the weights once more costs more than padding
+	if shorter == 0 || 4*n >= 3*length || length <= cheap && 2*n > length {
+		return n, length
 	}
-	return min(p, chunk)
+	return shorter, shorter
 }
 
 // reserve makes room for n more positions, if the memory that is left allows it: a
@@ -84,48 +88,60 @@ func (s *session) reserve(n int) error {
 	return s.cache.Reserve(n)
 }
 
-// feed runs tokens, at most chunk of which are more than one at a time, and leaves
-// the logits after the last.
-func (s *session) feed(tokens []int, chunk int) error {
+// feed runs the first of tokens, which are all that are known of the sequence, at
+// most chunk of them, leaves the logits after the last that ran, and says how many
+// these are.
+func (s *session) feed(tokens []int, chunk int) (n int, err error) {
 	if len(tokens) == 1 && !s.eager {
-		return s.step(tokens[0])
+		return 1, s.step(tokens[0])
 	}
-	ids := make([]int32, len(tokens), padTo(len(tokens), chunk))
-	for i, t := range tokens {
+	n, length := pass(len(tokens), chunk)
+	if s.eager {
+		n = min(len(tokens), chunk)
+		length = n
+	}
+	ids := make([]int32, length) // padded with zeros
+	for i, t := range tokens[:n] {
 		ids[i] = int32(t)
 	}
+	known := s.cache.Len() + len(tokens)
 	if s.eager {
-		return s.feedEager(ids)
+		return n, s.feedEager(ids, known)
 	}
+	return n, s.prefill(ids, n, known)
+}
+
+// prefill runs ids, of which n count, by the program of their length.
+func (s *session) prefill(ids []int32, n, known int) error {
 	if err := s.release(); err != nil {
 		return err
 	}
-	ids = ids[:cap(ids)] // padded with zeros
 	if err := s.reserve(len(ids)); err != nil {
 		return err
 	}
 	in := []*mlx.Array{
 		mlx.FromSlice(ids, 1, len(ids)),
 		mlx.FromSlice([]int32{int32(s.cache.Len())}),
-		mlx.FromSlice([]int32{int32(len(tokens) - 1)}),
+		mlx.FromSlice([]int32{int32(n - 1)}),
+		mlx.FromSlice([]int32{int32(known - 1)}),
 	}
 	out, state, err := s.m.steps.prefill.Call(in, s.cache.Arrays())
 	if err != nil {
 		return err
 	}
 	s.cache.SetArrays(state)
-	s.cache.Advance(len(tokens))
+	s.cache.Advance(n)
 	mlx.CopyTo(s.logits, out[0])
 	return nil
 }
 
 // feedEager builds and runs a graph for this pass alone.
-func (s *session) feedEager(ids []int32) error {
+func (s *session) feedEager(ids []int32, known int) error {
 	if err := s.reserve(len(ids)); err != nil {
 		return err
 	}
 	return errors.Join(mlx.Try(func() {
-		kv, after := s.cache.Layers()
+		kv, after := s.cache.Layers(known)
 		row := mlx.FromSlice([]int32{int32(len(ids) - 1)})
 		logits := s.m.Model.Forward(mlx.FromSlice(ids, 1, len(ids)), row, kv).AsType(mlx.Float32)
 		next := after()
@@ -236,7 +252,7 @@ func (m *Loaded) logits(tokens []int) (*mlx.Array, error) {
 			return nil, err
 		}
 		err := mlx.Try(func() {
-			kv, after := c.Layers()
+			kv, after := c.Layers(len(tokens))
 			logits := m.Model.Forward(mlx.FromSlice(ids, 1, len(ids)), nil, kv).AsType(mlx.Float32)
 			next := after()
 			if err := mlx.Eval(append([]*mlx.Array{logits}, next...)...); err != nil {

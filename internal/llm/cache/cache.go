@@ -21,6 +21,9 @@ type KV interface {
 	Attend(q, k, v *mlx.Array, scale float64) *mlx.Array
 	// Pos is the position of the first of the L tokens, int32 [B].
 	Pos() *mlx.Array
+	// Last is the position of the last token that is known, int32 [B]: of the whole
+	// prompt while it runs in chunks, else of the token that runs.
+	Last() *mlx.Array
 }
 
 // Layout describes the memory of one layer.
@@ -37,11 +40,12 @@ func (l Layout) Bytes(capacity int, d mlx.DType) int64 {
 
 // layer is KV over arrays: a live cache's, or the tracers of a step.
 type layer struct {
-	k, v, pos *mlx.Array
-	window    int
+	k, v, pos, last *mlx.Array
+	window          int
 }
 
-func (l *layer) Pos() *mlx.Array { return l.pos }
+func (l *layer) Pos() *mlx.Array  { return l.pos }
+func (l *layer) Last() *mlx.Array { return l.last }
 
 func (l *layer) Attend(q, k, v *mlx.Array, scale float64) *mlx.Array {
 	l.k = fast.CacheWriteOf(l.k.Donate(), k, l.pos, mlx.Stream{})
@@ -53,10 +57,10 @@ func (l *layer) Attend(q, k, v *mlx.Array, scale float64) *mlx.Array {
 // Bind makes the layers of a forward pass over arrays, two per layer as Arrays
 // lists them; after collects what the pass wrote. Tracing uses it, so that it never
 // writes a live cache.
-func Bind(layout []Layout, arrays []*mlx.Array, pos *mlx.Array) (kv []KV, after func() []*mlx.Array) {
+func Bind(layout []Layout, arrays []*mlx.Array, pos, last *mlx.Array) (kv []KV, after func() []*mlx.Array) {
 	layers := make([]*layer, len(layout))
 	for i, l := range layout {
-		layers[i] = &layer{k: arrays[2*i], v: arrays[2*i+1], pos: pos, window: l.Window}
+		layers[i] = &layer{k: arrays[2*i], v: arrays[2*i+1], pos: pos, last: last, window: l.Window}
 		kv = append(kv, layers[i])
 	}
 	return kv, func() []*mlx.Array {
@@ -152,12 +156,17 @@ func (c *Cache) Reserve(n int) error {
 	return nil
 }
 
-// Layers gives a forward pass its view of the cache, with a fresh position: an
-// overwritten one would corrupt graphs that are still to run. Collect with after.
-func (c *Cache) Layers() (kv []KV, after func() []*mlx.Array) {
-	pos := make([]int32, c.batch)
-	for i := range pos {
-		pos[i] = int32(c.length)
+// Layers gives a forward pass its view of the cache, with fresh positions:
+// overwritten ones would corrupt graphs that are still to run. known is how many
+// tokens the sequence has so far, those that run later included. Collect with after.
+func (c *Cache) Layers(known int) (kv []KV, after func() []*mlx.Array) {
+	return Bind(c.layout, c.arrays, c.position(c.length), c.position(known-1))
+}
+
+func (c *Cache) position(p int) *mlx.Array {
+	v := make([]int32, c.batch)
+	for i := range v {
+		v[i] = int32(p)
 	}
-	return Bind(c.layout, c.arrays, mlx.FromSlice(pos))
+	return mlx.FromSlice(v)
 }

@@ -250,7 +250,7 @@ func (m *llama) SetDType(d mlx.DType) { m.dtype = d }
 func (m *llama) Forward(tokens, rows *mlx.Array, c []cache.KV) *mlx.Array {
 	B, L := tokens.Dims2()
 	x := embed(m.Embed, tokens, m.dtype)
-	last := lastPosition(c[0].Pos(), rows, L)
+	last := c[0].Last()
 	for i, b := range m.Blocks {
 		x = b.forward(x, c[i], last)
 	}

@@ -14,15 +14,6 @@ func embed(e nn.Embedder, tokens *mlx.Array, d mlx.DType) *mlx.Array {
 	return e.Forward(tokens).AsType(d)
 }
 
-// lastPosition is the position of the last token that counts in a pass of length
-// L from pos on, int32 [B]; rows names it in a padded pass.
-func lastPosition(pos, rows *mlx.Array, L int) *mlx.Array {
-	if rows != nil {
-		return pos.Add(rows)
-	}
-	return pos.Add(L - 1)
-}
-
 // pickRows is x[b, rows[b]] for each b: [B, L, D] and int32 [B] give [B, D].
 func pickRows(x, rows *mlx.Array, B, L int) *mlx.Array {
 	if B > 1 {

@@ -286,8 +286,8 @@ func (c *ropeConfig) longrope(r *rope, p ropeParameters) error {
 	return nil
 }
 
-// at is the rotation of a pass whose last token has position last (int32 [B]):
-// longrope's periods depend on it.
+// at is the rotation of a sequence whose last known token has position last (int32
+// [B]): longrope's periods depend on it.
 func (r *rope) at(last *mlx.Array) *rope {
 	if r.long == nil {
 		return r

@@ -118,7 +118,7 @@ func computesIn(t *testing.T, what string, m *llm.Loaded, d mlx.DType, tokens []
 	for i, x := range tokens {
 		ids[i] = int32(x)
 	}
-	kv, after := c.Layers()
+	kv, after := c.Layers(len(tokens))
 	logits := m.Model.Forward(mlx.FromSlice(ids, 1, len(ids)), nil, kv)
 	for i, a := range append(after(), logits) {
 		if a.DType() != d {
