@@ -17,6 +17,7 @@
 package nn
 
 import (
+	"fmt"
 	"iter"
 
 	"github.com/mlxgo/mlx"
@@ -123,6 +124,10 @@ func Quantize(model any, opts ...QuantizeOption) {
 				s = own
 			}
 		}
-		return q.ToQuantized(s)
+		var packed Layer
+		if err := mlx.Try(func() { packed = q.ToQuantized(s) }); err != nil {
+			panic(&mlx.Error{Op: "nn.quantize", Err: fmt.Errorf("%s: %w", path, err)})
+		}
+		return packed
 	})
 }

@@ -218,16 +218,14 @@ func (l *loader) quantize() error {
 		}
 		return nil
 	}
-	var at string
 	err := mlx.Try(func() {
 		nn.Quantize(l.model, nn.Predicate(func(path string, _ nn.Quantizable) (mlx.Scheme, bool) {
-			at = path
 			_, has := l.tensors[path+".scales"]
 			return q.of(path, has)
 		}))
 	})
 	if err != nil {
-		return fmt.Errorf("config.json: quantization of %s: %w", at, err)
+		return fmt.Errorf("config.json: quantization: %w", err)
 	}
 	return nil
 }

@@ -1,0 +1,141 @@
+package nn
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	_ "github.com/mlxgo/mlx/internal/cpu"
+	"github.com/mlxgo/mlx/internal/tensor"
+)
+
+type layer interface{ Forward(*Array) *Array }
+
+type leafLayer struct{ Weight, Bias *Array }
+
+func (*leafLayer) Forward(x *Array) *Array { return x }
+
+type pair struct {
+	First  layer
+	Second *leafLayer
+}
+
+type model struct {
+	QProj  layer `mlx:"deep.q_proj"`
+	Blocks []*pair
+	Named  map[string]*Array
+	MLP    *pair
+	Skip   *Array `mlx:"-"`
+	Frozen *Array `mlx:",frozen"`
+	hidden *Array
+	Absent layer
+	Size   int
+}
+
+func vec(v ...float32) *Array { return tensor.FromSlice(v) }
+
+func newModel() *model {
+	return &model{
+		QProj:  &leafLayer{vec(1), nil},
+		Blocks: []*pair{{&leafLayer{vec(2), vec(3)}, &leafLayer{vec(4), nil}}},
+		Named:  map[string]*Array{"b": vec(6), "a": vec(5)},
+		MLP:    &pair{Second: &leafLayer{vec(7), nil}},
+		Skip:   vec(8), Frozen: vec(9), hidden: vec(10),
+	}
+}
+
+func TestParameters(t *testing.T) {
+	var got []string
+	for path, a := range Parameters(newModel()) {
+		got = append(got, fmt.Sprint(path, tensor.ToSlice[float32](a)))
+	}
+	want := "deep.q_proj.weight[1] blocks.0.first.weight[2] blocks.0.first.bias[3] blocks.0.second.weight[4] named.a[5] named.b[6] mlp.second.weight[7] frozen[9]"
+	if s := strings.Join(got, " "); s != want {
+		t.Errorf("got  %s\nwant %s", s, want)
+	}
+	n := 0
+	for range Parameters(newModel()) {
+		if n++; n == 2 {
+			break
+		}
+	}
+	if n != 2 {
+		t.Error("the walk does not stop")
+	}
+}
+
+func TestSnake(t *testing.T) {
+	for in, want := range map[string]string{
+		"QProj": "q_proj", "MLP": "mlp", "Linear1": "linear1", "InputLayernorm": "input_layernorm",
+		"HTTPServer": "http_server", "A": "a", "LMHead": "lm_head", "KVHeads": "kv_heads",
+	} {
+		if got := snake(in); got != want {
+			t.Errorf("%s: %s, not %s", in, got, want)
+		}
+	}
+}
+
+func TestModulesAndReplace(t *testing.T) {
+	m := newModel()
+	var paths []string
+	for path := range Modules(m) {
+		paths = append(paths, path)
+	}
+	if got := strings.Join(paths, " "); got != " deep.q_proj blocks.0 blocks.0.first blocks.0.second mlp mlp.second" {
+		t.Errorf("modules %q", got)
+	}
+	var seen []string
+	Replace(m, func(path string, l layer) layer {
+		seen = append(seen, path)
+		return &leafLayer{Weight: vec(100)}
+	})
+	if got := strings.Join(seen, " "); got != "blocks.0.first deep.q_proj" { // not Second, which is declared by its type
+		t.Errorf("replaced %q", got)
+	}
+	if got := tensor.Item[float32](m.QProj.(*leafLayer).Weight); got != 100 {
+		t.Errorf("the layer is still %v", got)
+	}
+	err := tensor.Try(func() { Replace(newModel(), func(string, layer) layer { return nil }) })
+	if err == nil || !strings.Contains(err.Error(), "blocks.0.first") {
+		t.Errorf("replaced by nothing: %v", err)
+	}
+}
+
+func TestAssign(t *testing.T) {
+	full := func() map[string]*Array {
+		w := map[string]*Array{}
+		for path := range Parameters(&pair{First: &leafLayer{vec(0), vec(0)}, Second: &leafLayer{vec(0), nil}}) {
+			w[path] = vec(42)
+		}
+		return w
+	}
+	fresh := func() *pair {
+		return &pair{First: &leafLayer{vec(0), vec(0)}, Second: &leafLayer{vec(0), nil}}
+	}
+	p := fresh()
+	if err := Assign(p, full(), true); err != nil || tensor.Item[float32](p.Second.Weight) != 42 {
+		t.Fatalf("%v", err)
+	}
+	bad := full()
+	delete(bad, "first.bias")
+	bad["extra"] = vec(1)
+	bad["second.weight"] = vec(1, 2)
+	p = fresh()
+	err := Assign(p, bad, true)
+	var e *MismatchError
+	if !errors.As(err, &e) || len(e.Missing) != 1 || len(e.Unexpected) != 1 || len(e.Shapes) != 1 {
+		t.Fatalf("%v", err)
+	}
+	want := "wrong shape: second.weight has shape (2,), not (1,); missing tensor first.bias; unexpected tensor extra"
+	if err.Error() != want {
+		t.Errorf("%q, want %q", err, want)
+	}
+	if tensor.Item[float32](p.First.(*leafLayer).Weight) != 0 {
+		t.Error("a failed Assign has set a parameter")
+	}
+	delete(bad, "second.weight")
+	if err := Assign(p, bad, false); err != nil || tensor.Item[float32](p.First.(*leafLayer).Weight) != 42 {
+		t.Errorf("not strict: %v", err)
+	}
+}
