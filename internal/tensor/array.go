@@ -14,6 +14,7 @@ import (
 type Array struct {
 	n    *node
 	dead atomic.Bool // given away by Donate
+	last bool        // what Donate returned: the next op is the last
 }
 
 // A node is one result of an op. Edges go node to node, never through handles,
@@ -26,7 +27,7 @@ type node struct {
 	home    Stream
 	traces  []*Trace
 	uses    atomic.Int32 // consumers that still hold it as input
-	donated bool
+	donated atomic.Bool  // an op has it that was given a donated handle
 	freed   bool
 	handle  weak.Pointer[Array] // large values only
 	val     *View               // nil until encoded
@@ -73,8 +74,8 @@ func handleOf(n *node) *Array {
 		if a := n.handle.Value(); a != nil {
 			return a
 		}
-		n.donated = false
 	}
+	n.donated.Store(false)
 	return handleFor(n)
 }
 
@@ -123,8 +124,11 @@ func build(p Primitive, s Stream, in []*Array) *op {
 	if !s.set {
 		o.stream = resolve(home)
 	}
-	for _, n := range o.in { // only now: a failed Apply must not leave uses behind
-		n.uses.Add(1)
+	for _, a := range in { // only now: a failed Apply must not leave uses behind
+		a.n.uses.Add(1)
+		if a.last {
+			a.n.donated.Store(true)
+		}
 	}
 	o.outs = o.out1[:0]
 	for i, spec := range outs {
@@ -160,9 +164,9 @@ func (a *Array) Donate() *Array {
 	if !a.dead.CompareAndSwap(false, true) {
 		panic(&Error{Op: "donate", Err: errDonated})
 	}
-	a.n.donated = true
-	a.n.handle = weak.Pointer[Array]{}
-	return &Array{n: a.n}
+	d := handleFor(a.n)
+	d.last = true
+	return d
 }
 
 func (a *Array) node() *node {

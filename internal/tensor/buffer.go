@@ -22,7 +22,8 @@ type Buffer struct {
 	clean    runtime.Cleanup
 	released bool
 
-	// The last batch of each stream that touches the buffer; under the graph lock.
+	// The last batch of each stream that touches the buffer, unless it is borrowed;
+	// under the graph lock.
 	last   *batch
 	others []*batch
 }
@@ -51,10 +52,10 @@ func (b *Buffer) Borrowed() bool { return b.owner != nil }
 
 // touch notes that bt reads or writes b.
 func (b *Buffer) touch(bt *batch) {
-	if b.mem == nil || b.last == bt {
+	if b.owner != nil || b.last == bt {
 		return
 	}
-	if b.last == nil || b.last.st == bt.st {
+	if b.last.done() || b.last.st == bt.st {
 		b.last = bt
 		return
 	}
@@ -65,6 +66,13 @@ func (b *Buffer) touch(bt *batch) {
 		}
 	}
 	b.others = append(b.others, bt)
+}
+
+// only reports whether work of st may write to b without waiting: all that touches
+// b is done, or st runs it earlier, or st waits for it anyway (except).
+func (b *Buffer) only(st *streamState, except *batch) bool {
+	free := func(o *batch) bool { return o.done() || o.st == st || o == except }
+	return free(b.last) && !slices.ContainsFunc(b.others, func(o *batch) bool { return !free(o) })
 }
 
 // release gives a buffer back before the collector does. Under the graph lock.

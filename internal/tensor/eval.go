@@ -29,6 +29,7 @@ func Eval(as ...*Array) error {
 			err = werr
 		}
 	}
+	trimCache()
 	return err
 }
 
@@ -308,7 +309,7 @@ func (o *op) outputs(st *streamState, in []View) ([]View, error) {
 		reuse = r.Reuse()
 	}
 	for i, n := range o.outs {
-		if i == 0 && reuse >= 0 && o.mayTake(reuse, n) {
+		if i == 0 && reuse >= 0 && o.mayTake(reuse, n, st) {
 			vals[0] = in[reuse]
 			vals[0].Buf.refs.Add(1)
 			continue
@@ -323,12 +324,12 @@ func (o *op) outputs(st *streamState, in []View) ([]View, error) {
 }
 
 // mayTake: the input was donated, nobody else waits for it, it fits, its memory
-// is ours and of this stream, and this op is on no tape (its rule would read
-// the input).
-func (o *op) mayTake(i int, out *node) bool {
+// is ours and no other stream has still to read it, and this op is on no tape
+// (its rule would read the input).
+func (o *op) mayTake(i int, out *node, st *streamState) bool {
 	n := o.in[i]
-	return n.donated && n.uses.Load() == 1 && n.val.Buf.refs.Load() == 1 && n.val.Buf.owner == nil &&
-		n.Spec.Equal(out.Spec) && n.val.Contiguous() && countLive(out.traces) == 0 && len(n.val.Buf.others) == 0
+	return n.donated.Load() && n.uses.Load() == 1 && n.val.Buf.refs.Load() == 1 && n.val.Buf.owner == nil &&
+		n.Spec.Equal(out.Spec) && n.val.Contiguous() && countLive(out.traces) == 0 && n.val.Buf.only(st, n.batch)
 }
 
 func allocView(d Device, s Spec, st *streamState) (View, error) {
@@ -370,7 +371,7 @@ func (o *op) drop() {
 }
 
 func (n *node) handleDead() bool {
-	return n.donated || n.Bytes() >= offHeapMin && n.handle.Value() == nil
+	return n.donated.Load() || n.Bytes() >= offHeapMin && n.handle.Value() == nil
 }
 
 func (n *node) free() {

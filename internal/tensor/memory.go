@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/bits"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 )
@@ -170,6 +171,26 @@ func clearLocked() {
 			clear(l[len(kept):])
 			mem.busy[k] = kept
 		}
+	}
+}
+
+// trimCache enforces the cache limit on memory that was freed while work was
+// pending; it is called when work has ended.
+func trimCache() {
+	mem.Lock()
+	defer mem.Unlock()
+	for k, l := range mem.busy {
+		if mem.cached <= mem.keep {
+			return
+		}
+		mem.busy[k] = slices.DeleteFunc(l, func(f freed) bool {
+			if mem.cached <= mem.keep || !f.idle() {
+				return false
+			}
+			mem.cached -= int64(f.mem.Size())
+			f.mem.Release()
+			return true
+		})
 	}
 }
 

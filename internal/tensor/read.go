@@ -122,7 +122,9 @@ func ValueOf(a *Array) (View, error) {
 		if err := e.Wait(); err != nil {
 			return View{}, err
 		}
+		trimCache()
 	}
+	runtime.KeepAlive(a)
 	return *v, nil
 }
 
@@ -318,20 +320,23 @@ func NewView(s Spec, p Purpose) (View, error) {
 // NewArena allocates size bytes for a Program's temporaries.
 func NewArena(d Device, size int) (*Buffer, error) { return newBuffer(d, size, nil, Arena) }
 
-// Own takes a's memory for writing: the buffer itself when nobody else has it,
-// else a copy. The handle is dead afterwards.
+// Own takes a's memory for writing by work of the default stream: the buffer
+// itself when nobody else has it or has still to read it, else a copy. The handle
+// is dead afterwards.
 func Own(a *Array, p Purpose) (View, error) {
 	if _, err := ValueOf(a); err != nil {
 		return View{}, err
 	}
+	st := stateOf(resolve(Stream{}))
 	graph.Lock()
 	n := a.n
 	v := *n.val
 	b := v.Buf
-	sole := n.uses.Load() == 0 && b.refs.Load() == 1 && b.owner == nil && v.Contiguous() && v.Offset == 0 && countLive(n.traces) == 0
+	sole := n.uses.Load() == 0 && b.refs.Load() == 1 && b.owner == nil && v.Contiguous() && v.Offset == 0 &&
+		countLive(n.traces) == 0 && b.only(st, nil)
 	if sole {
 		a.dead.Store(true)
-		n.donated, n.freed, n.val = true, true, nil
+		n.freed, n.val = true, nil
 		b.refs.Store(0)
 	}
 	graph.Unlock()

@@ -70,6 +70,7 @@ func (d Device) ForAttention(o *opt.Set) { o.SetStream(DefaultStream(d)) }
 // StreamOf is the stream that was given among an op's keywords, or the zero Stream.
 func StreamOf(o *opt.Set) Stream {
 	s, _ := o.Stream.(Stream)
+	s.set = s != Stream{} // a literal names a stream, too
 	return s
 }
 
@@ -176,6 +177,7 @@ func DefaultStream(d Device) Stream {
 // SetDefaultStream makes s the default stream of its device, for the process.
 func SetDefaultStream(s Stream) {
 	stateOf(s)
+	s.set = true
 	streams.Lock()
 	defer streams.Unlock()
 	streams.defaults[s.Device] = s
@@ -204,6 +206,7 @@ func resolve(s Stream) Stream {
 
 // stateOf opens the backend's queue of s at first use.
 func stateOf(s Stream) *streamState {
+	s.set = true
 	streams.RLock()
 	st := streams.state[s]
 	known := s.ID < streams.next[s.Device]
@@ -229,7 +232,8 @@ func stateOf(s Stream) *streamState {
 	return st
 }
 
-// Synchronize waits for the work of the given streams, or of all, and returns
+// Synchronize waits for the work of the given streams (the zero Stream stands for the
+// default), or of all, and returns
 // the first fault.
 func Synchronize(ss ...Stream) error {
 	if len(ss) == 0 {
@@ -247,11 +251,21 @@ func Synchronize(ss ...Stream) error {
 	}
 	var first error
 	for _, s := range ss {
-		if err := stateOf(s).q.Signal().Wait(); err != nil && first == nil {
+		if err := commit(stateOf(resolve(s))).Wait(); err != nil && first == nil {
 			first = err
 		}
 	}
 	return first
+}
+
+// commit ends the present batch of st and gives its event.
+func commit(st *streamState) Event {
+	graph.Lock()
+	defer graph.Unlock()
+	if st.open != nil {
+		return st.open.signal()
+	}
+	return st.q.Signal()
 }
 
 // MemorySize is the memory of the default CPU in bytes, 0 if it is not known.
