@@ -189,8 +189,9 @@ func (p *pool) do(r *run, s *scratch) error {
 	r.start(e)
 	if p.alone > 0 {
 		p.alone--
-		p.epoch.Store(e) // nobody is told of r
+		p.epoch.Store(e) // nobody is told of r, but who was late for its last run may join
 		r.walk(p, s, e)
+		r.until(p, r.before[len(r.tasks)], e)
 	} else {
 		p.cur.Store(r)
 		p.epoch.Store(e)
