@@ -202,8 +202,8 @@ func FloatScalar(v float64, d DType, s Stream) *Array {
 	return Apply1(Const{d, floatBits(v, d)}, s)
 }
 
-// IntScalar is v as a scalar of dtype d; it panics when an integer d does not
-// hold v.
+// IntScalar is v as a scalar of dtype d; it panics when an integer d of less than
+// 64 bits does not hold v. Beside uint64 a negative v wraps, as in MLX.
 func IntScalar(v int64, d DType, s Stream) *Array {
 	if d.Is(dtype.Integer) {
 		if d.Size() < 8 && !dtype.FitsWeakInt(d, v) {

@@ -69,6 +69,9 @@ func (p Reshape) Infer(in []Spec) ([]Spec, error) {
 // Infer permutes the shape.
 func (p Transpose) Infer(in []Spec) ([]Spec, error) {
 	n := p.Perm.Len()
+	if n != len(in[0].Shape) {
+		return nil, fmt.Errorf("%d axes for an array with %d", n, len(in[0].Shape))
+	}
 	var seen AxisSet
 	for i := range n {
 		if a := p.Perm.At(i); a < 0 || a >= n || seen.Has(a) {
@@ -76,9 +79,6 @@ func (p Transpose) Infer(in []Spec) ([]Spec, error) {
 		} else {
 			seen |= 1 << a
 		}
-	}
-	if n != len(in[0].Shape) {
-		return nil, fmt.Errorf("%d axes for an array with %d", n, len(in[0].Shape))
 	}
 	s := make(Shape, n)
 	for i := range s {
@@ -98,9 +98,9 @@ func (p Slice) Infer(in []Spec) ([]Spec, error) {
 		n := 0
 		switch {
 		case step > 0 && hi > lo:
-			n = (hi - lo + step - 1) / step
+			n = (hi-lo-1)/step + 1
 		case step < 0 && hi < lo:
-			n = (lo - hi - step - 1) / -step
+			n = (hi-lo+1)/step + 1
 		case step == 0:
 			return nil, fmt.Errorf("slice step 0 on axis %d", i)
 		}
@@ -122,8 +122,8 @@ func (p Pad) Infer(in []Spec) ([]Spec, error) {
 		return nil, fmt.Errorf("the pad value is %v, not a scalar of %v", in[1], in[0].DType)
 	}
 	for i := range s {
-		if p.Low.At(i) < 0 || p.High.At(i) < 0 {
-			return nil, fmt.Errorf("negative pad width on axis %d", i)
+		if lo, hi := p.Low.At(i), p.High.At(i); lo < 0 || hi < 0 || lo > maxBytes || hi > maxBytes {
+			return nil, fmt.Errorf("pad widths %d and %d on axis %d are negative or too large", lo, hi, i)
 		}
 		s[i] += p.Low.At(i) + p.High.At(i)
 	}
@@ -348,6 +348,9 @@ func SwapAxes(a *Array, i, j int, s Stream) *Array {
 func ExpandDims(a *Array, axes []int, s Stream) *Array {
 	sh := SpecOf(a).Shape
 	n := len(sh) + len(axes)
+	if n > maxRank {
+		Throw("expand_dims", []Spec{SpecOf(a)}, "%d axes are more than %d", n, maxRank)
+	}
 	var at AxisSet
 	for _, x := range axes {
 		if x < 0 {

@@ -61,8 +61,15 @@ func (s Spec) String() string { return s.DType.String() + s.Shape.String() }
 // maxBytes bounds an array, so that sizes and strides fit an int on 64-bit machines.
 const maxBytes = 1 << 46
 
-// checkSize refuses shapes whose size overflows or is negative.
+// maxRank bounds the axes, as AxisSet and the kernels do.
+const maxRank = 32
+
+// checkSize refuses shapes whose size overflows or is negative, or with too many
+// axes.
 func checkSize(s Spec) error {
+	if len(s.Shape) > maxRank {
+		return fmt.Errorf("%d axes are more than %d", len(s.Shape), maxRank)
+	}
 	n := s.DType.Size()
 	for _, d := range s.Shape {
 		if d < 0 {

@@ -232,9 +232,8 @@ func stateOf(s Stream) *streamState {
 	return st
 }
 
-// Synchronize waits for the work of the given streams (the zero Stream stands for the
-// default), or of all, and returns
-// the first fault.
+// Synchronize waits for the work of the given streams (the zero Stream stands for
+// the default one), or of all, and returns the first fault.
 func Synchronize(ss ...Stream) error {
 	if len(ss) == 0 {
 		streams.RLock()
