@@ -145,7 +145,7 @@ func (e *Exec) Run(bind []tensor.View) (tensor.Event, error) {
 
 // Call runs the function and waits. It takes the states: their buffers become the
 // new states' if nobody else has them (else copies do), and their handles are
-// dead afterwards, also when there is an error. Arrays of a live transformation
+// dead afterwards; after an error they may be. Arrays of a live transformation
 // are refused with ErrCaptured.
 func (s *Step) Call(in, state []*tensor.Array) (out, newState []*tensor.Array, err error) {
 	if slices.ContainsFunc(in, tensor.Traced) || slices.ContainsFunc(state, tensor.Traced) {
