@@ -201,7 +201,9 @@ func TestMisuse(t *testing.T) {
 	for want, f := range map[string]func(){
 		"matmul[float32(1, 7, 64) float32(32, 100)]": func() { mlx.Zeros(mlx.Shape{1, 7, 64}).MatMul(mlx.Zeros(mlx.Shape{32, 100})) },
 		"neither an array nor a number":              func() { a.Add("1") },
-		"2 streams are given":                        func() { mlx.Add(a, a, mlx.CPU, mlx.CPU) },
+		"add: a stream is given twice":               func() { mlx.Add(a, a, mlx.CPU, mlx.CPU) },
+		"sum: an axis is given twice":                func() { mlx.Sum(a, mlx.Axis(0), mlx.Axis(0)) },
+		"zeros: a dtype is given twice":              func() { mlx.Zeros(mlx.Shape{2}, mlx.Float32, mlx.Int32) },
 		"ragged":                                     func() { mlx.NewArray([][]int{{1}, {2, 3}}) },
 		"axis":                                       func() { mlx.Sum(a, mlx.Axis(1)) },
 		"takes one axis":                             func() { mlx.Softmax(a, mlx.Axes{0, 1}) },

@@ -56,13 +56,13 @@ const (
 )
 
 // ForAxis makes an axis the argument axis=; the other families likewise.
-func (a Axis) ForAxis(s *opt.Set)   { s.Axes, s.HasAxes = []int{int(a)}, true }
-func (a Axis) ForReduce(s *opt.Set) { s.Axes, s.HasAxes = []int{int(a)}, true }
-func (a Axis) ForRandom(s *opt.Set) { s.Axes, s.HasAxes = []int{int(a)}, true }
+func (a Axis) ForAxis(s *opt.Set)   { s.SetAxes([]int{int(a)}) }
+func (a Axis) ForReduce(s *opt.Set) { s.SetAxes([]int{int(a)}) }
+func (a Axis) ForRandom(s *opt.Set) { s.SetAxes([]int{int(a)}) }
 
 // ForAxis makes axes the argument axes=; ForReduce likewise.
-func (a Axes) ForAxis(s *opt.Set)   { s.Axes, s.HasAxes = append([]int{}, a...), true }
-func (a Axes) ForReduce(s *opt.Set) { s.Axes, s.HasAxes = append([]int{}, a...), true }
+func (a Axes) ForAxis(s *opt.Set)   { s.SetAxes(append([]int{}, a...)) }
+func (a Axes) ForReduce(s *opt.Set) { s.SetAxes(append([]int{}, a...)) }
 
 // ForReduce makes it the argument keepdims=.
 func (k KeepDims) ForReduce(s *opt.Set) { s.KeepDims = bool(k) }

@@ -206,9 +206,4 @@ func on(op string, opts []opt.Op) Stream {
 }
 
 // streamOf is the one stream among an op's keywords.
-func streamOf(op string, set *opt.Set) Stream {
-	if set.Streams() > 1 {
-		tensor.Throw(op, nil, "%d streams are given; an op runs on one", set.Streams())
-	}
-	return tensor.StreamOf(set)
-}
+func streamOf(op string, set *opt.Set) Stream { return tensor.OneStream(op, set) }

@@ -14,10 +14,7 @@ func on(op string, opts []mlx.StreamOrDevice) mlx.Stream {
 	for _, o := range opts {
 		o.ForOp(&set)
 	}
-	if set.Streams() > 1 {
-		tensor.Throw(op, nil, "%d streams are given; an op runs on one", set.Streams())
-	}
-	return tensor.StreamOf(&set)
+	return tensor.OneStream(op, &set)
 }
 
 // RMSNorm is mx.fast.rms_norm(x, weight, eps) over the last axis; weight [D] may be
@@ -84,14 +81,12 @@ func ScaledDotProductAttention(q, k, v *mlx.Array, scale float64, opts ...Attent
 	for _, o := range opts {
 		o.ForAttention(&set)
 	}
-	if set.Streams() > 1 {
-		tensor.Throw("scaled_dot_product_attention", nil, "%d streams are given; an op runs on one", set.Streams())
-	}
+	s := tensor.OneStream("scaled_dot_product_attention", &set)
 	m, _ := set.Mask.(*mlx.Array)
 	k0, _ := set.Sinks.(*mlx.Array)
 	if m != nil && set.Causal {
 		tensor.Throw("scaled_dot_product_attention", nil, "give one mask: Causal or Mask")
 	}
 	p := fast.Attention{Scale: tensor.MakeF64(scale), Causal: set.Causal}
-	return fast.AttentionOf(p, q, k, v, m, k0, nil, tensor.StreamOf(&set))
+	return fast.AttentionOf(p, q, k, v, m, k0, nil, s)
 }

@@ -34,7 +34,7 @@ type Scale float64
 type NumSamples int
 
 // ForRandom makes a key the argument key=.
-func (k Key) ForRandom(s *opt.Set) { s.Key = k.A }
+func (k Key) ForRandom(s *opt.Set) { s.SetKey(k.A) }
 
 // ForRandom makes it the argument loc=.
 func (l Loc) ForRandom(s *opt.Set) { v := float64(l); s.Loc = &v }
@@ -100,15 +100,15 @@ type call struct {
 	s          mlx.Stream
 }
 
-func keywords(op string, opts []Option, d mlx.DType) call {
+func keywords(op string, opts []Option, d mlx.DType) call { return keywordsAt(op, opts, d, -1) }
+
+// keywordsAt is keywords with another axis by default.
+func keywordsAt(op string, opts []Option, d mlx.DType, axis int) call {
 	var set opt.Set
 	for _, o := range opts {
 		o.ForRandom(&set)
 	}
-	if set.Streams() > 1 {
-		tensor.Throw(op, nil, "%d streams are given; an op runs on one", set.Streams())
-	}
-	c := call{dtype: d, scale: 1, axis: -1, num: set.NumSamples, s: tensor.StreamOf(&set)}
+	c := call{dtype: d, scale: 1, axis: axis, num: set.NumSamples, s: tensor.OneStream(op, &set)}
 	if set.HasDType {
 		c.dtype = mlx.DType(set.DType)
 	}
@@ -121,10 +121,10 @@ func keywords(op string, opts []Option, d mlx.DType) call {
 	if len(set.Axes) == 1 {
 		c.axis = set.Axes[0]
 	}
-	if k, ok := set.Key.(*mlx.Array); ok && k != nil {
-		c.key = k
-	} else {
+	if set.Key == nil {
 		c.key = next()
+	} else if c.key = set.Key.(*mlx.Array); c.key == nil {
+		tensor.Throw(op, nil, "the key is empty; make one with NewKey or Split")
 	}
 	return c
 }
@@ -201,7 +201,7 @@ func Permutation(n int, opts ...Option) *mlx.Array {
 // Shuffle is mx.random.permutation(x, axis): slices of x in random order, along
 // axis 0 unless given.
 func Shuffle(x *mlx.Array, opts ...Option) *mlx.Array {
-	c := keywords("permutation", append([]Option{mlx.Axis(0)}, opts...), mlx.Uint32)
+	c := keywordsAt("permutation", opts, mlx.Uint32, 0)
 	axis := tensor.NormAxis("permutation", c.axis, x.Shape())
 	return mlx.Take(x, random.Permutation(c.key, x.Dim(axis), c.s), mlx.Axis(axis))
 }

@@ -175,6 +175,9 @@ func TestErrors(t *testing.T) {
 		"an axis too far":    func() { random.Categorical(mlx.Zeros(mlx.Shape{1, 4}), mlx.Axis(2)) },
 		"two streams":        func() { random.Gumbel(mlx.Shape{2}, mlx.CPU, mlx.CPU) },
 		"bounds do not fit":  func() { random.Uniform(mlx.Zeros(mlx.Shape{3}), 1, mlx.Shape{2}) },
+		"two keys":           func() { random.Gumbel(mlx.Shape{2}, random.NewKey(1), random.NewKey(2)) },
+		"an empty key":       func() { random.Gumbel(mlx.Shape{2}, random.Key{}) },
+		"two axes":           func() { random.Shuffle(mlx.Zeros(mlx.Shape{2, 2}), mlx.Axis(0), mlx.Axis(1)) },
 		"shuffle of scalars": func() { random.Shuffle(mlx.NewArray(1)) },
 	} {
 		if err := mlx.Try(f); err == nil {

@@ -31,17 +31,42 @@ type Set struct {
 	Causal      bool
 	Mask, Sinks any // *tensor.Array
 
-	streams int
+	twice string
 }
 
 // SetStream notes the stream keyword.
-func (s *Set) SetStream(v any) { s.Stream, s.streams = v, s.streams+1 }
+func (s *Set) SetStream(v any) {
+	s.note("a stream", s.Stream != nil)
+	s.Stream = v
+}
 
 // SetDType notes the dtype keyword.
-func (s *Set) SetDType(d uint8) { s.DType, s.HasDType = d, true }
+func (s *Set) SetDType(d uint8) {
+	s.note("a dtype", s.HasDType)
+	s.DType, s.HasDType = d, true
+}
 
-// Streams is how many stream keywords were given: more than one is misuse.
-func (s *Set) Streams() int { return s.streams }
+// SetAxes notes the axis keyword and takes the list.
+func (s *Set) SetAxes(axes []int) {
+	s.note("an axis", s.HasAxes)
+	s.Axes, s.HasAxes = axes, true
+}
+
+// SetKey notes the key keyword.
+func (s *Set) SetKey(k any) {
+	s.note("a key", s.Key != nil)
+	s.Key = k
+}
+
+func (s *Set) note(what string, again bool) {
+	if again && s.twice == "" {
+		s.twice = what
+	}
+}
+
+// Twice names a keyword that was given more than once, which is misuse; "" if
+// there is none.
+func (s *Set) Twice() string { return s.twice }
 
 // The families of keywords, by the ops that take them.
 type (

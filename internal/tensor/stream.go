@@ -74,6 +74,15 @@ func StreamOf(o *opt.Set) Stream {
 	return s
 }
 
+// OneStream is StreamOf once all keywords of op are read; it panics when one of
+// them was given twice.
+func OneStream(op string, o *opt.Set) Stream {
+	if what := o.Twice(); what != "" {
+		Throw(op, nil, "%s is given twice", what)
+	}
+	return StreamOf(o)
+}
+
 // streamState is the engine's side of a stream. Guarded by the graph lock, but
 // for q's own methods Signal, Wait and Flush, which backends make safe.
 type streamState struct {
