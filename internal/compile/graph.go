@@ -14,6 +14,8 @@ type Graph struct {
 	Nodes         []Node
 	In, State     []int // values of the placeholders
 	Out, StateOut []int // values of the results; StateOut[i] replaces State[i]
+
+	hold []*tensor.Array // keeps the memory of src values until there is a Plan
 }
 
 // Value is an input, a state, a constant or a result of a node.

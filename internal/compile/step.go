@@ -112,6 +112,7 @@ func (s *Step) build(in, state []tensor.Spec, stream tensor.Stream) (*Exec, erro
 		return nil, err
 	}
 	p, err := g.plan(stream)
+	g.hold = nil
 	if err != nil {
 		return nil, err
 	}

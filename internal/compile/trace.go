@@ -118,12 +118,15 @@ func (r *recorder) visit(n tensor.Node) int {
 		return id
 	}
 	inside := n.DependsOn(r.t)
-	o, in, out, ok := opOf(n)
+	o, in, out, hold, ok := n.Expand()
 	if !ok {
 		id := r.g.value(n.Spec())
 		r.g.Values[id].Const = n.Array()
 		r.ids[n] = id
 		return id
+	}
+	if !inside { // another goroutine may evaluate it at any time
+		r.g.hold = append(r.g.hold, hold...)
 	}
 	node := Node{Prim: o.Prim()}
 	if d := o.Stream().Device; inside && d != r.device && r.err == nil {
@@ -146,15 +149,4 @@ func (r *recorder) visit(n tensor.Node) int {
 	}
 	r.g.Nodes = append(r.g.Nodes, node)
 	return r.ids[n]
-}
-
-// opOf is how n is computed; ok is false when it has a value already, though it
-// may get that only now, from an Eval elsewhere.
-func opOf(n tensor.Node) (o tensor.Op, in, out []tensor.Node, ok bool) {
-	if o, ok = n.Op(); !ok {
-		return o, nil, nil, false
-	}
-	in, out = o.In(), o.Out()
-	_, ok = n.Op()
-	return o, in, out, ok
 }

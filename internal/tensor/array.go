@@ -70,6 +70,10 @@ func handleFor(n *node) *Array {
 func handleOf(n *node) *Array {
 	graph.Lock()
 	defer graph.Unlock()
+	return handleLocked(n)
+}
+
+func handleLocked(n *node) *Array {
 	if n.Bytes() >= offHeapMin {
 		if a := n.handle.Value(); a != nil {
 			return a

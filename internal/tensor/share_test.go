@@ -273,3 +273,24 @@ func TestStreamLiteral(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestExpandHolds: who walks a graph does not lose what an Eval elsewhere would
+// free meanwhile.
+func TestExpandHolds(t *testing.T) {
+	b := ramp(1 << 16).Mul(2)
+	top := tensor.ReduceOf(tensor.OpSum, b, nil, true, none)
+	b = nil
+	collect() // the handle of b is dead
+	_, in, _, hold, ok := tensor.NodeOf(top).Expand()
+	if !ok || len(in) != 1 {
+		t.Fatal("no op")
+	}
+	if err := tensor.Eval(top); err != nil {
+		t.Fatal(err)
+	}
+	if v := tensor.ToSlice[float32](in[0].Array())[5]; v != 10 {
+		t.Errorf("%g, not 10", v)
+	}
+	runtime.KeepAlive(hold)
+	runtime.KeepAlive(b)
+}

@@ -111,6 +111,20 @@ func (v Node) Op() (o Op, ok bool) {
 	return Op{v.n.op}, true
 }
 
+// Expand is Op with its inputs and results, and live handles of the inputs: while
+// they are reachable, an Eval elsewhere does not free what the nodes stand for.
+func (v Node) Expand() (o Op, in, out []Node, hold []*Array, ok bool) {
+	graph.Lock()
+	defer graph.Unlock()
+	if v.n.op == nil || v.n.op.state == dropped {
+		return Op{}, nil, nil, nil, false
+	}
+	for _, n := range v.n.op.in {
+		hold = append(hold, handleLocked(n))
+	}
+	return Op{v.n.op}, nodesOf(v.n.op.in), nodesOf(v.n.op.outs), hold, true
+}
+
 // Op is one application of a primitive; it is comparable.
 type Op struct{ o *op }
 
