@@ -71,7 +71,7 @@ func (b *Buffer) touch(bt *batch) {
 // only reports whether work of st may write to b without waiting: all that touches
 // b is done, or st runs it earlier, or st waits for it anyway (except).
 func (b *Buffer) only(st *streamState, except *batch) bool {
-	free := func(o *batch) bool { return o.done() || o.st == st || o == except }
+	free := func(o *batch) bool { return o == except || o.done() || o.st == st }
 	return free(b.last) && !slices.ContainsFunc(b.others, func(o *batch) bool { return !free(o) })
 }
 

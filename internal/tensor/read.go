@@ -306,11 +306,10 @@ func numbers[T Element, F int8 | int16 | int32 | uint8 | uint16 | uint32 | float
 	}
 }
 
-// NewView allocates row-major memory that only work of the default stream and
-// its waiters will touch: states and outputs of Programs. p says what it is for.
+// NewView allocates row-major memory of the default device that no pending work
+// touches: states and outputs of Programs. p says what it is for.
 func NewView(s Spec, p Purpose) (View, error) {
-	st := Stream{}
-	b, err := newBuffer(resolve(st).Device, s.Bytes(), stateOf(resolve(st)), p)
+	b, err := newBuffer(resolve(Stream{}).Device, s.Bytes(), nil, p)
 	if err != nil {
 		return View{}, err
 	}
@@ -320,20 +319,18 @@ func NewView(s Spec, p Purpose) (View, error) {
 // NewArena allocates size bytes for a Program's temporaries.
 func NewArena(d Device, size int) (*Buffer, error) { return newBuffer(d, size, nil, Arena) }
 
-// Own takes a's memory for writing by work of the default stream: the buffer
-// itself when nobody else has it or has still to read it, else a copy. The handle
-// is dead afterwards.
+// Own takes a's memory for writing: the buffer itself when nobody else has it or
+// has still to read it, else a copy. The handle is dead afterwards.
 func Own(a *Array, p Purpose) (View, error) {
 	if _, err := ValueOf(a); err != nil {
 		return View{}, err
 	}
-	st := stateOf(resolve(Stream{}))
 	graph.Lock()
 	n := a.n
 	v := *n.val
 	b := v.Buf
 	sole := n.uses.Load() == 0 && b.refs.Load() == 1 && b.owner == nil && v.Contiguous() && v.Offset == 0 &&
-		countLive(n.traces) == 0 && b.only(st, nil)
+		countLive(n.traces) == 0 && b.only(nil, nil)
 	if sole {
 		a.dead.Store(true)
 		n.freed, n.val = true, nil

@@ -45,9 +45,7 @@ func TestDonateReadElsewhere(t *testing.T) {
 
 // TestOwnReadElsewhere: the same for memory that Own would hand out.
 func TestOwnReadElsewhere(t *testing.T) {
-	s0, s1 := tensor.DefaultStream(device), tensor.NewStream(device)
-	tensor.SetDefaultStream(s1)
-	defer tensor.SetDefaultStream(s0)
+	s0 := tensor.DefaultStream(device)
 	for _, n := range []int{8, 1 << 16} {
 		x := ramp(n)
 		y := tensor.BinaryAny(tensor.OpMultiply, x, 2, s0)
@@ -171,9 +169,6 @@ func script(seed uint64, shared []*tensor.Array, streams []tensor.Stream, distur
 			if i := noise.IntN(len(vals)); i >= own {
 				v, err := tensor.Own(vals[i], tensor.Other)
 				if err != nil {
-					return nil, err
-				}
-				if err := tensor.Synchronize(none); err != nil {
 					return nil, err
 				}
 				was := slices.Clone(v.HostBytes())
