@@ -20,7 +20,7 @@ func rmsNormTask(p fast.RMSNorm, in, out []View) task {
 	eps := float32(p.Eps.Value())
 	return newTask(x.n, cost, func(s *scratch, c, nc int) {
 		lo, hi := span(x.n, c, nc)
-		g, buf := x.buffer(s), piece[float32](s, x.k)
+		g, buf := x.buffer(s), x.buffer32(s)
 		var w simd.Raw
 		if len(in) == 2 {
 			w = rawAt(&in[1], 0, x.k)
@@ -111,7 +111,7 @@ func (r *rotation) run(s *scratch, c, nc int) {
 	lo, hi := span(r.b*r.t, c, nc)
 	half := r.p.Dims / 2
 	cos, sin := piece[float32](s, half), piece[float32](s, half)
-	g, buf := r.x.buffer(s), piece[float32](s, r.x.k)
+	g, buf := r.x.buffer(s), r.x.buffer32(s)
 	offset := all[int32](&r.in[1])
 	for u := lo; u < hi; u++ {
 		b, t := u/r.t, u%r.t

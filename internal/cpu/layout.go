@@ -232,6 +232,15 @@ func (o *rowsOf) buffer(s *scratch) []uint64 {
 	return piece[uint64](s, (o.k*o.size+7)/8)
 }
 
+// buffer32 is the memory that f32 needs: none for rows of float32, which may be
+// very long.
+func (o *rowsOf) buffer32(s *scratch) []float32 {
+	if o.v.DType == dtype.Float32 {
+		return nil
+	}
+	return piece[float32](s, o.k)
+}
+
 // f32 is row i as float32: in place if it is, else in buf, which has length k.
 func (o *rowsOf) f32(gathered []uint64, buf []float32, i int) []float32 {
 	return widen(buf, o.row(gathered, i), o.v.DType, o.k)

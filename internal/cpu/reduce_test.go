@@ -3,6 +3,7 @@ package cpu
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -245,4 +246,29 @@ func checkSoftmax(t *testing.T, what string, d dtype.DType, s []int, a *tensor.A
 	}
 	compareValues(t, "softmax "+what, d, values(t, tensor.Apply1(tensor.Softmax{}, none, a)), fromFloats(soft), 1e-3)
 	compareValues(t, "logsumexp "+what, d, values(t, tensor.Apply1(tensor.LogSumExp{}, none, a)), fromFloats(lse), 1)
+}
+
+// TestLongRowsInPlace: rows of float32 are read where they are, however long.
+func TestLongRowsInPlace(t *testing.T) {
+	const n = 1 << 22
+	x := make([]float32, n)
+	x[n-3] = 2
+	a := tensor.FromSlice(x)
+	for name, y := range map[string]*tensor.Array{
+		"argmax":    tensor.ArgReduceOf(false, a, 0, false, tensor.Stream{}),
+		"logsumexp": tensor.LogSumExpOf(a, 0, false, tensor.Stream{}),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if err := tensor.Eval(y); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		if got := after.TotalAlloc - before.TotalAlloc; got > n {
+			t.Errorf("%s of %d elements allocates %d bytes", name, n, got)
+		}
+	}
+	if got := tensor.Item[uint32](tensor.ArgReduceOf(false, a, 0, false, tensor.Stream{})); got != n-3 {
+		t.Errorf("argmax %d", got)
+	}
 }

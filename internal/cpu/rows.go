@@ -25,7 +25,7 @@ func softmaxTask(in, out []View) task {
 	}
 	return newTask(x.n, 16*x.n*x.k, func(s *scratch, c, nc int) {
 		lo, hi := span(x.n, c, nc)
-		g, buf := x.buffer(s), piece[float32](s, x.k)
+		g, buf := x.buffer(s), x.buffer32(s)
 		for i := lo; i < hi; i++ {
 			row := x.f32(g, buf, i)
 			if y.DType == dtype.Float32 {
@@ -57,7 +57,7 @@ func logSumExpTask(in, out []View) task {
 	x, y := rowsOfView(&in[0]), &out[0]
 	return newTask(x.n, 16*x.n*x.k, func(s *scratch, c, nc int) {
 		lo, hi := span(x.n, c, nc)
-		g, buf := x.buffer(s), piece[float32](s, x.k)
+		g, buf := x.buffer(s), x.buffer32(s)
 		for i := lo; i < hi; i++ {
 			if y.DType == dtype.Float64 {
 				at[float64](y, i, 1)[0] = logSumExp64(unsafe.Slice((*float64)(x.row(g, i)), x.k))
@@ -97,10 +97,13 @@ func putFloat(y *View, i int, f float32) {
 
 func argReduceTask(p tensor.ArgReduce, in, out []View) (task, error) {
 	x, y := rowsOfView(&in[0]), &out[0]
+	if x.k > 1<<32 {
+		return task{}, errLongRow
+	}
 	if _, ok := elemOf(in[0].DType); ok {
 		return newTask(x.n, 2*x.n*x.k, func(s *scratch, c, nc int) {
 			lo, hi := span(x.n, c, nc)
-			g, buf := x.buffer(s), piece[float32](s, x.k)
+			g, buf := x.buffer(s), x.buffer32(s)
 			f := simd.K.ArgMax
 			if p.Min {
 				f = simd.K.ArgMin

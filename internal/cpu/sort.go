@@ -17,7 +17,7 @@ func argSortTask(in, out []View) (task, error) {
 		return newTask(1, 1, func(*scratch, int, int) { at[uint32](y, 0, 1)[0] = 0 }), nil
 	}
 	x := rowsOfView(&in[0])
-	if x.k >= math.MaxUint32 {
+	if x.k > 1<<32 {
 		return task{}, errLongRow
 	}
 	keys := sortKeys[in[0].DType]

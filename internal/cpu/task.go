@@ -80,6 +80,6 @@ type kernelError struct{ error }
 
 func failf(format string, a ...any) { panic(kernelError{fmt.Errorf(format, a...)}) }
 
-var errLongRow = errors.New("a row of 2^32 elements cannot be indexed by uint32")
+var errLongRow = errors.New("a row of more than 2^32 elements cannot be indexed by uint32")
 
 var errStrided = errors.New("the result must be row-major")
