@@ -58,7 +58,7 @@ func Assign(module any, weights map[string]*Array, strict bool) error {
 			continue
 		}
 		used[s.path] = true
-		if have, want := w.Shape(), s.value.Interface().(*Array).Shape(); !slices.Equal(have, want) {
+		if have, want := w.Shape(), s.v.Interface().(*Array).Shape(); !slices.Equal(have, want) {
 			e.Shapes = append(e.Shapes, fmt.Sprintf("%s has shape %v, not %v", s.path, have, want))
 		}
 	}
@@ -72,7 +72,7 @@ func Assign(module any, weights map[string]*Array, strict bool) error {
 	}
 	for _, s := range all {
 		if w, ok := weights[s.path]; ok {
-			s.value.Set(reflect.ValueOf(w))
+			s.set(reflect.ValueOf(w))
 		}
 	}
 	return nil

@@ -139,3 +139,30 @@ func TestAssign(t *testing.T) {
 		t.Errorf("not strict: %v", err)
 	}
 }
+
+// TestMaps: what lies in maps by string can be set and replaced; other maps are no
+// part of a module. What cannot be set is an *Error.
+func TestMaps(t *testing.T) {
+	type experts struct {
+		Named  map[string]*Array
+		Layers map[string]layer
+		Other  map[int]*Array
+	}
+	m := &experts{map[string]*Array{"a": vec(1), "b": vec(2)}, map[string]layer{"x": &leafLayer{Weight: vec(3)}}, map[int]*Array{1: vec(9)}}
+	Apply(m, func(_ string, a *Array) *Array { return a.Add(10) })
+	Replace(m, func(_ string, l layer) layer { return &leafLayer{Weight: l.(*leafLayer).Weight, Bias: vec(4)} })
+	var got []string
+	for path, a := range Parameters(m) {
+		got = append(got, fmt.Sprint(path, tensor.ToSlice[float32](a)))
+	}
+	if s := strings.Join(got, " "); s != "named.a[11] named.b[12] layers.x.weight[13] layers.x.bias[4]" {
+		t.Error(s)
+	}
+	if err := Assign(m, map[string]*Array{"named.b": vec(7)}, false); err != nil || tensor.Item[float32](m.Named["b"]) != 7 {
+		t.Errorf("assigned %v: %v", m.Named["b"], err)
+	}
+	err := tensor.Try(func() { Apply(leafLayer{Weight: vec(1)}, func(_ string, a *Array) *Array { return a }) })
+	if err == nil || !strings.Contains(err.Error(), "weight cannot be set") {
+		t.Errorf("a module by value: %v", err)
+	}
+}

@@ -1,5 +1,5 @@
 // Package nn is the machinery of modules: the walk over structs, slices and maps
-// of arrays by mlx tags, replacement of layers, and assignment of weights by path.
+// (by string) of arrays by mlx tags, replacement of layers, and assignment of weights by path.
 //
 // A module is any value whose exported fields hold arrays and modules. Layers,
 // losses and the public names are in package mlx/nn.
@@ -61,9 +61,29 @@ func join(a, b string) string {
 	return a + "." + b
 }
 
-// visitor is called for every settable place below a module, parents first; it
-// says whether to go below it.
-type visitor func(path string, v reflect.Value) (below bool)
+// place is where a module holds an array or a module.
+type place struct {
+	path string
+	v    reflect.Value
+	of   reflect.Value // the map that holds v under key, which v itself cannot set
+	key  reflect.Value
+}
+
+// set puts x there.
+func (p place) set(x reflect.Value) {
+	switch {
+	case p.of.IsValid():
+		p.of.SetMapIndex(p.key, x)
+	case p.v.CanSet():
+		p.v.Set(x)
+	default:
+		tensor.Throw("nn", nil, "%s cannot be set: pass a pointer to the module", p.path)
+	}
+}
+
+// visitor is called for every place below a module, parents first; it says
+// whether to go below it.
+type visitor func(p place) (below bool)
 
 // walk visits v's fields and elements in order. Shared pointers are visited each
 // time; modules are trees.
@@ -75,17 +95,21 @@ func walk(path string, v reflect.Value, fn visitor) {
 		}
 	case reflect.Slice, reflect.Array:
 		for i := range v.Len() {
-			p := join(path, strconv.Itoa(i))
-			if fn(p, v.Index(i)) {
-				walk(p, v.Index(i), fn)
+			p := place{path: join(path, strconv.Itoa(i)), v: v.Index(i)}
+			if fn(p) {
+				walk(p.path, p.v, fn)
 			}
 		}
 	case reflect.Map:
+		if v.Type().Key().Kind() != reflect.String {
+			return
+		}
 		keys := v.MapKeys()
 		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 		for _, k := range keys {
-			if p := join(path, k.String()); fn(p, v.MapIndex(k)) {
-				walk(p, v.MapIndex(k), fn)
+			p := place{path: join(path, k.String()), v: v.MapIndex(k), of: v, key: k}
+			if fn(p) {
+				walk(p.path, p.v, fn)
 			}
 		}
 	case reflect.Struct:
@@ -94,8 +118,9 @@ func walk(path string, v reflect.Value, fn visitor) {
 			if skip {
 				continue
 			}
-			if p := join(path, name); fn(p, v.Field(i)) {
-				walk(p, v.Field(i), fn)
+			p := place{path: join(path, name), v: v.Field(i)}
+			if fn(p) {
+				walk(p.path, p.v, fn)
 			}
 		}
 	}
@@ -106,13 +131,13 @@ func walk(path string, v reflect.Value, fn visitor) {
 func Parameters(module any) iter.Seq2[string, *Array] {
 	return func(yield func(string, *Array) bool) {
 		stop := false
-		walk("", reflect.ValueOf(module), func(path string, v reflect.Value) bool {
+		walk("", reflect.ValueOf(module), func(p place) bool {
 			if stop {
 				return false
 			}
-			if v.Type() == arrayType {
-				if !v.IsNil() {
-					stop = !yield(path, v.Interface().(*Array))
+			if p.v.Type() == arrayType {
+				if !p.v.IsNil() {
+					stop = !yield(p.path, p.v.Interface().(*Array))
 				}
 				return false
 			}
@@ -121,22 +146,14 @@ func Parameters(module any) iter.Seq2[string, *Array] {
 	}
 }
 
-// slot is a place in a module that holds an array.
-type slot struct {
-	path  string
-	value reflect.Value
-}
-
-func slots(module any) (out []slot) {
-	walk("", reflect.ValueOf(module), func(path string, v reflect.Value) bool {
-		if v.Type() != arrayType {
+// slots are the places that hold an array.
+func slots(module any) (out []place) {
+	walk("", reflect.ValueOf(module), func(p place) bool {
+		if p.v.Type() != arrayType {
 			return true
 		}
-		if !v.IsNil() {
-			if !v.CanSet() {
-				panic(fmt.Sprintf("nn: %s cannot be set: pass a pointer to the module", path))
-			}
-			out = append(out, slot{path, v})
+		if !p.v.IsNil() {
+			out = append(out, p)
 		}
 		return false
 	})
@@ -146,7 +163,7 @@ func slots(module any) (out []slot) {
 // Apply replaces each parameter by f of it.
 func Apply(module any, f func(path string, a *Array) *Array) {
 	for _, s := range slots(module) {
-		s.value.Set(reflect.ValueOf(f(s.path, s.value.Interface().(*Array))))
+		s.set(reflect.ValueOf(f(s.path, s.v.Interface().(*Array))))
 	}
 }
 
@@ -158,12 +175,13 @@ func Modules(module any) iter.Seq2[string, any] {
 			return
 		}
 		stop := false
-		walk("", reflect.ValueOf(module), func(path string, v reflect.Value) bool {
+		walk("", reflect.ValueOf(module), func(p place) bool {
+			v := p.v
 			for v.Kind() == reflect.Interface && !v.IsNil() {
 				v = v.Elem()
 			}
 			if !stop && v.Kind() == reflect.Pointer && v.Type() != arrayType && !v.IsNil() {
-				stop = !yield(path, v.Interface())
+				stop = !yield(p.path, v.Interface())
 			}
 			return !stop
 		})
@@ -175,14 +193,10 @@ func Modules(module any) iter.Seq2[string, any] {
 // panics when the result does not fit the place.
 func Replace[L any](module any, f func(path string, l L) L) {
 	want := reflect.TypeFor[L]()
-	type place struct {
-		path string
-		v    reflect.Value
-	}
 	var places []place
-	walk("", reflect.ValueOf(module), func(path string, v reflect.Value) bool {
-		if t := v.Type(); t.Kind() == reflect.Interface && t.Implements(want) && !v.IsNil() {
-			places = append(places, place{path, v})
+	walk("", reflect.ValueOf(module), func(p place) bool {
+		if t := p.v.Type(); t.Kind() == reflect.Interface && t.Implements(want) && !p.v.IsNil() {
+			places = append(places, p)
 		}
 		return true
 	})
@@ -192,6 +206,6 @@ func Replace[L any](module any, f func(path string, l L) L) {
 		if !now.IsValid() || !now.Type().AssignableTo(p.v.Type()) {
 			panic(&tensor.Error{Op: "replace", Err: fmt.Errorf("%s holds a %v, and what replaces it is none", p.path, p.v.Type())})
 		}
-		p.v.Set(now)
+		p.set(now)
 	}
 }
