@@ -152,6 +152,8 @@ func TestFaceShapes(t *testing.T) {
 		{"x.astype(mx.float16)", x.AsType(mlx.Float16), "float16(1, 2, 3)[0 1 2 3 4 5]"},
 		{"mx.concatenate([a, b], axis=1)", mlx.Concatenate(mlx.Arrays{x, x}, mlx.Axis(1)), "int32(1, 4, 3)[0 1 2 3 4 5 0 1 2 3 4 5]"},
 		{"mx.take(a, idx, axis=2)", mlx.Take(x, mlx.NewArray([]int{2, -3}), mlx.Axis(2)), "int32(1, 2, 2)[2 0 5 3]"},
+		{"mx.take(a, -1, axis=1)", mlx.Take(x, -1, mlx.Axis(1)), "int32(1, 3)[3 4 5]"},
+		{"mx.take(a, 4)", mlx.Take(x, 4), "int32()[4]"},
 		{"mx.transpose(x), mx.reshape(x, (6,))", []any{mlx.Transpose(x).Shape(), mlx.Reshape(x, mlx.Shape{6}).Shape()}, "[(3, 2, 1) (6,)]"},
 	})
 }
@@ -201,7 +203,10 @@ func TestMisuse(t *testing.T) {
 	for want, f := range map[string]func(){
 		"matmul[float32(1, 7, 64) float32(32, 100)]": func() { mlx.Zeros(mlx.Shape{1, 7, 64}).MatMul(mlx.Zeros(mlx.Shape{32, 100})) },
 		"neither an array nor a number":              func() { a.Add("1") },
+		"99) does not exist":                         func() { mlx.Add(a, a, mlx.Stream{Device: mlx.CPU, ID: 99}) },
+		"nil":                                        func() { mlx.Add(a, (*mlx.Array)(nil)) },
 		"add: a stream is given twice":               func() { mlx.Add(a, a, mlx.CPU, mlx.CPU) },
+		"index 3 is out of range for axis 0":         func() { mlx.Take(a, 3) },
 		"sum: an axis is given twice":                func() { mlx.Sum(a, mlx.Axis(0), mlx.Axis(0)) },
 		"zeros: a dtype is given twice":              func() { mlx.Zeros(mlx.Shape{2}, mlx.Float32, mlx.Int32) },
 		"ragged":                                     func() { mlx.NewArray([][]int{{1}, {2, 3}}) },

@@ -56,7 +56,21 @@ const (
 	dropped
 )
 
-var errDonated = errors.New("the array was donated: its handle is dead")
+var (
+	errDonated = errors.New("the array was donated: its handle is dead")
+	errNil     = errors.New("the array is nil")
+)
+
+// unusable is what is wrong with a handle, nil if nothing is.
+func (a *Array) unusable() error {
+	switch {
+	case a == nil || a.n == nil:
+		return errNil
+	case a.dead.Load():
+		return errDonated
+	}
+	return nil
+}
 
 func handleFor(n *node) *Array {
 	a := &Array{n: n}
@@ -108,8 +122,8 @@ func build(p Primitive, s Stream, in []*Array) *op {
 	var traces []*Trace
 	var home Stream
 	for _, a := range in {
-		if a.dead.Load() {
-			panic(&Error{Op: p.Name(), Err: errDonated})
+		if err := a.unusable(); err != nil {
+			panic(&Error{Op: p.Name(), Err: err})
 		}
 		specs = append(specs, a.n.Spec)
 		o.in = append(o.in, a.n)
@@ -163,6 +177,9 @@ func (a *Array) On(on opt.Op) *Array {
 // is given to may overwrite the buffer. Whether it does is Eval's decision, so
 // donating can cost a copy, never a wrong result. Using a afterwards is misuse.
 func (a *Array) Donate() *Array {
+	if err := a.unusable(); err != nil {
+		panic(&Error{Op: "donate", Err: err})
+	}
 	graph.Lock()
 	defer graph.Unlock()
 	if !a.dead.CompareAndSwap(false, true) {
@@ -174,8 +191,8 @@ func (a *Array) Donate() *Array {
 }
 
 func (a *Array) node() *node {
-	if a.dead.Load() {
-		panic(&Error{Op: "read", Err: errDonated})
+	if err := a.unusable(); err != nil {
+		panic(&Error{Op: "read", Err: err})
 	}
 	return a.n
 }

@@ -48,13 +48,16 @@ func AsyncEval(as ...*Array) error {
 func schedule(as []*Array) ([]Event, error) {
 	graph.Lock()
 	defer graph.Unlock()
-	err := encodeAll(as)
+	var err error
+	if fault := Try(func() { err = encodeAll(as) }); fault != nil { // a stream that cannot be opened
+		err = fault
+	}
 	var events []Event
 	for _, a := range as {
-		b := a.n.batch
-		if b == nil {
+		if a == nil || a.n == nil || a.n.batch == nil {
 			continue
 		}
+		b := a.n.batch
 		e := b.signal()
 		if len(events) == 0 || events[len(events)-1] != e {
 			events = append(events, e)
@@ -94,8 +97,8 @@ func encodeAll(as []*Array) error {
 	graph.walk++
 	w := walk{mark: graph.walk}
 	for _, a := range as {
-		if a.dead.Load() {
-			return &Error{Op: "eval", Err: errDonated}
+		if err := a.unusable(); err != nil {
+			return &Error{Op: "eval", Err: err}
 		}
 		if err := w.visit(a.n); err != nil {
 			return err

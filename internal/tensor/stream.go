@@ -80,7 +80,11 @@ func OneStream(op string, o *opt.Set) Stream {
 	if what := o.Twice(); what != "" {
 		Throw(op, nil, "%s is given twice", what)
 	}
-	return StreamOf(o)
+	s := StreamOf(o)
+	if s.set {
+		stateOf(s) // a stream that does not exist is refused here, not by Eval
+	}
+	return s
 }
 
 // streamState is the engine's side of a stream. Guarded by the graph lock, but
