@@ -154,6 +154,7 @@ func TestFaceShapes(t *testing.T) {
 		{"mx.take(a, idx, axis=2)", mlx.Take(x, mlx.NewArray([]int{2, -3}), mlx.Axis(2)), "int32(1, 2, 2)[2 0 5 3]"},
 		{"mx.take(a, -1, axis=1)", mlx.Take(x, -1, mlx.Axis(1)), "int32(1, 3)[3 4 5]"},
 		{"mx.take(a, 4)", mlx.Take(x, 4), "int32()[4]"},
+		{"mx.full((1,), 0.1, mx.float64)", mlx.ToSlice[float64](mlx.Full(mlx.Shape{1}, 0.1, mlx.Float64)), "[0.1]"},
 		{"mx.transpose(x), mx.reshape(x, (6,))", []any{mlx.Transpose(x).Shape(), mlx.Reshape(x, mlx.Shape{6}).Shape()}, "[(3, 2, 1) (6,)]"},
 	})
 }

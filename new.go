@@ -183,6 +183,11 @@ func Full[V Operand](shape Shape, v V, opts ...CreateOption) *Array {
 		o.ForCreate(&set)
 	}
 	s := streamOf("full", &set)
+	if d := DType(set.DType); set.HasDType && d == Float64 {
+		if r := reflect.ValueOf(v); r.CanFloat() { // not by way of float32
+			return tensor.FullOf(tensor.FloatScalar(r.Float(), d, s), shape, s)
+		}
+	}
 	a := tensor.Operand("full", v, s)
 	if set.HasDType {
 		a = tensor.AsType(a, DType(set.DType), s)

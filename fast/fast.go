@@ -35,6 +35,9 @@ type RoPE struct {
 
 // Apply is mx.fast.rope(x, offset=offset): x is [B, ..., T, D].
 func (r RoPE) Apply(x *mlx.Array, offset int, opts ...mlx.StreamOrDevice) *mlx.Array {
+	if int(int32(offset)) != offset {
+		tensor.Throw("rope", nil, "offset %d does not fit an int32", offset)
+	}
 	return r.ApplyAt(x, mlx.FromSlice([]int32{int32(offset)}), opts...)
 }
 
