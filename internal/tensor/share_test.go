@@ -196,14 +196,14 @@ func TestSharedGraphs(t *testing.T) {
 		x := ramp(n).Mul(0.01)
 		return []*tensor.Array{x.Sub(0.3), tensor.UnaryOf(tensor.OpSin, x, none), x.Mul(x).Add(1)}
 	}
-	rounds := 6
+	rounds, repeats := 6, 3
 	if testing.Short() {
-		rounds = 2
+		rounds, repeats = 2, 1
 	}
 	collect()
 	active := tensor.ActiveMemory()
 	for round := range rounds {
-		n := []int{64, 20_000}[round%2]
+		n := []int{64, 17_000}[round%2]
 		want := make([][]float32, 16)
 		plain := roots(n)
 		for g := range want {
@@ -219,7 +219,7 @@ func TestSharedGraphs(t *testing.T) {
 		for g := range want {
 			wg.Go(func() {
 				errs[g] = func() error {
-					for range 3 {
+					for range repeats {
 						got, err := script(uint64(100*round+g), shared, streams, true)
 						if err != nil {
 							return err
