@@ -80,6 +80,7 @@ func schedule(as []*Array) ([]Event, error) {
 func (b *batch) signal() Event {
 	if b.ev == nil {
 		b.ev = b.st.q.Signal()
+		b.closed.Store(true)
 		b.st.open = nil
 	}
 	return b.ev

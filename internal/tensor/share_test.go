@@ -289,3 +289,10 @@ func TestExpandHolds(t *testing.T) {
 	runtime.KeepAlive(hold)
 	runtime.KeepAlive(b)
 }
+
+// TestSignalBesideAllocation is for the race detector.
+func TestSignalBesideAllocation(t *testing.T) {
+	for range 100 {
+		tensor.SignalBesideAllocation()
+	}
+}

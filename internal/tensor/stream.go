@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/mlxgo/mlx/internal/opt"
 )
@@ -94,14 +95,17 @@ type streamState struct {
 	open *batch // what was encoded since the last Signal
 }
 
-// A batch is what one Signal covers. ev is nil while the batch is open.
+// A batch is what one Signal covers. ev is nil while the batch is open, and under
+// the graph lock.
 type batch struct {
-	st *streamState
-	ev Event
+	st     *streamState
+	ev     Event
+	closed atomic.Bool // ev is set for good
 }
 
-// done reports whether the work is finished, failed or not.
-func (b *batch) done() bool { return b == nil || b.ev != nil && b.ev.Done() }
+// done reports whether the work is finished, failed or not; the allocator asks
+// without the graph lock.
+func (b *batch) done() bool { return b == nil || b.closed.Load() && b.ev.Done() }
 
 var streams struct {
 	sync.RWMutex
