@@ -64,14 +64,14 @@ var Causal AttentionOption = causal{}
 
 type mask struct{ a *mlx.Array }
 
-func (m mask) ForAttention(s *opt.Set) { s.Mask = m.a }
+func (m mask) ForAttention(s *opt.Set) { s.SetMask(m.a) }
 
 // Mask is mask=array: bool (true keeps) or added to the scores.
 func Mask(m *mlx.Array) AttentionOption { return mask{m} }
 
 type sinks struct{ a *mlx.Array }
 
-func (k sinks) ForAttention(s *opt.Set) { s.Sinks = k.a }
+func (k sinks) ForAttention(s *opt.Set) { s.SetSinks(k.a) }
 
 // Sinks is sinks=array [Hq]: a logit per head that only the denominator sees.
 func Sinks(s *mlx.Array) AttentionOption { return sinks{s} }

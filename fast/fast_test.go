@@ -106,7 +106,11 @@ func TestRoPEOffsets(t *testing.T) {
 func TestErrors(t *testing.T) {
 	q := wave(1, 2, 3, 4)
 	for name, f := range map[string]func(){
-		"two masks":   func() { fast.ScaledDotProductAttention(q, q, q, 1, fast.Causal, fast.Mask(wave(3, 3))) },
+		"two masks": func() { fast.ScaledDotProductAttention(q, q, q, 1, fast.Causal, fast.Mask(wave(3, 3))) },
+		"a mask twice": func() {
+			fast.ScaledDotProductAttention(q, q, q, 1, fast.Mask(wave(3, 3)), fast.Mask(wave(3, 3)))
+		},
+		"offset":      func() { fast.RoPE{Dims: 2, Base: 1e4}.Apply(q, 1<<31) },
 		"two streams": func() { fast.RMSNorm(q, nil, 1e-5, mlx.CPU, mlx.CPU) },
 		"sinks":       func() { fast.ScaledDotProductAttention(q, q, q, 1, fast.Sinks(wave(3))) },
 		"weight":      func() { fast.RMSNorm(q, wave(5), 1e-5) },

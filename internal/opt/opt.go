@@ -58,6 +58,18 @@ func (s *Set) SetKey(k any) {
 	s.Key = k
 }
 
+// SetMask notes the mask keyword.
+func (s *Set) SetMask(m any) {
+	s.note("a mask", s.Mask != nil)
+	s.Mask = m
+}
+
+// SetSinks notes the sinks keyword.
+func (s *Set) SetSinks(k any) {
+	s.note("sinks", s.Sinks != nil)
+	s.Sinks = k
+}
+
 func (s *Set) note(what string, again bool) {
 	if again && s.twice == "" {
 		s.twice = what
