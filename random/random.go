@@ -5,6 +5,8 @@
 package random
 
 import (
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -102,12 +104,14 @@ type call struct {
 
 func keywords(op string, opts []Option, d mlx.DType) call { return keywordsAt(op, opts, d, -1) }
 
-// keywordsAt is keywords with another axis by default.
+// keywordsAt is keywords with another axis by default. It panics for those that op
+// does not take.
 func keywordsAt(op string, opts []Option, d mlx.DType, axis int) call {
 	var set opt.Set
 	for _, o := range opts {
 		o.ForRandom(&set)
 	}
+	refuse(op, &set)
 	c := call{dtype: d, scale: 1, axis: axis, num: set.NumSamples, s: tensor.OneStream(op, &set)}
 	if set.HasDType {
 		c.dtype = mlx.DType(set.DType)
@@ -127,6 +131,28 @@ func keywordsAt(op string, opts []Option, d mlx.DType, axis int) call {
 		tensor.Throw(op, nil, "the key is empty; make one with NewKey or Split")
 	}
 	return c
+}
+
+// takes says which keywords a function takes besides key= and stream=.
+var takes = map[string]string{
+	"bits": "", "uniform": "dtype", "normal": "dtype loc scale", "randint": "dtype", "bernoulli": "",
+	"truncated_normal": "dtype", "gumbel": "dtype", "laplace": "dtype loc scale", "categorical": "axis num_samples",
+	"permutation": "", "shuffle": "axis",
+}
+
+// refuse panics for a keyword that op does not take: ignoring it would be worse.
+func refuse(op string, set *opt.Set) {
+	for _, k := range []struct {
+		name  string
+		given bool
+	}{
+		{"dtype", set.HasDType}, {"loc", set.Loc != nil}, {"scale", set.Scale != nil},
+		{"axis", set.HasAxes}, {"num_samples", set.NumSamples != 0},
+	} {
+		if k.given && !slices.Contains(strings.Fields(takes[op]), k.name) {
+			tensor.Throw(op, nil, "takes no %s", k.name)
+		}
+	}
 }
 
 // Bits is mx.random.bits: uint8, uint16 or uint32 by width 1, 2 or 4.
@@ -201,7 +227,7 @@ func Permutation(n int, opts ...Option) *mlx.Array {
 // Shuffle is mx.random.permutation(x, axis): slices of x in random order, along
 // axis 0 unless given.
 func Shuffle(x *mlx.Array, opts ...Option) *mlx.Array {
-	c := keywordsAt("permutation", opts, mlx.Uint32, 0)
-	axis := tensor.NormAxis("permutation", c.axis, x.Shape())
+	c := keywordsAt("shuffle", opts, mlx.Uint32, 0)
+	axis := tensor.NormAxis("shuffle", c.axis, x.Shape())
 	return mlx.Take(x, random.Permutation(c.key, x.Dim(axis), c.s), mlx.Axis(axis))
 }

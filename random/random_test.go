@@ -175,6 +175,8 @@ func TestErrors(t *testing.T) {
 		"an axis too far":    func() { random.Categorical(mlx.Zeros(mlx.Shape{1, 4}), mlx.Axis(2)) },
 		"two streams":        func() { random.Gumbel(mlx.Shape{2}, mlx.CPU, mlx.CPU) },
 		"bounds do not fit":  func() { random.Uniform(mlx.Zeros(mlx.Shape{3}), 1, mlx.Shape{2}) },
+		"bernoulli, a dtype": func() { random.Bernoulli(0.5, mlx.Shape{2}, mlx.Float32) },
+		"uniform, a scale":   func() { random.Uniform(0, 1, mlx.Shape{2}, random.Scale(2)) },
 		"two keys":           func() { random.Gumbel(mlx.Shape{2}, random.NewKey(1), random.NewKey(2)) },
 		"an empty key":       func() { random.Gumbel(mlx.Shape{2}, random.Key{}) },
 		"two axes":           func() { random.Shuffle(mlx.Zeros(mlx.Shape{2, 2}), mlx.Axis(0), mlx.Axis(1)) },
