@@ -276,3 +276,24 @@ func TestNewArrayKeepsFloat64(t *testing.T) {
 		t.Errorf("slice %v", got)
 	}
 }
+
+// TestEvalTrees: Eval takes arrays, slices, maps and structs of them.
+func TestEvalTrees(t *testing.T) {
+	type batch struct {
+		X     *mlx.Array
+		Rest  []*mlx.Array
+		Named map[string]*mlx.Array
+		Note  string
+	}
+	x := mlx.NewArray([]float64{1, 2})
+	b := batch{x.Mul(2), []*mlx.Array{x.Add(1), nil}, map[string]*mlx.Array{"a": x.Sub(1)}, "kept"}
+	if err := mlx.Eval(b, &b, x.Mul(3), []*mlx.Array{x}); err != nil {
+		t.Fatal(err)
+	}
+	if got := mlx.ToSlice[float32](b.Named["a"]); got[1] != 1 {
+		t.Error(got)
+	}
+	if err := mlx.Try(func() { mlx.Eval(x, 3) }); err == nil || !strings.Contains(err.Error(), "int is neither an array nor a tree") {
+		t.Errorf("a number: %v", err)
+	}
+}

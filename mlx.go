@@ -15,6 +15,7 @@ package mlx
 
 import (
 	"github.com/mlxgo/mlx/internal/dtype"
+	"github.com/mlxgo/mlx/internal/nn"
 	"github.com/mlxgo/mlx/internal/opt"
 	"github.com/mlxgo/mlx/internal/tensor"
 )
@@ -158,13 +159,35 @@ func NewStream(d Device) Stream { return tensor.NewStream(d) }
 // return the first fault of their work.
 func Synchronize(s ...Stream) error { return tensor.Synchronize(s...) }
 
-// Eval is mx.eval: compute the arrays and wait. Errors are faults of devices and
-// memory, and *[Error] for values that have no data.
-func Eval(arrays ...*Array) error { return tensor.Eval(arrays...) }
+// Eval is mx.eval: compute the arrays of the trees and wait. A tree is an *Array, a
+// slice or map of trees, or a struct with trees in exported fields: a model, a cache,
+// a batch. Errors are faults of devices and memory, and *[Error] for values that have
+// no data.
+func Eval(trees ...any) error { return tensor.Eval(arraysOf("eval", trees)...) }
 
-// AsyncEval is mx.async_eval: start computing the arrays. A fault of the work is
-// returned by whoever reads.
-func AsyncEval(arrays ...*Array) error { return tensor.AsyncEval(arrays...) }
+// AsyncEval is mx.async_eval: start computing the arrays of the trees; see [Eval]. A
+// fault of the work is returned by whoever reads.
+func AsyncEval(trees ...any) error { return tensor.AsyncEval(arraysOf("async_eval", trees)...) }
+
+// arraysOf lists the arrays of trees. What holds none is misuse: a mistake of types.
+func arraysOf(op string, trees []any) (out []*Array) {
+	for _, t := range trees {
+		switch t := t.(type) {
+		case *Array:
+			out = append(out, t)
+		case Arrays:
+			out = append(out, t...)
+		default:
+			if !nn.IsTree(t) {
+				tensor.Throw(op, nil, "%T is neither an array nor a tree of arrays", t)
+			}
+			for _, a := range nn.Parameters(t) {
+				out = append(out, a)
+			}
+		}
+	}
+	return out
+}
 
 // ActiveMemory is mx.get_active_memory: bytes in use by arrays of 64 KiB and
 // more, mapped weights among them.

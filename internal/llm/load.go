@@ -313,7 +313,7 @@ func (l *loader) assign() error {
 	if err := machinery.Assign(l.model, weights, true); err != nil {
 		return l.explain(err)
 	}
-	return mlx.Eval(converted...)
+	return mlx.Eval(converted)
 }
 
 // checkKind refuses weights of a dtype that the layer cannot read.

@@ -145,7 +145,7 @@ func (s *session) feedEager(ids []int32, known int) error {
 		row := mlx.FromSlice([]int32{int32(len(ids) - 1)})
 		logits := s.m.Model.Forward(mlx.FromSlice(ids, 1, len(ids)), row, kv).AsType(mlx.Float32)
 		next := after()
-		if err := mlx.Eval(append([]*mlx.Array{logits}, next...)...); err != nil {
+		if err := mlx.Eval(logits, next); err != nil {
 			panic(&mlx.Error{Op: "forward", Err: err})
 		}
 		s.cache.SetArrays(next)
@@ -255,7 +255,7 @@ func (m *Loaded) logits(tokens []int) (*mlx.Array, error) {
 			kv, after := c.Layers(len(tokens))
 			logits := m.Model.Forward(mlx.FromSlice(ids, 1, len(ids)), nil, kv).AsType(mlx.Float32)
 			next := after()
-			if err := mlx.Eval(append([]*mlx.Array{logits}, next...)...); err != nil {
+			if err := mlx.Eval(logits, next); err != nil {
 				panic(&mlx.Error{Op: "forward", Err: err})
 			}
 			c.SetArrays(next)

@@ -126,6 +126,16 @@ func walk(path string, v reflect.Value, fn visitor) {
 	}
 }
 
+// IsTree reports whether v is of a type that can hold arrays: a pointer, interface,
+// struct, slice, array or map.
+func IsTree(v any) bool {
+	switch reflect.ValueOf(v).Kind() {
+	case reflect.Pointer, reflect.Interface, reflect.Struct, reflect.Slice, reflect.Array, reflect.Map:
+		return true
+	}
+	return false
+}
+
 // Parameters yields the arrays of a module that are not nil, with their paths, in
 // field order.
 func Parameters(module any) iter.Seq2[string, *Array] {

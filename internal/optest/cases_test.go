@@ -86,7 +86,7 @@ func run(t testing.TB, c Case, in []*mlx.Array) (out []*mlx.Array) {
 	if err := mlx.Try(func() { out = c.Build(in) }); err != nil {
 		t.Fatal(err)
 	}
-	if err := mlx.Eval(out...); err != nil {
+	if err := mlx.Eval(out); err != nil {
 		t.Fatal(err)
 	}
 	return out
@@ -133,7 +133,7 @@ func TestGolden(t *testing.T) {
 func TestLayouts(t *testing.T) {
 	each(t, all, func(t *testing.T, c Case) {
 		in, _ := material(t, c)
-		if err := mlx.Eval(in...); err != nil {
+		if err := mlx.Eval(in); err != nil {
 			t.Fatal(err)
 		}
 		base := run(t, c, in)

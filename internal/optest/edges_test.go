@@ -90,7 +90,7 @@ func TestEdges(t *testing.T) {
 			var out []*mlx.Array
 			err := mlx.Try(func() { out = build() })
 			if err == nil {
-				err = mlx.Eval(out...)
+				err = mlx.Eval(out)
 			}
 			switch {
 			case c.Error != "" && err == nil:

@@ -147,7 +147,7 @@ func (c *Cache) Reserve(n int) error {
 		}
 	})
 	if err == nil {
-		err = mlx.Eval(grown...)
+		err = mlx.Eval(grown)
 	}
 	if err != nil {
 		return fmt.Errorf("attention cache of %d positions: %w", want, err)

@@ -40,7 +40,7 @@ func TestAttend(t *testing.T) {
 		kv, after := c.Layers(to)
 		y := kv[0].Attend(rows(q, from, to), rows(k, from, to), rows(v, from, to), 0.5)
 		c.SetArrays(after())
-		if err := mlx.Eval(append(mlx.Arrays{y}, c.Arrays()...)...); err != nil {
+		if err := mlx.Eval(y, c.Arrays()); err != nil {
 			t.Fatal(err)
 		}
 		c.Advance(to - from)
