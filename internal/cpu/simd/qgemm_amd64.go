@@ -1,0 +1,139 @@
+//go:build amd64 && !purego && !race
+
+package simd
+
+import "unsafe"
+
+// Products with packed weights: a weight is base[code]·s + b in one rounding,
+// then all is a dot as of float32 weights. Few rows of x take codes to weights
+// in registers; more share rows of w that are unpacked once into scratch. Both
+// give the same bits, so x needs no preparation.
+
+type packedTile func(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
+
+type packedKernels struct {
+	one    packedTile
+	four   [5]packedTile // by 1, 2 and 4 rows of x
+	unpack func(dst *float32, w *uint32, s, b *float32, groups, per int, base *float32)
+}
+
+var (
+	kernelsQ2 = packedKernels{dotQ2x1x1, [5]packedTile{1: dotQ2x1x4, 2: dotQ2x2x4, 4: dotQ2x4x4}, unpackQ2}
+	kernelsQ4 = packedKernels{dotQ4x1x1, [5]packedTile{1: dotQ4x1x4, 2: dotQ4x2x4, 4: dotQ4x4x4}, unpackQ4}
+	kernelsQ8 = packedKernels{dotQ8x1x1, [5]packedTile{1: dotQ8x1x4, 2: dotQ8x2x4, 4: dotQ8x4x4}, unpackQ8}
+
+	baseQ2 = [16]float32{0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3} // bits above the code do not matter
+	baseQ4 = [16]float32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
+)
+
+// kernels returns the kernels of q and the values of its codes, or nil.
+func (q *QMatrix) kernels() (*packedKernels, *float32) {
+	switch {
+	case q.Mode == Affine && q.Bits == 2:
+		return &kernelsQ2, &baseQ2[0]
+	case q.Mode == Affine && q.Bits == 4:
+		return &kernelsQ4, &baseQ4[0]
+	case q.Mode == Affine && q.Bits == 8:
+		return &kernelsQ8, &baseQ4[0]
+	case q.Mode == MXFP4, q.Mode == NVFP4:
+		return &kernelsQ4, &e2m1[0]
+	}
+	return nil, nil
+}
+
+func noPrepLen(*QMatrix, int) int                                { return 0 }
+func noPrep(prep []float32, x []float32, ldx, m int, q *QMatrix) {}
+
+// scaleRows is how many rows have their scales converted at a time.
+func scaleRows(groups int) int { return max(4, 2048/max(groups, 1)&^3) }
+func qScratchLenAVX512(q *QMatrix, m int) int {
+	return max(qScratchLen(q, m), 4*q.Cols+2*scaleRows(q.groups())*q.groups())
+}
+
+func qGemmNTAVX512(y []float32, ldy int, x []float32, ldx, m int, q *QMatrix, n0, n1 int, _, scratch []float32) {
+	if m == 0 || n0 >= n1 {
+		return
+	}
+	_ = y[(m-1)*ldy+n1-n0-1]
+	if q.Cols == 0 {
+		for i := range m {
+			clear(y[i*ldy : i*ldy+n1-n0])
+		}
+		return
+	}
+	_ = x[(m-1)*ldx+q.Cols-1]
+	_ = q.Words[n1*q.rowWords()-1]
+	g := q.groups()
+	panel, rest := scratch[:4*q.Cols], scratch[4*q.Cols:]
+	step := scaleRows(g)
+	for j := n0; j < n1; j += step {
+		n := min(step, n1-j)
+		b := qBlock{q: q, row: j, n: n, s: rest[:n*g], b: rest[step*g:][:n*g]}
+		b.loadScales()
+		k, base := q.kernels()
+		if k != nil && m <= 4 {
+			b.few(y[j-n0:], ldy, x, ldx, m, k, base)
+			continue
+		}
+		b.many(y[j-n0:], ldy, x, ldx, m, k, base, panel)
+	}
+}
+
+// qBlock is rows [row, row+n) of q with scales and biases as float32.
+type qBlock struct {
+	q      *QMatrix
+	row, n int
+	s, b   []float32
+}
+
+func (b *qBlock) loadScales() {
+	q := b.q
+	if q.Mode != Affine {
+		q.scales(b.s, b.row, 0)
+		clear(b.b)
+		return
+	}
+	i := b.row * q.groups()
+	loadAVX512(b.s, Raw{q.Elem, q.Scales}.Slice(i, i+len(b.s)))
+	loadAVX512(b.b, Raw{q.Elem, q.Biases}.Slice(i, i+len(b.b)))
+}
+
+// few multiplies up to 4 rows of x by packed rows, four streams at a time.
+func (b *qBlock) few(y []float32, ldy int, x []float32, ldx, m int, k *packedKernels, base *float32) {
+	q, g := b.q, b.q.groups()
+	words, per, r4 := q.rowWords(), q.Group/16, b.n/4
+	for r := range r4 {
+		w := &q.Words[(b.row+r)*words]
+		for i := 0; i < m; {
+			s := rowsOf(m - i)
+			k.four[s](&y[i*ldy+r], 4*ldy, 4*r4, &x[i*ldx], 4*ldx, w, 4*r4*words, &b.s[r*g], &b.b[r*g], 4*r4*g, g, per, base)
+			i += s
+		}
+	}
+	for r := 4 * r4; r < b.n; r++ {
+		for i := range m {
+			k.one(&y[i*ldy+r], 0, 0, &x[i*ldx], 0, &q.Words[(b.row+r)*words], 0, &b.s[r*g], &b.b[r*g], 0, g, per, base)
+		}
+	}
+}
+
+// many unpacks four rows at a time for all rows of x.
+func (b *qBlock) many(y []float32, ldy int, x []float32, ldx, m int, k *packedKernels, base *float32, panel []float32) {
+	q, g := b.q, b.q.groups()
+	for r := 0; r < b.n; r += 4 {
+		n := min(4, b.n-r)
+		for t := range n {
+			dst := panel[t*q.Cols:][:q.Cols]
+			if k != nil {
+				k.unpack(&dst[0], &q.Words[(b.row+r+t)*q.rowWords()], &b.s[(r+t)*g], &b.b[(r+t)*g], g, q.Group/16, base)
+				continue
+			}
+			q.expand(dst, b.row+r+t, 0)
+			for i := range g {
+				c := dst[i*q.Group:][:q.Group]
+				scale(c, c, b.s[(r+t)*g+i], b.b[(r+t)*g+i], q.Mode == Affine, F32)
+			}
+		}
+		denseNT(y[r:], ldy, x, ldx, m, F32, (*byte)(unsafe.Pointer(&panel[0])), 4*q.Cols, n, q.Cols)
+	}
+}
