@@ -30,7 +30,7 @@ func avx512Table() Table {
 	t.Load, t.Store, t.Round = loadAVX512, storeAVX512, roundAVX512
 	t.Dot, t.Sum = dotAVX512, sumAVX512
 	t.GemmNT = gemmNTAVX512
-	t.QPrepLen, t.QPrep = noPrepLen, noPrep
+	t.QPrepLen, t.QPrep = qPrepLenAVX512, qPrepAVX512
 	t.QScratchLen, t.QGemmNT = qScratchLenAVX512, qGemmNTAVX512
 	t.RMSNorm, t.Softmax = rmsNormAVX512, softmaxAVX512
 	t.AttendScratchLen, t.Attend = attendScratchLenAVX512, attendAVX512

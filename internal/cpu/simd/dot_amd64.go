@@ -93,3 +93,9 @@ func dotQ8x4x4(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, 
 
 //go:noescape
 func unpackQ8(dst *float32, w *uint32, s, b *float32, groups, per int, base *float32)
+
+//go:noescape
+func unpackQ4Straight(dst *float32, w *uint32, s, b *float32, groups, per int, base *float32)
+
+//go:noescape
+func split32(y, x *float32, n int)

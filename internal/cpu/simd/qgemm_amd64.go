@@ -7,7 +7,7 @@ import "unsafe"
 // Products with packed weights: a weight is base[code]·s + b in one rounding,
 // then all is a dot as of float32 weights. Few rows of x take codes to weights
 // in registers; more share rows of w that are unpacked once into scratch. Both
-// give the same bits, so x needs no preparation.
+// give the same bits.
 
 type packedTile func(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
 
@@ -20,6 +20,7 @@ type packedKernels struct {
 var (
 	kernelsQ2 = packedKernels{dotQ2x1x1, [5]packedTile{1: dotQ2x1x4, 2: dotQ2x2x4, 4: dotQ2x4x4}, unpackQ2}
 	kernelsQ4 = packedKernels{dotQ4x1x1, [5]packedTile{1: dotQ4x1x4, 2: dotQ4x2x4, 4: dotQ4x4x4}, unpackQ4}
+	kernelsN4 = packedKernels{unpack: unpackQ4Straight} // groups of 16
 	kernelsQ8 = packedKernels{dotQ8x1x1, [5]packedTile{1: dotQ8x1x4, 2: dotQ8x2x4, 4: dotQ8x4x4}, unpackQ8}
 
 	baseQ2 = [16]float32{0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3} // bits above the code do not matter
@@ -35,14 +36,40 @@ func (q *QMatrix) kernels() (*packedKernels, *float32) {
 		return &kernelsQ4, &baseQ4[0]
 	case q.Mode == Affine && q.Bits == 8:
 		return &kernelsQ8, &baseQ4[0]
-	case q.Mode == MXFP4, q.Mode == NVFP4:
+	case q.Mode == MXFP4:
 		return &kernelsQ4, &e2m1[0]
+	case q.Mode == NVFP4:
+		return &kernelsN4, &e2m1[0]
 	}
 	return nil, nil
 }
 
-func noPrepLen(*QMatrix, int) int                                { return 0 }
-func noPrep(prep []float32, x []float32, ldx, m int, q *QMatrix) {}
+// split says whether products with q take x in the order of split32, as prep.
+func (q *QMatrix) split() bool { return q.Bits == 4 && q.Group >= 32 }
+
+// perGroup is how many steps of a kernel a group is.
+func (q *QMatrix) perGroup() int {
+	if q.split() {
+		return q.Group / 32
+	}
+	return q.Group / 16
+}
+
+func qPrepLenAVX512(q *QMatrix, m int) int {
+	if !q.split() {
+		return 0
+	}
+	return m * q.Cols
+}
+
+func qPrepAVX512(prep []float32, x []float32, ldx, m int, q *QMatrix) {
+	if !q.split() || q.Cols == 0 {
+		return
+	}
+	for i := range m {
+		split32(ptr(prep[i*q.Cols:][:q.Cols]), ptr(x[i*ldx:][:q.Cols]), q.Cols)
+	}
+}
 
 // scaleRows is how many rows have their scales converted at a time.
 func scaleRows(groups int) int { return max(4, 2048/max(groups, 1)&^3) }
@@ -50,7 +77,7 @@ func qScratchLenAVX512(q *QMatrix, m int) int {
 	return max(qScratchLen(q, m), 4*q.Cols+2*scaleRows(q.groups())*q.groups())
 }
 
-func qGemmNTAVX512(y []float32, ldy int, x []float32, ldx, m int, q *QMatrix, n0, n1 int, _, scratch []float32) {
+func qGemmNTAVX512(y []float32, ldy int, x []float32, ldx, m int, q *QMatrix, n0, n1 int, prep, scratch []float32) {
 	if m == 0 || n0 >= n1 {
 		return
 	}
@@ -60,6 +87,9 @@ func qGemmNTAVX512(y []float32, ldy int, x []float32, ldx, m int, q *QMatrix, n0
 			clear(y[i*ldy : i*ldy+n1-n0])
 		}
 		return
+	}
+	if q.split() {
+		x, ldx = prep, q.Cols
 	}
 	_ = x[(m-1)*ldx+q.Cols-1]
 	_ = q.Words[n1*q.rowWords()-1]
@@ -71,7 +101,7 @@ func qGemmNTAVX512(y []float32, ldy int, x []float32, ldx, m int, q *QMatrix, n0
 		b := qBlock{q: q, row: j, n: n, s: rest[:n*g], b: rest[step*g:][:n*g]}
 		b.loadScales()
 		k, base := q.kernels()
-		if k != nil && m <= 4 {
+		if k != nil && k.one != nil && m <= 4 {
 			b.few(y[j-n0:], ldy, x, ldx, m, k, base)
 			continue
 		}
@@ -101,7 +131,7 @@ func (b *qBlock) loadScales() {
 // few multiplies up to 4 rows of x by packed rows, four streams at a time.
 func (b *qBlock) few(y []float32, ldy int, x []float32, ldx, m int, k *packedKernels, base *float32) {
 	q, g := b.q, b.q.groups()
-	words, per, r4 := q.rowWords(), q.Group/16, b.n/4
+	words, per, r4 := q.rowWords(), q.perGroup(), b.n/4
 	for r := range r4 {
 		w := &q.Words[(b.row+r)*words]
 		for i := 0; i < m; {
@@ -125,7 +155,7 @@ func (b *qBlock) many(y []float32, ldy int, x []float32, ldx, m int, k *packedKe
 		for t := range n {
 			dst := panel[t*q.Cols:][:q.Cols]
 			if k != nil {
-				k.unpack(&dst[0], &q.Words[(b.row+r+t)*q.rowWords()], &b.s[(r+t)*g], &b.b[(r+t)*g], g, q.Group/16, base)
+				k.unpack(&dst[0], &q.Words[(b.row+r+t)*q.rowWords()], &b.s[(r+t)*g], &b.b[(r+t)*g], g, q.perGroup(), base)
 				continue
 			}
 			q.expand(dst, b.row+r+t, 0)

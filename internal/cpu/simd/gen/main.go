@@ -64,6 +64,8 @@ func dots() {
 		}
 		unpack(bits)
 	}
+	unpack(-4)
+	split32()
 }
 
 // rows loads the strides that the addresses of xrow and wrow need.
@@ -191,26 +193,41 @@ func packed(bits, mr, nr int) {
 		p("MOVQ ss+72(FP), R13")
 		p("LEAQ (R13)(R13*2), R14")
 	}
-	const table, bias, code, x = 16, 20, 24, 28 // bias: base in 20, shifts in 21 up to 4 bits
+	const table, bias, x, code, odd = 16, 20, 21, 24, 28 // up to 4 bits: base in 20, shifts of 2 bits in 21
 	constants(bits, "base+96(FP)")
 	for a := range mr * nr {
 		p("VPXORD Z%d, Z%d, Z%d", a, a, a)
 	}
 	fmt.Println("group:")
 	for j := range nr {
-		scales(bits, srow[j], brow[j], table+j, bias+j, code+j)
+		scales(bits, srow[j], brow[j], table+j, bias+j)
 		p("PREFETCHT0 %d%s", prefetch, wrow[j])
 	}
 	p("ADDQ $4, DX")
 	p("ADDQ $4, R15")
 	p("MOVQ DI, AX")
 	fmt.Println("loop:")
-	for j := range nr {
-		codes(bits, wrow[j], table+j, bias+j, code+j)
+	if bits == 4 { // 32 codes: the even ones, then the odd ones
+		for j := range nr {
+			p("VPMOVZXBD %s, Z%d", wrow[j], code+j)
+			p("VPERMPS Z%d, Z%d, Z%d", table+j, code+j, odd+j)
+		}
+		fma(mr, nr, 0, "", odd, x)
+		for j := range nr {
+			p("VPSRLD $4, Z%d, Z%d", code+j, code+j)
+			p("VPERMPS Z%d, Z%d, Z%d", table+j, code+j, code+j)
+		}
+		fma(mr, nr, 64, "", code, x)
+		p("ADDQ $128, SI")
+		p("ADDQ $16, BX")
+	} else {
+		for j := range nr {
+			codes(bits, wrow[j], table+j, bias+j, code+j)
+		}
+		fma(mr, nr, 0, "", code, odd)
+		p("ADDQ $64, SI")
+		p("ADDQ $%d, BX", 2*bits)
 	}
-	fma(mr, nr, 0, "", code, x)
-	p("ADDQ $64, SI")
-	p("ADDQ $%d, BX", 2*bits)
 	p("DECQ AX")
 	p("JNZ loop")
 	p("DECQ CX")
@@ -224,21 +241,24 @@ func constants(bits int, base string) {
 	if bits < 8 {
 		p("MOVQ %s, AX", base)
 		p("VMOVUPS (AX), Z20")
-		p("VMOVDQU64 shift%d<>(SB), Z21", bits)
+		if bits != 4 {
+			p("VMOVDQU64 shift%d<>(SB), Z21", abs(bits))
+		}
 	}
 }
 
 // scales prepares a group: the table of 16 values in z, or s in z and b in bias.
-func scales(bits int, s, b string, z, bias, t int) {
+func scales(bits int, s, b string, z, bias int) {
 	if bits == 8 {
 		p("VBROADCASTSS %s, Z%d", s, z)
 		p("VBROADCASTSS %s, Z%d", b, bias)
 		return
 	}
 	p("VBROADCASTSS %s, Z%d", b, z)
-	p("VBROADCASTSS %s, Z%d", s, t)
-	p("VFMADD231PS Z%d, Z20, Z%d", t, z)
+	p("VFMADD231PS.BCST %s, Z20, Z%d", s, z)
 }
+
+func abs(n int) int { return max(n, -n) }
 
 // codes sets z to the values of 16 codes.
 func codes(bits int, w string, table, bias, z int) {
@@ -248,7 +268,7 @@ func codes(bits int, w string, table, bias, z int) {
 		p("VCVTDQ2PS Z%d, Z%d", z, z)
 		p("VFMADD213PS Z%d, Z%d, Z%d", bias, table, z)
 		return
-	case 4: // VPERMPS looks at the low 4 bits only
+	case -4: // VPERMPS looks at the low 4 bits only
 		p("VPMULTISHIFTQB.BCST %s, Z21, Z%d", w, z)
 	case 2:
 		p("VPBROADCASTD %s, Z%d", w, z)
@@ -257,9 +277,14 @@ func codes(bits int, w string, table, bias, z int) {
 	p("VPERMPS Z%d, Z%d, Z%d", table, z, z)
 }
 
-// unpack writes a row of codes as the float32 weights that packed multiplies by.
+// unpack writes a row of codes as the float32 weights that packed multiplies by;
+// bits -4: 4-bit codes in their own order.
 func unpack(bits int) {
-	head(fmt.Sprintf("unpackQ%d", bits), "dst *float32, w *uint32, s, b *float32, groups, per int, base *float32", 56)
+	name := fmt.Sprintf("unpackQ%d", bits)
+	if bits < 0 {
+		name = "unpackQ4Straight"
+	}
+	head(name, "dst *float32, w *uint32, s, b *float32, groups, per int, base *float32", 56)
 	p("MOVQ dst+0(FP), DI")
 	p("MOVQ w+8(FP), BX")
 	p("MOVQ s+16(FP), DX")
@@ -268,19 +293,60 @@ func unpack(bits int) {
 	p("MOVQ per+40(FP), R8")
 	constants(bits, "base+48(FP)")
 	fmt.Println("group:")
-	scales(bits, "(DX)", "(R15)", 16, 22, 24)
+	scales(bits, "(DX)", "(R15)", 16, 22)
 	p("ADDQ $4, DX")
 	p("ADDQ $4, R15")
 	p("MOVQ R8, AX")
 	fmt.Println("loop:")
-	codes(bits, "(BX)", 16, 22, 24)
-	p("VMOVUPS Z24, (DI)")
-	p("ADDQ $64, DI")
-	p("ADDQ $%d, BX", 2*bits)
+	if bits == 4 {
+		p("VPMOVZXBD (BX), Z24")
+		p("VPERMPS Z16, Z24, Z25")
+		p("VMOVUPS Z25, (DI)")
+		p("VPSRLD $4, Z24, Z24")
+		p("VPERMPS Z16, Z24, Z25")
+		p("VMOVUPS Z25, 64(DI)")
+		p("ADDQ $128, DI")
+		p("ADDQ $16, BX")
+	} else {
+		codes(bits, "(BX)", 16, 22, 24)
+		p("VMOVUPS Z24, (DI)")
+		p("ADDQ $64, DI")
+		p("ADDQ $%d, BX", 2*abs(bits))
+	}
 	p("DECQ AX")
 	p("JNZ loop")
 	p("DECQ CX")
 	p("JNZ group")
+	p("VZEROUPPER")
+	p("RET")
+}
+
+// split32 writes each 32 values as the even ones, then the odd ones: the order
+// of k in products with 4-bit codes, where a byte is two codes of one lane.
+func split32() {
+	for i := range 16 {
+		fmt.Printf("DATA even<>+%d(SB)/4, $%d\nDATA odd<>+%d(SB)/4, $%d\n", 4*i, 2*i, 4*i, 2*i+1)
+	}
+	fmt.Println("GLOBL even<>(SB), RODATA|NOPTR, $64\nGLOBL odd<>(SB), RODATA|NOPTR, $64")
+	head("split32", "y, x *float32, n int", 24)
+	p("MOVQ y+0(FP), DI")
+	p("MOVQ x+8(FP), SI")
+	p("MOVQ n+16(FP), CX")
+	p("VMOVDQU32 even<>(SB), Z4")
+	p("VMOVDQU32 odd<>(SB), Z5")
+	fmt.Println("loop:")
+	p("VMOVUPS (SI), Z0")
+	p("VMOVUPS 64(SI), Z1")
+	p("VMOVDQA32 Z4, Z2")
+	p("VPERMI2PS Z1, Z0, Z2")
+	p("VMOVDQA32 Z5, Z3")
+	p("VPERMI2PS Z1, Z0, Z3")
+	p("VMOVUPS Z2, (DI)")
+	p("VMOVUPS Z3, 64(DI)")
+	p("ADDQ $128, SI")
+	p("ADDQ $128, DI")
+	p("SUBQ $32, CX")
+	p("JG loop")
 	p("VZEROUPPER")
 	p("RET")
 }

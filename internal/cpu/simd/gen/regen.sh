@@ -9,3 +9,4 @@ for f in dot map; do
 		grep -h '^// func' ../${f}_amd64.s | sed 's#^// #\n//go:noescape\n#'
 	} > ../${f}_amd64.go
 done
+gofmt -w ../*_amd64.go
