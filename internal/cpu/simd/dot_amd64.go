@@ -62,7 +62,16 @@ func dotQ2x2x4(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, 
 func dotQ2x4x4(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
 
 //go:noescape
-func unpackQ2(dst *float32, w *uint32, s, b *float32, groups, per int, base *float32)
+func dotQ3x1x1(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
+
+//go:noescape
+func dotQ3x1x4(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
+
+//go:noescape
+func dotQ3x2x4(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
+
+//go:noescape
+func dotQ3x4x4(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
 
 //go:noescape
 func dotQ4x1x1(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
@@ -77,7 +86,28 @@ func dotQ4x2x4(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, 
 func dotQ4x4x4(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
 
 //go:noescape
-func unpackQ4(dst *float32, w *uint32, s, b *float32, groups, per int, base *float32)
+func dotQ5x1x1(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
+
+//go:noescape
+func dotQ5x1x4(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
+
+//go:noescape
+func dotQ5x2x4(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
+
+//go:noescape
+func dotQ5x4x4(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
+
+//go:noescape
+func dotQ6x1x1(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
+
+//go:noescape
+func dotQ6x1x4(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
+
+//go:noescape
+func dotQ6x2x4(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
+
+//go:noescape
+func dotQ6x4x4(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
 
 //go:noescape
 func dotQ8x1x1(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
@@ -92,10 +122,7 @@ func dotQ8x2x4(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, 
 func dotQ8x4x4(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
 
 //go:noescape
-func unpackQ8(dst *float32, w *uint32, s, b *float32, groups, per int, base *float32)
-
-//go:noescape
-func unpackQ4Straight(dst *float32, w *uint32, s, b *float32, groups, per int, base *float32)
+func unpackQ4(dst *float32, w *uint32, s, b *float32, groups int, base *float32)
 
 //go:noescape
 func split32(y, x *float32, n int)

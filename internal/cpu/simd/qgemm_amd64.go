@@ -5,43 +5,46 @@ package simd
 import "unsafe"
 
 // Products with packed weights: a weight is base[code]·s + b in one rounding,
-// then all is a dot as of float32 weights. Few rows of x take codes to weights
-// in registers; more share rows of w that are unpacked once into scratch. Both
-// give the same bits.
+// made in registers for up to four rows of x at a time; then all is a dot as of
+// float32 weights. The modes without such kernels unpack rows into scratch.
 
 type packedTile func(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
 
+// packedKernels by rows of x (1, 2 and 4) for 4 rows of w, and one for 1 by 1.
 type packedKernels struct {
-	one    packedTile
-	four   [5]packedTile // by 1, 2 and 4 rows of x
-	unpack func(dst *float32, w *uint32, s, b *float32, groups, per int, base *float32)
+	one  packedTile
+	four [5]packedTile
 }
 
 var (
-	kernelsQ2 = packedKernels{dotQ2x1x1, [5]packedTile{1: dotQ2x1x4, 2: dotQ2x2x4, 4: dotQ2x4x4}, unpackQ2}
-	kernelsQ4 = packedKernels{dotQ4x1x1, [5]packedTile{1: dotQ4x1x4, 2: dotQ4x2x4, 4: dotQ4x4x4}, unpackQ4}
-	kernelsN4 = packedKernels{unpack: unpackQ4Straight} // groups of 16
-	kernelsQ8 = packedKernels{dotQ8x1x1, [5]packedTile{1: dotQ8x1x4, 2: dotQ8x2x4, 4: dotQ8x4x4}, unpackQ8}
+	kernelsQ = [9]*packedKernels{
+		2: {dotQ2x1x1, [5]packedTile{1: dotQ2x1x4, 2: dotQ2x2x4, 4: dotQ2x4x4}},
+		3: {dotQ3x1x1, [5]packedTile{1: dotQ3x1x4, 2: dotQ3x2x4, 4: dotQ3x4x4}},
+		4: {dotQ4x1x1, [5]packedTile{1: dotQ4x1x4, 2: dotQ4x2x4, 4: dotQ4x4x4}},
+		5: {dotQ5x1x1, [5]packedTile{1: dotQ5x1x4, 2: dotQ5x2x4, 4: dotQ5x4x4}},
+		6: {dotQ6x1x1, [5]packedTile{1: dotQ6x1x4, 2: dotQ6x2x4, 4: dotQ6x4x4}},
+		8: {dotQ8x1x1, [5]packedTile{1: dotQ8x1x4, 2: dotQ8x2x4, 4: dotQ8x4x4}},
+	}
 
-	baseQ2 = [16]float32{0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3} // bits above the code do not matter
+	// Values of codes by their low 4 bits: shorter codes repeat.
+	baseQ2 = [16]float32{0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3}
+	baseQ3 = [16]float32{0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7}
 	baseQ4 = [16]float32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
 )
 
 // kernels returns the kernels of q and the values of its codes, or nil.
 func (q *QMatrix) kernels() (*packedKernels, *float32) {
 	switch {
-	case q.Mode == Affine && q.Bits == 2:
-		return &kernelsQ2, &baseQ2[0]
-	case q.Mode == Affine && q.Bits == 4:
-		return &kernelsQ4, &baseQ4[0]
-	case q.Mode == Affine && q.Bits == 8:
-		return &kernelsQ8, &baseQ4[0]
 	case q.Mode == MXFP4:
-		return &kernelsQ4, &e2m1[0]
-	case q.Mode == NVFP4:
-		return &kernelsN4, &e2m1[0]
+		return kernelsQ[4], &e2m1[0]
+	case q.Mode != Affine:
+		return nil, nil
+	case q.Bits == 2:
+		return kernelsQ[2], &baseQ2[0]
+	case q.Bits == 3:
+		return kernelsQ[3], &baseQ3[0]
 	}
-	return nil, nil
+	return kernelsQ[q.Bits], &baseQ4[0] // not read beyond 4 bits
 }
 
 // split says whether products with q take x in the order of split32, as prep.
@@ -100,12 +103,11 @@ func qGemmNTAVX512(y []float32, ldy int, x []float32, ldx, m int, q *QMatrix, n0
 		n := min(step, n1-j)
 		b := qBlock{q: q, row: j, n: n, s: rest[:n*g], b: rest[step*g:][:n*g]}
 		b.loadScales()
-		k, base := q.kernels()
-		if k != nil && k.one != nil && m <= 4 {
-			b.few(y[j-n0:], ldy, x, ldx, m, k, base)
-			continue
+		if k, base := q.kernels(); k != nil {
+			b.fused(y[j-n0:], ldy, x, ldx, m, k, base)
+		} else {
+			b.unpacked(y[j-n0:], ldy, x, ldx, m, panel)
 		}
-		b.many(y[j-n0:], ldy, x, ldx, m, k, base, panel)
 	}
 }
 
@@ -128,14 +130,22 @@ func (b *qBlock) loadScales() {
 	loadAVX512(b.b, Raw{q.Elem, q.Biases}.Slice(i, i+len(b.b)))
 }
 
-// few multiplies up to 4 rows of x by packed rows, four streams at a time.
-func (b *qBlock) few(y []float32, ldy int, x []float32, ldx, m int, k *packedKernels, base *float32) {
+// packedRows is how many of m rows the next packed tile takes.
+func packedRows(m int) int {
+	if m >= 4 {
+		return 4
+	}
+	return min(m, 2)
+}
+
+// fused multiplies rows of x by packed rows, four streams at a time.
+func (b *qBlock) fused(y []float32, ldy int, x []float32, ldx, m int, k *packedKernels, base *float32) {
 	q, g := b.q, b.q.groups()
 	words, per, r4 := q.rowWords(), q.perGroup(), b.n/4
 	for r := range r4 {
 		w := &q.Words[(b.row+r)*words]
 		for i := 0; i < m; {
-			s := rowsOf(m - i)
+			s := packedRows(m - i)
 			k.four[s](&y[i*ldy+r], 4*ldy, 4*r4, &x[i*ldx], 4*ldx, w, 4*r4*words, &b.s[r*g], &b.b[r*g], 4*r4*g, g, per, base)
 			i += s
 		}
@@ -147,21 +157,22 @@ func (b *qBlock) few(y []float32, ldy int, x []float32, ldx, m int, k *packedKer
 	}
 }
 
-// many unpacks four rows at a time for all rows of x.
-func (b *qBlock) many(y []float32, ldy int, x []float32, ldx, m int, k *packedKernels, base *float32, panel []float32) {
+// unpacked makes four rows of float32 weights at a time.
+func (b *qBlock) unpacked(y []float32, ldy int, x []float32, ldx, m int, panel []float32) {
 	q, g := b.q, b.q.groups()
 	for r := 0; r < b.n; r += 4 {
 		n := min(4, b.n-r)
 		for t := range n {
 			dst := panel[t*q.Cols:][:q.Cols]
-			if k != nil {
-				k.unpack(&dst[0], &q.Words[(b.row+r+t)*q.rowWords()], &b.s[(r+t)*g], &b.b[(r+t)*g], g, q.perGroup(), base)
+			s, z := b.s[(r+t)*g:][:g], b.b[(r+t)*g:][:g]
+			if q.Mode == NVFP4 {
+				unpackQ4(&dst[0], &q.Words[(b.row+r+t)*q.rowWords()], &s[0], &z[0], g, &e2m1[0])
 				continue
 			}
 			q.expand(dst, b.row+r+t, 0)
-			for i := range g {
+			for i, f := range s {
 				c := dst[i*q.Group:][:q.Group]
-				scale(c, c, b.s[(r+t)*g+i], b.b[(r+t)*g+i], q.Mode == Affine, F32)
+				scaleF32(&c[0], &c[0], len(c), f)
 			}
 		}
 		denseNT(y[r:], ldy, x, ldx, m, F32, (*byte)(unsafe.Pointer(&panel[0])), 4*q.Cols, n, q.Cols)

@@ -45,12 +45,23 @@ var (
 
 func dots() {
 	fmt.Println()
-	for j := range 8 { // field starts of codes 2j and 2j+1
-		fmt.Printf("DATA shift4<>+%d(SB)/8, $%#x\n", 8*j, 8*j|(8*j+4)<<32)
-		fmt.Printf("DATA shift2<>+%d(SB)/8, $%#x\n", 8*j, 4*j|(4*j+2)<<32)
-	}
-	for _, n := range []string{"shift4", "shift2"} {
-		fmt.Printf("GLOBL %s<>(SB), RODATA|NOPTR, $64\n", n)
+	for _, bits := range []int{2, 3, 4, 5, 6} { // where the bits of codes 2j and 2j+1 start, and from which byte on
+		for j := range 8 {
+			at := 2 * bits * j
+			if bits == 3 || bits > 4 {
+				var bytes uint64
+				for i := range 8 {
+					bytes |= uint64(at/8+i) << (8 * i)
+				}
+				fmt.Printf("DATA bytes%d<>+%d(SB)/8, $%#x\n", bits, 8*j, bytes)
+				at %= 8
+			}
+			fmt.Printf("DATA shift%d<>+%d(SB)/8, $%#x\n", bits, 8*j, at|(at+bits)<<32)
+		}
+		fmt.Printf("GLOBL shift%d<>(SB), RODATA|NOPTR, $64\n", bits)
+		if bits == 3 || bits > 4 {
+			fmt.Printf("GLOBL bytes%d<>(SB), RODATA|NOPTR, $64\n", bits)
+		}
 	}
 	shapes := [][2]int{{1, 1}, {1, 4}, {2, 4}, {4, 4}, {6, 4}}
 	for _, e := range []string{"F32", "BF16", "F16"} {
@@ -58,13 +69,12 @@ func dots() {
 			dense(e, s[0], s[1])
 		}
 	}
-	for _, bits := range []int{2, 4, 8} {
+	for _, bits := range []int{2, 3, 4, 5, 6, 8} {
 		for _, s := range shapes[:4] {
 			packed(bits, s[0], s[1])
 		}
-		unpack(bits)
 	}
-	unpack(-4)
+	unpack()
 	split32()
 }
 
@@ -177,7 +187,7 @@ func dense(e string, mr, nr int) {
 	p("RET")
 }
 
-// packed is the product with rows of 2-, 4- or 8-bit codes. The value of a code
+// packed is the product with rows of codes. The value of a code
 // is base[code]·s + b in one rounding: up to 4 bits from a table of 16 for each
 // row and group, else computed.
 func packed(bits, mr, nr int) {
@@ -193,14 +203,18 @@ func packed(bits, mr, nr int) {
 		p("MOVQ ss+72(FP), R13")
 		p("LEAQ (R13)(R13*2), R14")
 	}
-	const table, bias, x, code, odd = 16, 20, 21, 24, 28 // up to 4 bits: base in 20, shifts of 2 bits in 21
+	const table, bias, x, code, odd = 16, 20, 21, 24, 28 // see constants
 	constants(bits, "base+96(FP)")
 	for a := range mr * nr {
 		p("VPXORD Z%d, Z%d, Z%d", a, a, a)
 	}
 	fmt.Println("group:")
 	for j := range nr {
-		scales(bits, srow[j], brow[j], table+j, bias+j)
+		if bits > 4 {
+			scales(bits, srow[j], brow[j], table+j, bias+j)
+		} else {
+			scales(bits, srow[j], brow[j], table+j, table+j)
+		}
 		p("PREFETCHT0 %d%s", prefetch, wrow[j])
 	}
 	p("ADDQ $4, DX")
@@ -237,84 +251,91 @@ func packed(bits, mr, nr int) {
 	p("RET")
 }
 
+// constants of codes: up to 4 bits base in 20 and shifts in 21, else shifts in
+// 30 and the mask of a code in 31; bytes in 22 or 29, the mask of 16 codes in K2.
 func constants(bits int, base string) {
-	if bits < 8 {
+	if abs(bits) <= 4 {
 		p("MOVQ %s, AX", base)
 		p("VMOVUPS (AX), Z20")
-		if bits != 4 {
-			p("VMOVDQU64 shift%d<>(SB), Z21", abs(bits))
-		}
+	}
+	switch bits {
+	case 2, -4:
+		p("VMOVDQU64 shift%d<>(SB), Z21", abs(bits))
+	case 3:
+		p("VMOVDQU64 shift3<>(SB), Z21")
+		p("VMOVDQU64 bytes3<>(SB), Z22")
+	case 5, 6:
+		p("VMOVDQU64 shift%d<>(SB), Z30", bits)
+		p("VMOVDQU64 bytes%d<>(SB), Z29", bits)
+		p("MOVL $%#x, AX", 1<<bits-1)
+		p("VPBROADCASTD AX, Z31")
+	}
+	if bits == 3 || bits == 5 || bits == 6 {
+		p("MOVL $%#x, AX", 1<<(2*bits)-1)
+		p("KMOVW AX, K2")
 	}
 }
 
 // scales prepares a group: the table of 16 values in z, or s in z and b in bias.
 func scales(bits int, s, b string, z, bias int) {
-	if bits == 8 {
+	p("VBROADCASTSS %s, Z%d", b, bias)
+	if bits > 4 {
 		p("VBROADCASTSS %s, Z%d", s, z)
-		p("VBROADCASTSS %s, Z%d", b, bias)
 		return
 	}
-	p("VBROADCASTSS %s, Z%d", b, z)
-	p("VFMADD231PS.BCST %s, Z20, Z%d", s, z)
+	p("VFMADD231PS.BCST %s, Z20, Z%d", s, bias)
 }
 
 func abs(n int) int { return max(n, -n) }
 
-// codes sets z to the values of 16 codes.
+// codes sets z to the values of 16 codes. VPERMPS looks at the low 4 bits only;
+// a table of fewer values repeats.
 func codes(bits int, w string, table, bias, z int) {
 	switch bits {
-	case 8:
-		p("VPMOVZXBD %s, Z%d", w, z)
-		p("VCVTDQ2PS Z%d, Z%d", z, z)
-		p("VFMADD213PS Z%d, Z%d, Z%d", bias, table, z)
-		return
-	case -4: // VPERMPS looks at the low 4 bits only
-		p("VPMULTISHIFTQB.BCST %s, Z21, Z%d", w, z)
 	case 2:
 		p("VPBROADCASTD %s, Z%d", w, z)
 		p("VPMULTISHIFTQB Z%d, Z21, Z%d", z, z)
+	case -4:
+		p("VPMULTISHIFTQB.BCST %s, Z21, Z%d", w, z)
+	case 3, 5, 6:
+		bytes, shifts := 22, 21
+		if bits > 4 {
+			bytes, shifts = 29, 30
+		}
+		p("VMOVDQU8.Z %s, K2, X%d", w, z)
+		p("VPERMB Z%d, Z%d, Z%d", z, bytes, z)
+		p("VPMULTISHIFTQB Z%d, Z%d, Z%d", z, shifts, z)
+	case 8:
+		p("VPMOVZXBD %s, Z%d", w, z)
 	}
-	p("VPERMPS Z%d, Z%d, Z%d", table, z, z)
+	if bits <= 4 {
+		p("VPERMPS Z%d, Z%d, Z%d", table, z, z)
+		return
+	}
+	if bits < 8 {
+		p("VPANDD Z31, Z%d, Z%d", z, z)
+	}
+	p("VCVTDQ2PS Z%d, Z%d", z, z)
+	p("VFMADD213PS Z%d, Z%d, Z%d", bias, table, z)
 }
 
-// unpack writes a row of codes as the float32 weights that packed multiplies by;
-// bits -4: 4-bit codes in their own order.
-func unpack(bits int) {
-	name := fmt.Sprintf("unpackQ%d", bits)
-	if bits < 0 {
-		name = "unpackQ4Straight"
-	}
-	head(name, "dst *float32, w *uint32, s, b *float32, groups, per int, base *float32", 56)
+// unpack writes a row of 4-bit codes as the float32 weights: groups of 16.
+func unpack() {
+	head("unpackQ4", "dst *float32, w *uint32, s, b *float32, groups int, base *float32", 48)
 	p("MOVQ dst+0(FP), DI")
 	p("MOVQ w+8(FP), BX")
 	p("MOVQ s+16(FP), DX")
 	p("MOVQ b+24(FP), R15")
 	p("MOVQ groups+32(FP), CX")
-	p("MOVQ per+40(FP), R8")
-	constants(bits, "base+48(FP)")
+	constants(-4, "base+40(FP)")
 	fmt.Println("group:")
-	scales(bits, "(DX)", "(R15)", 16, 22)
+	scales(-4, "(DX)", "(R15)", 16, 16)
+	codes(-4, "(BX)", 16, 0, 24)
+	p("VMOVUPS Z24, (DI)")
 	p("ADDQ $4, DX")
 	p("ADDQ $4, R15")
-	p("MOVQ R8, AX")
-	fmt.Println("loop:")
-	if bits == 4 {
-		p("VPMOVZXBD (BX), Z24")
-		p("VPERMPS Z16, Z24, Z25")
-		p("VMOVUPS Z25, (DI)")
-		p("VPSRLD $4, Z24, Z24")
-		p("VPERMPS Z16, Z24, Z25")
-		p("VMOVUPS Z25, 64(DI)")
-		p("ADDQ $128, DI")
-		p("ADDQ $16, BX")
-	} else {
-		codes(bits, "(BX)", 16, 22, 24)
-		p("VMOVUPS Z24, (DI)")
-		p("ADDQ $64, DI")
-		p("ADDQ $%d, BX", 2*abs(bits))
-	}
-	p("DECQ AX")
-	p("JNZ loop")
+	p("ADDQ $64, DI")
+	p("ADDQ $8, BX")
 	p("DECQ CX")
 	p("JNZ group")
 	p("VZEROUPPER")
