@@ -115,14 +115,7 @@ func (s *keyRuns) add(a *Attention, out []float32, m, l *float32) {
 	for i := range s.runs {
 		v := (*byte)(unsafe.Pointer(&a.V.Data[s.start[i]*a.VStride*size]))
 		w := &p[at]
-		switch a.V.Elem {
-		case F32:
-			weightedF32(ptr(out), len(out), w, s.len[i], v, a.VStride*size)
-		case F16:
-			weightedF16(ptr(out), len(out), w, s.len[i], v, a.VStride*size)
-		case BF16:
-			weightedBF16(ptr(out), len(out), w, s.len[i], v, a.VStride*size)
-		}
+		weightedTiles[a.V.Elem](ptr(out), len(out), w, s.len[i], v, a.VStride*size)
 		at += s.len[i]
 	}
 }

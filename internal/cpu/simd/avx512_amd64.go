@@ -29,7 +29,7 @@ func avx512Table() Table {
 	t.BF16ToF32, t.F32ToBF16 = bf16ToF32AVX512, f32ToBF16AVX512
 	t.Load, t.Store, t.Round = loadAVX512, storeAVX512, roundAVX512
 	t.Dot, t.Sum = dotAVX512, sumAVX512
-	t.GemmNT = gemmNTAVX512
+	t.GemmNT, t.GemmNN = gemmNTAVX512, gemmNNAVX512
 	t.QPrepLen, t.QPrep = qPrepLenAVX512, qPrepAVX512
 	t.QScratchLen, t.QGemmNT = qScratchLenAVX512, qGemmNTAVX512
 	t.RMSNorm, t.Softmax = rmsNormAVX512, softmaxAVX512

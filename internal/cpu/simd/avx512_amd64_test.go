@@ -58,6 +58,12 @@ func TestProductError(t *testing.T) {
 			y := make([]float32, m*n)
 			K.GemmNT(y, n, x, k, m, rawOf(e, w), k, n, k)
 			check(fmt.Sprint(e), y, f64s(w))
+			wt := make([]float32, n*k)
+			for i, v := range w {
+				wt[i%k*n+i/k] = v
+			}
+			K.GemmNN(y, n, x, k, m, rawOf(e, wt), n, n, k)
+			check(fmt.Sprint(e, " NN"), y, f64s(w))
 		}
 		for _, p := range modes {
 			p.Elem = F16

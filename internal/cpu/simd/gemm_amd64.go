@@ -72,3 +72,40 @@ func denseNT(y []float32, ldy int, x []float32, ldx, m int, e Elem, w *byte, ws,
 		}
 	}
 }
+
+// weightedTile: y[0:d] += Σ a[j]·v[j] over n rows v, one fused multiply-add a row.
+type weightedTile func(y *float32, d int, a *float32, n int, v *byte, vs int)
+
+var weightedTiles = [3]weightedTile{F32: weightedF32, F16: weightedF16, BF16: weightedBF16}
+
+// gemmNNAVX512 adds rows of w in turn, whatever the cut: y holds the running sum.
+func gemmNNAVX512(y []float32, ldy int, x []float32, ldx, m int, w Raw, ldw, n, k int) {
+	for i := range m {
+		clear(y[i*ldy : i*ldy+n])
+	}
+	if m == 0 || n == 0 || k == 0 {
+		return
+	}
+	_ = x[(m-1)*ldx+k-1]
+	size := w.Elem.Size()
+	_ = w.Data[((k-1)*ldw+n)*size-1]
+	if m == 1 {
+		weightedTiles[w.Elem](&y[0], n, &x[0], k, &w.Data[0], ldw*size)
+		return
+	}
+	const rows, cols = 32, 128
+	var buf [rows * cols]float32 // a block of w for all rows of x: in L1, where rows of w would share few sets
+	for j := 0; j < n; j += cols {
+		nc := min(cols, n-j)
+		for l := 0; l < k; l += rows {
+			kc := min(rows, k-l)
+			for t := range kc {
+				at := (l+t)*ldw + j
+				loadAVX512(buf[t*cols:][:nc], w.Slice(at, at+nc))
+			}
+			for i := range m {
+				weightedF32(&y[i*ldy+j], nc, &x[i*ldx+l], kc, (*byte)(unsafe.Pointer(&buf)), 4*cols)
+			}
+		}
+	}
+}

@@ -51,6 +51,13 @@ func TestGuardPages(t *testing.T) {
 				if !sameBits(y, z) {
 					t.Fatalf("GemmNT %v m%d k%d differs at a page's end", e, m, k)
 				}
+				a := normals(r, m*n) // w as [n,k]: sums over n
+				y, z = make([]float32, m*k), guardedFloats(t, make([]float32, m*k))
+				K.GemmNN(y, k, a, n, m, w, k, k, n)
+				K.GemmNN(z, k, guardedFloats(t, a), n, m, guardedRaw(t, w), k, k, n)
+				if !sameBits(y, z) {
+					t.Fatalf("GemmNN %v m%d n%d differs at a page's end", e, m, k)
+				}
 			}
 			x := guardedFloats(t, normals(r, k))
 			h := guardedRaw(t, Raw{e, make([]byte, k*e.Size())})
