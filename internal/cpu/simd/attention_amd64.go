@@ -111,6 +111,9 @@ func (s *keyRuns) add(a *Attention, out []float32, m, l *float32) {
 	}
 	expSubF32(ptr(p), ptr(p), len(p), top)
 	*l += sumF32(ptr(p), len(p))
+	if len(out) == 0 {
+		return
+	}
 	at, size := 0, a.V.Elem.Size()
 	for i := range s.runs {
 		v := (*byte)(unsafe.Pointer(&a.V.Data[s.start[i]*a.VStride*size]))
