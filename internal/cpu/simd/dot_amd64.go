@@ -122,6 +122,18 @@ func dotQ8x2x4(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, 
 func dotQ8x4x4(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
 
 //go:noescape
+func dotE4M3x1x1(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
+
+//go:noescape
+func dotE4M3x1x4(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
+
+//go:noescape
+func dotE4M3x2x4(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
+
+//go:noescape
+func dotE4M3x4x4(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
+
+//go:noescape
 func unpackQ4(dst *float32, w *uint32, s, b *float32, groups int, base *float32)
 
 //go:noescape

@@ -6,7 +6,7 @@ import "unsafe"
 
 // Products with packed weights: a weight is base[code]·s + b in one rounding,
 // made in registers for up to four rows of x at a time; then all is a dot as of
-// float32 weights. The modes without such kernels unpack rows into scratch.
+// float32 weights. NVFP4, where a group is one step, unpacks rows into scratch.
 
 type packedTile func(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
 
@@ -26,18 +26,22 @@ var (
 		8: {dotQ8x1x1, [5]packedTile{1: dotQ8x1x4, 2: dotQ8x2x4, 4: dotQ8x4x4}},
 	}
 
+	kernelsE4M3 = packedKernels{dotE4M3x1x1, [5]packedTile{1: dotE4M3x1x4, 2: dotE4M3x2x4, 4: dotE4M3x4x4}}
+
 	// Values of codes by their low 4 bits: shorter codes repeat.
 	baseQ2 = [16]float32{0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3}
 	baseQ3 = [16]float32{0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7}
 	baseQ4 = [16]float32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
 )
 
-// kernels returns the kernels of q and the values of its codes, or nil.
+// kernels returns the kernels of q and the values of its codes; nil for NVFP4.
 func (q *QMatrix) kernels() (*packedKernels, *float32) {
 	switch {
 	case q.Mode == MXFP4:
 		return kernelsQ[4], &e2m1[0]
-	case q.Mode != Affine:
+	case q.Mode == MXFP8:
+		return &kernelsE4M3, &baseQ4[0]
+	case q.Mode == NVFP4:
 		return nil, nil
 	case q.Bits == 2:
 		return kernelsQ[2], &baseQ2[0]
@@ -157,7 +161,7 @@ func (b *qBlock) fused(y []float32, ldy int, x []float32, ldx, m int, k *packedK
 	}
 }
 
-// unpacked makes four rows of float32 weights at a time.
+// unpacked makes four rows of float32 weights of NVFP4 at a time.
 func (b *qBlock) unpacked(y []float32, ldy int, x []float32, ldx, m int, panel []float32) {
 	q, g := b.q, b.q.groups()
 	for r := 0; r < b.n; r += 4 {
@@ -165,15 +169,7 @@ func (b *qBlock) unpacked(y []float32, ldy int, x []float32, ldx, m int, panel [
 		for t := range n {
 			dst := panel[t*q.Cols:][:q.Cols]
 			s, z := b.s[(r+t)*g:][:g], b.b[(r+t)*g:][:g]
-			if q.Mode == NVFP4 {
-				unpackQ4(&dst[0], &q.Words[(b.row+r+t)*q.rowWords()], &s[0], &z[0], g, &e2m1[0])
-				continue
-			}
-			q.expand(dst, b.row+r+t, 0)
-			for i, f := range s {
-				c := dst[i*q.Group:][:q.Group]
-				scaleF32(&c[0], &c[0], len(c), f)
-			}
+			unpackQ4(&dst[0], &q.Words[(b.row+r+t)*q.rowWords()], &s[0], &z[0], g, &e2m1[0])
 		}
 		denseNT(y[r:], ldy, x, ldx, m, F32, (*byte)(unsafe.Pointer(&panel[0])), 4*q.Cols, n, q.Cols)
 	}

@@ -69,7 +69,7 @@ func dots() {
 			dense(e, s[0], s[1])
 		}
 	}
-	for _, bits := range []int{2, 3, 4, 5, 6, 8} {
+	for _, bits := range []int{2, 3, 4, 5, 6, 8, e4m3} {
 		for _, s := range shapes[:4] {
 			packed(bits, s[0], s[1])
 		}
@@ -187,11 +187,24 @@ func dense(e string, mr, nr int) {
 	p("RET")
 }
 
+// Kinds of codes beside the numbers of bits.
+const (
+	straight4 = -4 // 4 bits, values in their own order
+	e4m3      = -8 // MX float8
+)
+
+// computed says whether values are computed, not looked up.
+func computed(bits int) bool { return abs(bits) > 4 }
+
 // packed is the product with rows of codes. The value of a code
 // is base[code]·s + b in one rounding: up to 4 bits from a table of 16 for each
 // row and group, else computed.
 func packed(bits, mr, nr int) {
-	head(fmt.Sprintf("dotQ%dx%dx%d", bits, mr, nr), "y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32", 104)
+	name := fmt.Sprintf("dotQ%dx%dx%d", bits, mr, nr)
+	if bits == e4m3 {
+		name = fmt.Sprintf("dotE4M3x%dx%d", mr, nr)
+	}
+	head(name, "y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32", 104)
 	p("MOVQ x+24(FP), SI")
 	p("MOVQ w+40(FP), BX")
 	p("MOVQ s+56(FP), DX")
@@ -210,7 +223,7 @@ func packed(bits, mr, nr int) {
 	}
 	fmt.Println("group:")
 	for j := range nr {
-		if bits > 4 {
+		if computed(bits) {
 			scales(bits, srow[j], brow[j], table+j, bias+j)
 		} else {
 			scales(bits, srow[j], brow[j], table+j, table+j)
@@ -240,7 +253,7 @@ func packed(bits, mr, nr int) {
 		}
 		fma(mr, nr, 0, "", code, odd)
 		p("ADDQ $64, SI")
-		p("ADDQ $%d, BX", 2*bits)
+		p("ADDQ $%d, BX", 2*abs(bits))
 	}
 	p("DECQ AX")
 	p("JNZ loop")
@@ -253,13 +266,14 @@ func packed(bits, mr, nr int) {
 
 // constants of codes: up to 4 bits base in 20 and shifts in 21, else shifts in
 // 30 and the mask of a code in 31; bytes in 22 or 29, the mask of 16 codes in K2.
+// e4m3 has its masks in 29 and 30, 256 in 31.
 func constants(bits int, base string) {
-	if abs(bits) <= 4 {
+	if !computed(bits) {
 		p("MOVQ %s, AX", base)
 		p("VMOVUPS (AX), Z20")
 	}
 	switch bits {
-	case 2, -4:
+	case 2, straight4:
 		p("VMOVDQU64 shift%d<>(SB), Z21", abs(bits))
 	case 3:
 		p("VMOVDQU64 shift3<>(SB), Z21")
@@ -270,6 +284,12 @@ func constants(bits int, base string) {
 		p("MOVL $%#x, AX", 1<<bits-1)
 		p("VPBROADCASTD AX, Z31")
 	}
+	if bits == e4m3 { // bits of exponent and mantissa, of the sign; 256
+		for i, c := range []uint32{0x3f803f80, 0x80008000, 0x43800000} {
+			p("MOVL $%#x, AX", c)
+			p("VPBROADCASTD AX, Z%d", 29+i)
+		}
+	}
 	if bits == 3 || bits == 5 || bits == 6 {
 		p("MOVL $%#x, AX", 1<<(2*bits)-1)
 		p("KMOVW AX, K2")
@@ -279,7 +299,7 @@ func constants(bits int, base string) {
 // scales prepares a group: the table of 16 values in z, or s in z and b in bias.
 func scales(bits int, s, b string, z, bias int) {
 	p("VBROADCASTSS %s, Z%d", b, bias)
-	if bits > 4 {
+	if computed(bits) {
 		p("VBROADCASTSS %s, Z%d", s, z)
 		return
 	}
@@ -295,7 +315,7 @@ func codes(bits int, w string, table, bias, z int) {
 	case 2:
 		p("VPBROADCASTD %s, Z%d", w, z)
 		p("VPMULTISHIFTQB Z%d, Z21, Z%d", z, z)
-	case -4:
+	case straight4:
 		p("VPMULTISHIFTQB.BCST %s, Z21, Z%d", w, z)
 	case 3, 5, 6:
 		bytes, shifts := 22, 21
@@ -307,8 +327,18 @@ func codes(bits int, w string, table, bias, z int) {
 		p("VPMULTISHIFTQB Z%d, Z%d, Z%d", z, shifts, z)
 	case 8:
 		p("VPMOVZXBD %s, Z%d", w, z)
+	case e4m3: // moved into a float16 that is 2^8 too small; 28 is free here
+		p("VPMOVZXBW %s, Y%d", w, z)
+		p("VPSLLW $8, Y%d, Y28", z)
+		p("VPSLLW $7, Y%d, Y%d", z, z)
+		p("VPANDD Y29, Y%d, Y%d", z, z)
+		p("VPTERNLOGD $0xf8, Y30, Y28, Y%d", z) // | (28 & 30)
+		p("VCVTPH2PS Y%d, Z%d", z, z)
+		p("VMULPS Z31, Z%d, Z%d", z, z)
+		p("VFMADD213PS Z%d, Z%d, Z%d", bias, table, z)
+		return
 	}
-	if bits <= 4 {
+	if !computed(bits) {
 		p("VPERMPS Z%d, Z%d, Z%d", table, z, z)
 		return
 	}
@@ -327,10 +357,10 @@ func unpack() {
 	p("MOVQ s+16(FP), DX")
 	p("MOVQ b+24(FP), R15")
 	p("MOVQ groups+32(FP), CX")
-	constants(-4, "base+40(FP)")
+	constants(straight4, "base+40(FP)")
 	fmt.Println("group:")
-	scales(-4, "(DX)", "(R15)", 16, 16)
-	codes(-4, "(BX)", 16, 0, 24)
+	scales(straight4, "(DX)", "(R15)", 16, 16)
+	codes(straight4, "(BX)", 16, 0, 24)
 	p("VMOVUPS Z24, (DI)")
 	p("ADDQ $4, DX")
 	p("ADDQ $4, R15")
