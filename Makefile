@@ -1,6 +1,6 @@
 # Everything here is a plain go command; read it as a list of them.
 
-.PHONY: build test check full fuzz bench update
+.PHONY: build test check full fuzz bench update asm
 
 build: # the program, without a C compiler
 	CGO_ENABLED=0 go build -o mlx ./cmd/mlx
@@ -27,3 +27,6 @@ bench: # six runs, for benchstat; see docs/benchmarks.md
 
 update: # cut the goldens from ../shared again; see docs/goldens.md
 	go test ./internal/optest -run TestGoldenFiles -update
+
+asm: # write the assembly of internal/cpu/simd again; see docs/cpu-kernels.md
+	internal/cpu/simd/gen/regen.sh

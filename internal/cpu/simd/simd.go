@@ -4,8 +4,9 @@
 //
 // All kernels sit in one function table, [Table]; [K] is the table in use. It
 // is bound once at init from the best tier that this machine has, or from the
-// environment variable MLX_SIMD, see [Err]. Today there is one tier, "pure", in plain Go;
-// files named *_amd64 and *_arm64 register faster ones with the same table.
+// environment variable MLX_SIMD, see [Err]. The tiers are "avx512" (amd64 with
+// AVX-512 F, BW, DQ, VL and VBMI; not in builds with the tag purego or the race
+// detector, which does not see assembly) and "pure", plain Go, everywhere.
 //
 // Main types: [Table], [Raw] (weights as they lie in memory), [QMatrix]
 // (packed weights).
@@ -15,7 +16,7 @@
 //   - Sums accumulate in float32 in an order that depends only on the length of
 //     the sum, never on the number of rows or on how the caller cuts the work,
 //     so any chunking gives the same bits and row r of a batch equals the call
-//     for that row alone. The pure tier forbids fused multiply-add, so its sums
+//     for that row alone. Tiers differ in that order. The pure tier forbids fused multiply-add, so its sums
 //     and quantized bytes do not depend on the platform either.
 //   - Memory may lie at any address: amd64 and arm64 load unaligned.
 //   - Matrices are row-major; ld* are row strides in elements.

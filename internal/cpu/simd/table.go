@@ -44,7 +44,8 @@ type Table struct {
 	// over m rows of x; concurrent calls need one each.
 	QScratchLen func(q *QMatrix, m int) int
 	// QGemmNT: y[i,j-n0] = Σ_k x[i,k]·deq(q)[j,k] for rows j in [n0,n1) of q.
-	// Affine groups sum as s·Σ(x·code) + b·Σx.
+	// Affine groups sum as s·Σ(x·code) + b·Σx in the pure tier, as
+	// Σ(x·(s·code + b)) in avx512.
 	QGemmNT func(y []float32, ldy int, x []float32, ldx, m int, q *QMatrix, n0, n1 int, prep, scratch []float32)
 	// QGemmNN: y[i,j-n0] = Σ_k x[i,k]·deq(q)[k,j] for columns j in [n0,n1) of
 	// q, which is [K,N] packed along N. n0 is a multiple of q.Group, and so is

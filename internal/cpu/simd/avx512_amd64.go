@@ -1,0 +1,137 @@
+//go:build amd64 && !purego && !race
+
+package simd
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
+
+// The avx512 tier: Ice Lake and Zen 4 or later. Its products are dots of float32
+// weights by fused multiply-add, see gen/main.go; entries without a kernel are
+// the pure ones. x/sys/cpu reports AVX-512 only where XCR0 says that the system
+// saves its registers.
+
+func init() {
+	tiers = append([]tier{{"avx512", hasAVX512, avx512Table}}, tiers...)
+}
+
+func hasAVX512() bool {
+	x := &cpu.X86
+	return x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL && x.HasAVX512VBMI && x.HasFMA && x.HasAVX2
+}
+
+func avx512Table() Table {
+	t := pureTable()
+	t.Name = "avx512"
+	t.F16ToF32, t.F32ToF16 = f16ToF32AVX512, f32ToF16AVX512
+	t.BF16ToF32, t.F32ToBF16 = bf16ToF32AVX512, f32ToBF16AVX512
+	t.Load, t.Store, t.Round = loadAVX512, storeAVX512, roundAVX512
+	t.Dot, t.Sum = dotAVX512, sumAVX512
+	t.GemmNT, t.GemmNN = gemmNTAVX512, gemmNNAVX512
+	t.QPrepLen, t.QPrep = qPrepLenAVX512, qPrepAVX512
+	t.QScratchLen, t.QGemmNT = qScratchLenAVX512, qGemmNTAVX512
+	t.RMSNorm, t.Softmax = rmsNormAVX512, softmaxAVX512
+	t.AttendScratchLen, t.Attend = attendScratchLenAVX512, attendAVX512
+	t.Unary[Exp] = func(y, x []float32) { unaryAVX512(expF32, y, x) }
+	t.Unary[Sigmoid] = func(y, x []float32) { unaryAVX512(sigmoidF32, y, x) }
+	t.Unary[SiLU] = func(y, x []float32) { unaryAVX512(siluF32, y, x) }
+	t.Binary[Add] = func(y, a, b []float32) { binaryAVX512(vecAddF32, y, a, b) }
+	t.Binary[Sub] = func(y, a, b []float32) { binaryAVX512(vecSubF32, y, a, b) }
+	t.Binary[Mul] = func(y, a, b []float32) { binaryAVX512(vecMulF32, y, a, b) }
+	t.Binary[Div] = func(y, a, b []float32) { binaryAVX512(vecDivF32, y, a, b) }
+	t.SwiGLU = func(y, a, b []float32) { binaryAVX512(vecSwiGLU, y, a, b) }
+	t.Axpy = axpyAVX512
+	return t
+}
+
+// ptr is the address of the first element, for kernels that know the length.
+func ptr[T any](x []T) *T { return unsafe.SliceData(x) }
+
+func unaryAVX512(f func(y, x *float32, n int), y, x []float32) {
+	f(ptr(y), ptr(x[:len(y)]), len(y))
+}
+
+func binaryAVX512(f func(y, a, b *float32, n int), y, a, b []float32) {
+	f(ptr(y), ptr(a[:len(y)]), ptr(b[:len(y)]), len(y))
+}
+
+func f16ToF32AVX512(dst []float32, src []uint16)  { cvtF16(ptr(dst[:len(src)]), ptr(src), len(src)) }
+func bf16ToF32AVX512(dst []float32, src []uint16) { cvtBF16(ptr(dst[:len(src)]), ptr(src), len(src)) }
+func f32ToF16AVX512(dst []uint16, src []float32)  { toF16(ptr(dst[:len(src)]), ptr(src), len(src)) }
+func f32ToBF16AVX512(dst []uint16, src []float32) { toBF16(ptr(dst[:len(src)]), ptr(src), len(src)) }
+
+func loadAVX512(dst []float32, src Raw) {
+	switch src.Elem {
+	case F16:
+		f16ToF32AVX512(dst, Uint16s(src.Data)[:len(dst)])
+	case BF16:
+		bf16ToF32AVX512(dst, Uint16s(src.Data)[:len(dst)])
+	default:
+		load(dst, src)
+	}
+}
+
+func storeAVX512(dst Raw, src []float32) {
+	switch dst.Elem {
+	case F16:
+		f32ToF16AVX512(Uint16s(dst.Data), src)
+	case BF16:
+		f32ToBF16AVX512(Uint16s(dst.Data), src)
+	default:
+		store(dst, src)
+	}
+}
+
+func roundAVX512(x []float32, t Elem) {
+	switch t {
+	case F16:
+		roundF16(ptr(x), ptr(x), len(x))
+	case BF16:
+		roundBF16(ptr(x), ptr(x), len(x))
+	}
+}
+
+func sumAVX512(x []float32) float32 { return sumF32(ptr(x), len(x)) }
+
+func axpyAVX512(y []float32, a float32, x []float32) {
+	axpyF32(ptr(y), ptr(x[:len(y)]), len(y), a)
+}
+
+func dotAVX512(x, y []float32) float32 {
+	y = y[:len(x)]
+	var r float32
+	dotF32x1x1(&r, 0, 0, ptr(x), 0, (*byte)(unsafe.Pointer(ptr(y))), 0, len(x))
+	return r
+}
+
+func rmsNormAVX512(y, x []float32, w Raw, eps float32, t Elem) {
+	y = y[:len(x)]
+	n := rsqrt(dotAVX512(x, x)/float32(len(x)) + eps)
+	scaleF32(ptr(y), ptr(x), len(x), n)
+	roundAVX512(y, t)
+	if len(w.Data) == 0 {
+		return
+	}
+	w = w.Slice(0, len(y))
+	p := unsafe.Pointer(ptr(w.Data))
+	switch w.Elem {
+	case F32:
+		vecMulF32(ptr(y), ptr(y), (*float32)(p), len(y))
+	case F16:
+		vecMulF16(ptr(y), ptr(y), (*uint16)(p), len(y))
+	case BF16:
+		vecMulBF16(ptr(y), ptr(y), (*uint16)(p), len(y))
+	}
+}
+
+// softmaxAVX512: a NaN that MAX loses is met again by exp, and the sum is NaN.
+func softmaxAVX512(y, x []float32) {
+	if len(x) == 0 {
+		return
+	}
+	y = y[:len(x)]
+	expSubF32(ptr(y), ptr(x), len(x), maxF32(ptr(x), len(x)))
+	scaleF32(ptr(y), ptr(y), len(y), 1/sumF32(ptr(y), len(y)))
+}

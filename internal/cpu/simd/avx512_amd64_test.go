@@ -1,0 +1,137 @@
+//go:build amd64 && !purego && !race
+
+package simd
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"testing"
+)
+
+// A machine that has the features must use them: the fast path cannot go
+// missing silently.
+func TestRequireAssembly(t *testing.T) {
+	if !hasAVX512() {
+		t.Skip("this CPU or system has no AVX-512 with VBMI")
+	}
+	if got := Available()[0]; got != "avx512" {
+		t.Errorf("the best tier is %s, want avx512", got)
+	}
+	if os.Getenv("MLX_SIMD") == "" && Active() != "avx512" {
+		t.Errorf("the active tier is %s, want avx512", Active())
+	}
+}
+
+func onlyAVX512(t *testing.T) {
+	old := Active()
+	if Select("avx512") != nil {
+		t.Skip("no avx512 tier here")
+	}
+	t.Cleanup(func() { _ = Select(old) })
+}
+
+// The error of every product is that of float32 sums: 1e-6 of Σ|x·w|.
+func TestProductError(t *testing.T) {
+	onlyAVX512(t)
+	r := newRand(31)
+	const n, k = 9, 4096 + 128
+	for _, m := range []int{1, 2, 3, 4, 5, 13} {
+		x := normals(r, m*k)
+		check := func(what string, y []float32, w []float64) {
+			t.Helper()
+			for i := range m {
+				for j := range n {
+					var s, a float64
+					for l := range k {
+						v := float64(x[i*k+l]) * w[j*k+l]
+						s, a = s+v, a+math.Abs(v)
+					}
+					if d := math.Abs(float64(y[i*n+j]) - s); !(d <= 1e-6*a) {
+						t.Fatalf("%s m%d: y[%d,%d] off by %.2g of Σ|x·w|", what, m, i, j, d/a)
+					}
+				}
+			}
+		}
+		for _, e := range elems {
+			w := rounded(e, normals(r, n*k))
+			y := make([]float32, m*n)
+			K.GemmNT(y, n, x, k, m, rawOf(e, w), k, n, k)
+			check(fmt.Sprint(e), y, f64s(w))
+			wt := make([]float32, n*k)
+			for i, v := range w {
+				wt[i%k*n+i/k] = v
+			}
+			K.GemmNN(y, n, x, k, m, rawOf(e, wt), n, n, k)
+			check(fmt.Sprint(e, " NN"), y, f64s(w))
+		}
+		for _, p := range modes {
+			p.Elem = F16
+			q := quantized(normals(r, n*k), n, k, p)
+			check(p.name(), qmm(x, m, q), dense(q))
+		}
+	}
+}
+
+// A row of x gives the same bits alone, among few rows and among many.
+func TestSameBitsForAnyRows(t *testing.T) {
+	onlyAVX512(t)
+	r := newRand(32)
+	const m, n = 17, 11
+	for _, p := range modes {
+		p.Elem = BF16
+		k := 9 * p.Group
+		q := quantized(normals(r, n*k), n, k, p)
+		x := normals(r, m*k)
+		whole := qmm(x, m, q)
+		for rows := 1; rows < m; rows++ {
+			if part := qmm(x[(m-rows)*k:], rows, q); !sameBits(part, whole[(m-rows)*n:]) {
+				t.Fatalf("%s: %d rows alone differ", p.name(), rows)
+			}
+		}
+	}
+}
+
+// NaN and Inf reach the result as they do in pure Go.
+func TestNotFinite(t *testing.T) {
+	everyTier(t, func(t *testing.T) {
+		for _, v := range []float32{nan32, inf32, -inf32} {
+			for _, at := range []int{0, 17, 34} {
+				x := fill(35, 1)
+				x[at] = v
+				if got := K.Dot(x, fill(35, 1)); got == got && got != v {
+					t.Errorf("dot with %v is %v", v, got)
+				}
+				if got := K.Sum(x); got == got && got != v || v == v && got != got {
+					t.Errorf("sum with %v is %v", v, got)
+				}
+				y := make([]float32, 35)
+				K.RMSNorm(y, x, Raw{}, 1e-5, F32)
+				if y[at] == y[at] {
+					t.Errorf("norm of %v is %v", v, y[at])
+				}
+				// A NaN score makes the row NaN, -Inf weighs nothing.
+				a := &Attention{Q: []float32{1}, QStride: 1, Rows: 1, D: 1, K: RawF32(x), V: RawF32(fill(35, 1)), KStride: 1, VStride: 1, Keys: 35, DV: 1}
+				if got := runAttend(a)[0]; (v == -inf32) != (got == 1) && got == got {
+					t.Errorf("attention with a score of %v is %v", v, got)
+				}
+				x = fill(35, -inf32)
+				x[at] = v
+				a.K = RawF32(x)
+				if got := runAttend(a)[0]; v == -inf32 && got != 0 || v != -inf32 && got == got {
+					t.Errorf("attention with one score of %v is %v", v, got)
+				}
+			}
+		}
+		x := []float32{-inf32, inf32, nan32, 800, -800}
+		y := make([]float32, 5)
+		K.Unary[Exp](y, x)
+		if y[0] != 0 || y[1] != inf32 || y[2] == y[2] || y[3] != inf32 || y[4] != 0 {
+			t.Errorf("exp of %v is %v", x, y)
+		}
+		K.Unary[Sigmoid](y, x)
+		if y[0] != 0 || y[1] != 1 || y[2] == y[2] || y[3] != 1 || y[4] != 0 {
+			t.Errorf("sigmoid of %v is %v", x, y)
+		}
+	})
+}

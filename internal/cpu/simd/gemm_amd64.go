@@ -1,0 +1,111 @@
+//go:build amd64 && !purego && !race
+
+package simd
+
+import "unsafe"
+
+// denseTile: y[i,j] for rows of x by rows of w; yms, yns, xs and ws are strides
+// in bytes.
+type denseTile func(y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int)
+
+// denseTiles by element type; entries for 1, 2, 4 and 6 rows of x by 4 of w.
+var denseTiles = [3]struct {
+	one  denseTile
+	four [7]denseTile
+}{
+	F32:  {dotF32x1x1, [7]denseTile{1: dotF32x1x4, 2: dotF32x2x4, 4: dotF32x4x4, 6: dotF32x6x4}},
+	F16:  {dotF16x1x1, [7]denseTile{1: dotF16x1x4, 2: dotF16x2x4, 4: dotF16x4x4, 6: dotF16x6x4}},
+	BF16: {dotBF16x1x1, [7]denseTile{1: dotBF16x1x4, 2: dotBF16x2x4, 4: dotBF16x4x4, 6: dotBF16x6x4}},
+}
+
+// rowsOf is how many of m rows the next tile takes.
+func rowsOf(m int) int {
+	switch {
+	case m >= 6:
+		return 6
+	case m >= 4:
+		return 4
+	}
+	return min(m, 2)
+}
+
+func gemmNTAVX512(y []float32, ldy int, x []float32, ldx, m int, w Raw, ldw, n, k int) {
+	if m == 0 || n == 0 {
+		return
+	}
+	_ = y[(m-1)*ldy+n-1]
+	if k == 0 {
+		for i := range m {
+			clear(y[i*ldy : i*ldy+n])
+		}
+		return
+	}
+	_ = x[(m-1)*ldx+k-1]
+	size := w.Elem.Size()
+	_ = w.Data[((n-1)*ldw+k)*size-1]
+	denseNT(y, ldy, x, ldx, m, w.Elem, ptr(w.Data), ldw*size, n, k)
+}
+
+// denseNT is GemmNT after the checks. Four rows of w are streams far apart: they
+// follow the memory better than neighbours do.
+func denseNT(y []float32, ldy int, x []float32, ldx, m int, e Elem, w *byte, ws, n, k int) {
+	t := &denseTiles[e]
+	q := n / 4
+	if m > 4 {
+		q = 1 // rows of w that all rows of x meet in cache
+	}
+	j := 0
+	for ; j+4*q <= n && q > 0; j += 4 * q {
+		for r := range q {
+			wp := (*byte)(unsafe.Add(unsafe.Pointer(w), (j+r)*ws))
+			for i := 0; i < m; {
+				s := rowsOf(m - i)
+				t.four[s](&y[i*ldy+j+r], 4*ldy, 4*q, &x[i*ldx], 4*ldx, wp, q*ws, k)
+				i += s
+			}
+		}
+	}
+	for ; j < n; j++ {
+		wp := (*byte)(unsafe.Add(unsafe.Pointer(w), j*ws))
+		for i := range m {
+			t.one(&y[i*ldy+j], 0, 0, &x[i*ldx], 0, wp, ws, k)
+		}
+	}
+}
+
+// weightedTile: y[0:d] += Σ a[j]·v[j] over n rows v, one fused multiply-add a row.
+type weightedTile func(y *float32, d int, a *float32, n int, v *byte, vs int)
+
+var weightedTiles = [3]weightedTile{F32: weightedF32, F16: weightedF16, BF16: weightedBF16}
+
+// gemmNNAVX512 adds rows of w in turn, whatever the cut: y holds the running sum.
+func gemmNNAVX512(y []float32, ldy int, x []float32, ldx, m int, w Raw, ldw, n, k int) {
+	for i := range m {
+		clear(y[i*ldy : i*ldy+n])
+	}
+	if m == 0 || n == 0 || k == 0 {
+		return
+	}
+	_ = x[(m-1)*ldx+k-1]
+	size := w.Elem.Size()
+	_ = w.Data[((k-1)*ldw+n)*size-1]
+	if m == 1 {
+		weightedTiles[w.Elem](&y[0], n, &x[0], k, &w.Data[0], ldw*size)
+		return
+	}
+	const rows, cols = 32, 128
+	var buf [rows * cols]float32 // a block of w for all rows of x: in L1, where rows of w would share few sets
+	for j := 0; j < n; j += cols {
+		nc := min(cols, n-j)
+		for l := 0; l < k; l += rows {
+			kc := min(rows, k-l)
+			for t := range kc {
+				at := (l+t)*ldw + j
+				loadAVX512(buf[t*cols:][:nc], w.Slice(at, at+nc))
+			}
+			for i := range m {
+				weightedF32(&y[i*ldy+j], nc, &x[i*ldx+l], kc, (*byte)(unsafe.Pointer(&buf)), 4*cols)
+			}
+		}
+	}
+}

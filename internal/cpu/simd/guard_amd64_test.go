@@ -1,0 +1,99 @@
+//go:build amd64 && unix && !purego && !race
+
+package simd
+
+import (
+	"os"
+	"syscall"
+	"testing"
+)
+
+// guarded returns n bytes that end where memory that faults begins.
+func guarded(t *testing.T, n int) []byte {
+	page := os.Getpagesize()
+	size := (n+page-1)/page*page + page
+	b, err := syscall.Mmap(-1, 0, size+page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Munmap(b) })
+	if err := syscall.Mprotect(b[size:], syscall.PROT_NONE); err != nil {
+		t.Fatal(err)
+	}
+	return b[size-n : size : size]
+}
+
+func guardedFloats(t *testing.T, x []float32) []float32 {
+	y := Float32s(guarded(t, 4*len(x)))
+	copy(y, x)
+	return y
+}
+
+func guardedRaw(t *testing.T, r Raw) Raw {
+	b := guarded(t, len(r.Data))
+	copy(b, r.Data)
+	return Raw{r.Elem, b}
+}
+
+// Kernels of the tier read and write inside their slices only, and give the
+// bits that they give elsewhere.
+func TestGuardPages(t *testing.T) {
+	onlyAVX512(t)
+	r := newRand(30)
+	for _, k := range []int{1, 15, 16, 17, 31, 33, 48, 65} {
+		for _, e := range elems {
+			for _, m := range []int{1, 2, 4, 7} {
+				const n = 5
+				x, w := normals(r, m*k), rawOf(e, normals(r, n*k))
+				y, z := make([]float32, m*n), guardedFloats(t, make([]float32, m*n))
+				K.GemmNT(y, n, x, k, m, w, k, n, k)
+				K.GemmNT(z, n, guardedFloats(t, x), k, m, guardedRaw(t, w), k, n, k)
+				if !sameBits(y, z) {
+					t.Fatalf("GemmNT %v m%d k%d differs at a page's end", e, m, k)
+				}
+				a := normals(r, m*n) // w as [n,k]: sums over n
+				y, z = make([]float32, m*k), guardedFloats(t, make([]float32, m*k))
+				K.GemmNN(y, k, a, n, m, w, k, k, n)
+				K.GemmNN(z, k, guardedFloats(t, a), n, m, guardedRaw(t, w), k, k, n)
+				if !sameBits(y, z) {
+					t.Fatalf("GemmNN %v m%d n%d differs at a page's end", e, m, k)
+				}
+			}
+			x := guardedFloats(t, normals(r, k))
+			h := guardedRaw(t, Raw{e, make([]byte, k*e.Size())})
+			K.Store(h, x)
+			K.Load(x, h)
+			K.Round(x, e)
+			K.RMSNorm(x, x, h, 1e-5, e)
+			q, o := guardedFloats(t, normals(r, k)), guardedFloats(t, make([]float32, k))
+			a := &Attention{Q: q, Rows: 1, D: k, K: h, V: h, KStride: k, VStride: k, Keys: 1, DV: k}
+			K.Attend(o, k, a, guardedFloats(t, make([]float32, K.AttendScratchLen(a))))
+			K.SwiGLU(o, x, q)
+			K.Softmax(o, o)
+			K.Axpy(o, 2, x)
+			_ = K.Sum(o) + K.Dot(o, x)
+			for _, op := range []UnaryOp{Exp, Sigmoid, SiLU} {
+				K.Unary[op](o, x)
+			}
+			for _, op := range []BinaryOp{Add, Sub, Mul, Div} {
+				K.Binary[op](o, x, q)
+			}
+		}
+	}
+	for _, p := range modes {
+		p.Elem = BF16
+		for _, m := range []int{1, 2, 4, 7} {
+			n, k := 5, 3*p.Group
+			q := quantized(normals(r, n*k), n, k, p)
+			x := normals(r, m*k)
+			y := qmm(x, m, q)
+			g := *q
+			g.Words = Uint32s(guarded(t, 4*len(q.Words)))
+			copy(g.Words, q.Words)
+			g.Scales, g.Biases = guardedRaw(t, Raw{F32, q.Scales}).Data, guardedRaw(t, Raw{F32, q.Biases}).Data
+			if !sameBits(qmm(guardedFloats(t, x), m, &g), y) {
+				t.Fatalf("%s m%d differs at a page's end", p.name(), m)
+			}
+		}
+	}
+}

@@ -1,0 +1,176 @@
+//go:build amd64 && !purego && !race
+
+package simd
+
+import "unsafe"
+
+// Products with packed weights: a weight is base[code]·s + b in one rounding,
+// made in registers for up to four rows of x at a time; then all is a dot as of
+// float32 weights. NVFP4, where a group is one step, unpacks rows into scratch.
+
+type packedTile func(y *float32, yms, yns int, x *float32, xs int, w *uint32, ws int, s, b *float32, ss, groups, per int, base *float32)
+
+// packedKernels by rows of x (1, 2 and 4) for 4 rows of w, and one for 1 by 1.
+type packedKernels struct {
+	one  packedTile
+	four [5]packedTile
+}
+
+var (
+	kernelsQ = [9]*packedKernels{
+		2: {dotQ2x1x1, [5]packedTile{1: dotQ2x1x4, 2: dotQ2x2x4, 4: dotQ2x4x4}},
+		3: {dotQ3x1x1, [5]packedTile{1: dotQ3x1x4, 2: dotQ3x2x4, 4: dotQ3x4x4}},
+		4: {dotQ4x1x1, [5]packedTile{1: dotQ4x1x4, 2: dotQ4x2x4, 4: dotQ4x4x4}},
+		5: {dotQ5x1x1, [5]packedTile{1: dotQ5x1x4, 2: dotQ5x2x4, 4: dotQ5x4x4}},
+		6: {dotQ6x1x1, [5]packedTile{1: dotQ6x1x4, 2: dotQ6x2x4, 4: dotQ6x4x4}},
+		8: {dotQ8x1x1, [5]packedTile{1: dotQ8x1x4, 2: dotQ8x2x4, 4: dotQ8x4x4}},
+	}
+
+	kernelsE4M3 = packedKernels{dotE4M3x1x1, [5]packedTile{1: dotE4M3x1x4, 2: dotE4M3x2x4, 4: dotE4M3x4x4}}
+
+	// Values of codes by their low 4 bits: shorter codes repeat.
+	baseQ2 = [16]float32{0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3}
+	baseQ3 = [16]float32{0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7}
+	baseQ4 = [16]float32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
+)
+
+// kernels returns the kernels of q and the values of its codes; nil for NVFP4.
+func (q *QMatrix) kernels() (*packedKernels, *float32) {
+	switch {
+	case q.Mode == MXFP4:
+		return kernelsQ[4], &e2m1[0]
+	case q.Mode == MXFP8:
+		return &kernelsE4M3, &baseQ4[0]
+	case q.Mode == NVFP4:
+		return nil, nil
+	case q.Bits == 2:
+		return kernelsQ[2], &baseQ2[0]
+	case q.Bits == 3:
+		return kernelsQ[3], &baseQ3[0]
+	}
+	return kernelsQ[q.Bits], &baseQ4[0] // not read beyond 4 bits
+}
+
+// split says whether products with q take x in the order of split32, as prep.
+func (q *QMatrix) split() bool { return q.Bits == 4 && q.Group >= 32 }
+
+// perGroup is how many steps of a kernel a group is.
+func (q *QMatrix) perGroup() int {
+	if q.split() {
+		return q.Group / 32
+	}
+	return q.Group / 16
+}
+
+func qPrepLenAVX512(q *QMatrix, m int) int {
+	if !q.split() {
+		return 0
+	}
+	return m * q.Cols
+}
+
+func qPrepAVX512(prep []float32, x []float32, ldx, m int, q *QMatrix) {
+	if !q.split() || q.Cols == 0 {
+		return
+	}
+	for i := range m {
+		split32(ptr(prep[i*q.Cols:][:q.Cols]), ptr(x[i*ldx:][:q.Cols]), q.Cols)
+	}
+}
+
+// scaleRows is how many rows have their scales converted at a time.
+func scaleRows(groups int) int { return max(4, 2048/max(groups, 1)&^3) }
+func qScratchLenAVX512(q *QMatrix, m int) int {
+	return max(qScratchLen(q, m), 4*q.Cols+2*scaleRows(q.groups())*q.groups())
+}
+
+func qGemmNTAVX512(y []float32, ldy int, x []float32, ldx, m int, q *QMatrix, n0, n1 int, prep, scratch []float32) {
+	if m == 0 || n0 >= n1 {
+		return
+	}
+	_ = y[(m-1)*ldy+n1-n0-1]
+	if q.Cols == 0 {
+		for i := range m {
+			clear(y[i*ldy : i*ldy+n1-n0])
+		}
+		return
+	}
+	if q.split() {
+		x, ldx = prep, q.Cols
+	}
+	_ = x[(m-1)*ldx+q.Cols-1]
+	_ = q.Words[n1*q.rowWords()-1]
+	g := q.groups()
+	panel, rest := scratch[:4*q.Cols], scratch[4*q.Cols:]
+	step := scaleRows(g)
+	for j := n0; j < n1; j += step {
+		n := min(step, n1-j)
+		b := qBlock{q: q, row: j, n: n, s: rest[:n*g], b: rest[step*g:][:n*g]}
+		b.loadScales()
+		if k, base := q.kernels(); k != nil {
+			b.fused(y[j-n0:], ldy, x, ldx, m, k, base)
+		} else {
+			b.unpacked(y[j-n0:], ldy, x, ldx, m, panel)
+		}
+	}
+}
+
+// qBlock is rows [row, row+n) of q with scales and biases as float32.
+type qBlock struct {
+	q      *QMatrix
+	row, n int
+	s, b   []float32
+}
+
+func (b *qBlock) loadScales() {
+	q := b.q
+	if q.Mode != Affine {
+		q.scales(b.s, b.row, 0)
+		clear(b.b)
+		return
+	}
+	i := b.row * q.groups()
+	loadAVX512(b.s, Raw{q.Elem, q.Scales}.Slice(i, i+len(b.s)))
+	loadAVX512(b.b, Raw{q.Elem, q.Biases}.Slice(i, i+len(b.b)))
+}
+
+// packedRows is how many of m rows the next packed tile takes.
+func packedRows(m int) int {
+	if m >= 4 {
+		return 4
+	}
+	return min(m, 2)
+}
+
+// fused multiplies rows of x by packed rows, four streams at a time.
+func (b *qBlock) fused(y []float32, ldy int, x []float32, ldx, m int, k *packedKernels, base *float32) {
+	q, g := b.q, b.q.groups()
+	words, per, r4 := q.rowWords(), q.perGroup(), b.n/4
+	for r := range r4 {
+		w := &q.Words[(b.row+r)*words]
+		for i := 0; i < m; {
+			s := packedRows(m - i)
+			k.four[s](&y[i*ldy+r], 4*ldy, 4*r4, &x[i*ldx], 4*ldx, w, 4*r4*words, &b.s[r*g], &b.b[r*g], 4*r4*g, g, per, base)
+			i += s
+		}
+	}
+	for r := 4 * r4; r < b.n; r++ {
+		for i := range m {
+			k.one(&y[i*ldy+r], 0, 0, &x[i*ldx], 0, &q.Words[(b.row+r)*words], 0, &b.s[r*g], &b.b[r*g], 0, g, per, base)
+		}
+	}
+}
+
+// unpacked makes four rows of float32 weights of NVFP4 at a time.
+func (b *qBlock) unpacked(y []float32, ldy int, x []float32, ldx, m int, panel []float32) {
+	q, g := b.q, b.q.groups()
+	for r := 0; r < b.n; r += 4 {
+		n := min(4, b.n-r)
+		for t := range n {
+			dst := panel[t*q.Cols:][:q.Cols]
+			s, z := b.s[(r+t)*g:][:g], b.b[(r+t)*g:][:g]
+			unpackQ4(&dst[0], &q.Words[(b.row+r+t)*q.rowWords()], &s[0], &z[0], g, &e2m1[0])
+		}
+		denseNT(y[r:], ldy, x, ldx, m, F32, (*byte)(unsafe.Pointer(&panel[0])), 4*q.Cols, n, q.Cols)
+	}
+}
