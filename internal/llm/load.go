@@ -28,8 +28,8 @@ type Source struct {
 	Tensors []safetensors.Tensor
 }
 
-// textFiles are the files that ParseTokenizer and ParseEOS know.
-var textFiles = []string{"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
+// textFiles are the small files of a model beside config.json.
+var textFiles = []string{"generation_config.json", TokenizerFile, TokenizerConfigFile,
 	"chat_template.jinja", "chat_template.json", "special_tokens_map.json"}
 
 func load(dir string, o LoadOptions) (*Loaded, error) {
@@ -74,12 +74,8 @@ func unwrapPath(err error) error {
 
 // LoadSource is Load from any source.
 func LoadSource(s Source, o LoadOptions) (*Loaded, error) {
-	raw, err := s.Read("config.json")
-	if err != nil {
-		return nil, fmt.Errorf("model %s: config.json: %w", s.Name, unwrapPath(err))
-	}
 	l := &loader{source: s, options: o}
-	m, err := l.load(raw)
+	m, err := l.load()
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", s.Name, err)
 	}
@@ -90,18 +86,25 @@ func LoadSource(s Source, o LoadOptions) (*Loaded, error) {
 type loader struct {
 	source  Source
 	options LoadOptions
+	files   map[string][]byte // config.json and textFiles, each read once
 	config  *Config
 	model   Model
 	tensors map[string]safetensors.Tensor // without those that the model drops
 	dtype   mlx.DType
 }
 
-func (l *loader) load(raw []byte) (*Loaded, error) {
-	var err error
+func (l *loader) load() (*Loaded, error) {
+	raw, err := l.source.Read("config.json")
+	if err != nil {
+		return nil, fmt.Errorf("config.json: %w", unwrapPath(err))
+	}
 	if l.config, err = parseConfig(raw); err != nil {
 		return nil, err
 	}
-	if err := l.readEOS(); err != nil {
+	if err := l.readFiles(raw); err != nil {
+		return nil, err
+	}
+	if l.config.EOS, l.config.EOSFrom, err = ParseEOS(l.files); err != nil {
 		return nil, err
 	}
 	var build error
@@ -123,49 +126,32 @@ func (l *loader) load(raw []byte) (*Loaded, error) {
 	l.model.SetDType(l.dtype)
 	out := &Loaded{Model: l.model, Config: l.config, DType: l.dtype, Warnings: warnings}
 	out.steps = newSteps(l.model)
-	if !l.options.NoTokenizer {
-		if out.Tokenizer, err = l.tokenizer(); err != nil {
+	if !l.options.NoTokenizer && l.files[TokenizerFile] != nil { // ids need no tokenizer
+		if out.Tokenizer, err = ParseTokenizer(l.files); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
 }
 
-// files are the text files that there are; one that cannot be read is an error.
-func (l *loader) files() (map[string][]byte, error) {
-	files := map[string][]byte{}
+// readFiles reads the text files that there are, but for config.json, which is raw;
+// one that cannot be read is an error.
+func (l *loader) readFiles(raw []byte) error {
+	l.files = map[string][]byte{"config.json": raw}
 	for _, name := range textFiles {
 		data, err := l.source.Read(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, unwrapPath(err))
+			return fmt.Errorf("%s: %w", name, unwrapPath(err))
 		}
 		if data == nil {
 			data = []byte{} // empty is not missing
 		}
-		files[name] = data
+		l.files[name] = data
 	}
-	return files, nil
-}
-
-func (l *loader) readEOS() error {
-	files, err := l.files()
-	if err != nil {
-		return err
-	}
-	l.config.EOS, l.config.EOSFrom, err = ParseEOS(files)
-	return err
-}
-
-// tokenizer is nil without a tokenizer.json: ids need none.
-func (l *loader) tokenizer() (*Tokenizer, error) {
-	files, err := l.files()
-	if err != nil || files["tokenizer.json"] == nil {
-		return nil, err
-	}
-	return ParseTokenizer(files)
+	return nil
 }
 
 // sanitize lets the model drop tensors that it does not use.
