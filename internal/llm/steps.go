@@ -95,20 +95,26 @@ func (s *session) feed(tokens []int, chunk int) (n int, err error) {
 	if len(tokens) == 1 && !s.eager {
 		return 1, s.step(tokens[0])
 	}
-	n, length := pass(len(tokens), chunk)
-	if s.eager {
-		n = min(len(tokens), chunk)
-		length = n
-	}
-	ids := make([]int32, length) // padded with zeros
-	for i, t := range tokens[:n] {
-		ids[i] = int32(t)
-	}
 	known := s.cache.Len() + len(tokens)
 	if s.eager {
-		return n, s.feedEager(ids, known)
+		n = min(len(tokens), chunk)
+		logits, err := s.forwardEager(padded(tokens[:n], n), mlx.FromSlice([]int32{int32(n - 1)}), known)
+		if err == nil {
+			mlx.CopyTo(s.logits, logits)
+		}
+		return n, err
 	}
-	return n, s.prefill(ids, n, known)
+	n, length := pass(len(tokens), chunk)
+	return n, s.prefill(padded(tokens[:n], length), n, known)
+}
+
+// padded is tokens as int32, with zeros up to length.
+func padded(tokens []int, length int) []int32 {
+	ids := make([]int32, length)
+	for i, t := range tokens {
+		ids[i] = int32(t)
+	}
+	return ids
 }
 
 // prefill runs ids, of which n count, by the program of their length.
@@ -135,23 +141,28 @@ func (s *session) prefill(ids []int32, n, known int) error {
 	return nil
 }
 
-// feedEager builds and runs a graph for this pass alone.
-func (s *session) feedEager(ids []int32, known int) error {
+// forwardEager builds and runs a graph for this pass alone and gives its float32
+// logits: of all ids, or with row of this one. known is how many tokens the sequence
+// has, later ones included.
+func (s *session) forwardEager(ids []int32, row *mlx.Array, known int) (logits *mlx.Array, err error) {
 	if err := s.reserve(len(ids)); err != nil {
-		return err
+		return nil, err
 	}
-	return errors.Join(mlx.Try(func() {
+	var next []*mlx.Array
+	err = mlx.Try(func() {
 		kv, after := s.cache.Layers(known)
-		row := mlx.FromSlice([]int32{int32(len(ids) - 1)})
-		logits := s.m.Model.Forward(mlx.FromSlice(ids, 1, len(ids)), row, kv).AsType(mlx.Float32)
-		next := after()
-		if err := mlx.Eval(logits, next); err != nil {
-			panic(&mlx.Error{Op: "forward", Err: err})
-		}
-		s.cache.SetArrays(next)
-		s.cache.Advance(len(ids))
-		mlx.CopyTo(s.logits, logits.Flatten())
-	}))
+		logits = s.m.Model.Forward(mlx.FromSlice(ids, 1, len(ids)), row, kv).AsType(mlx.Float32)
+		next = after()
+	})
+	if err == nil {
+		err = mlx.Eval(logits, next)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.cache.SetArrays(next)
+	s.cache.Advance(len(ids))
+	return logits, nil
 }
 
 // step replays the decode program: two small host writes, one run, one read, no
@@ -236,7 +247,7 @@ func (m *Loaded) logits(tokens []int) (*mlx.Array, error) {
 	if err := m.checkTokens(tokens); err != nil {
 		return nil, err
 	}
-	c := cache.New(m.Model.Layout(), 1, m.DType)
+	s := newSession(m, true)
 	vocab := m.Model.Info().VocabSize
 	if err := fits(fmt.Sprintf("a table of %d x %d logits", len(tokens), vocab), 8*int64(len(tokens))*int64(vocab)); err != nil {
 		return nil, err
@@ -244,27 +255,11 @@ func (m *Loaded) logits(tokens []int) (*mlx.Array, error) {
 	all := make([]float32, 0, len(tokens)*vocab)
 	for at := 0; at < len(tokens); at += logitsChunk {
 		part := tokens[at:min(at+logitsChunk, len(tokens))]
-		ids := make([]int32, len(part))
-		for i, t := range part {
-			ids[i] = int32(t)
-		}
-		if err := c.Reserve(len(ids)); err != nil {
-			return nil, err
-		}
-		err := mlx.Try(func() {
-			kv, after := c.Layers(len(tokens))
-			logits := m.Model.Forward(mlx.FromSlice(ids, 1, len(ids)), nil, kv).AsType(mlx.Float32)
-			next := after()
-			if err := mlx.Eval(logits, next); err != nil {
-				panic(&mlx.Error{Op: "forward", Err: err})
-			}
-			c.SetArrays(next)
-			c.Advance(len(ids))
-			all = append(all, mlx.ToSlice[float32](logits)...)
-		})
+		logits, err := s.forwardEager(padded(part, len(part)), nil, len(tokens))
 		if err != nil {
 			return nil, err
 		}
+		all = append(all, mlx.ToSlice[float32](logits)...)
 	}
 	for i, x := range all {
 		if math.IsNaN(float64(x)) {
