@@ -46,20 +46,26 @@ func Mean(x *Array, opts ...ReduceOption) *Array {
 	return tensor.Mean(x, axes, keep, s)
 }
 
+// overAll applies f, which gives a scalar, to the flattened array; keep leaves every
+// axis with size 1.
+func overAll(x *Array, keep bool, s Stream, f func(flat *Array) *Array) *Array {
+	out := f(tensor.ReshapeTo(x, []int{x.Size()}, s))
+	if !keep {
+		return out
+	}
+	ones := make([]int, x.NDim())
+	for i := range ones {
+		ones[i] = 1
+	}
+	return tensor.ReshapeTo(out, ones, s)
+}
+
 // argReduce works on one axis, or on the flattened array.
 func argReduce(op string, min bool, x *Array, opts []opt.Reduce) *Array {
 	axes, keep, s := reduceKeywords(op, opts)
 	switch len(axes) {
 	case 0:
-		out := tensor.ArgReduceOf(min, tensor.ReshapeTo(x, []int{x.Size()}, s), 0, false, s)
-		if keep {
-			ones := make([]int, x.NDim())
-			for i := range ones {
-				ones[i] = 1
-			}
-			return tensor.ReshapeTo(out, ones, s)
-		}
-		return out
+		return overAll(x, keep, s, func(flat *Array) *Array { return tensor.ArgReduceOf(min, flat, 0, false, s) })
 	case 1:
 		return tensor.ArgReduceOf(min, x, axes[0], keep, s)
 	}
@@ -118,13 +124,5 @@ func LogSumExp(x *Array, opts ...ReduceOption) *Array {
 	if axes != nil && len(axes) != x.NDim() {
 		tensor.Throw("logsumexp", nil, "takes one axis or all, not %v", axes)
 	}
-	out := tensor.LogSumExpOf(tensor.ReshapeTo(x, []int{x.Size()}, s), 0, false, s)
-	if keep {
-		ones := make([]int, x.NDim())
-		for i := range ones {
-			ones[i] = 1
-		}
-		return tensor.ReshapeTo(out, ones, s)
-	}
-	return out
+	return overAll(x, keep, s, func(flat *Array) *Array { return tensor.LogSumExpOf(flat, 0, false, s) })
 }
