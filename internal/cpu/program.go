@@ -159,16 +159,8 @@ type extent struct {
 }
 
 func extentOf(s tensor.Slot) extent {
-	lo, hi := 0, 0
-	for i, d := range s.Shape {
-		if n := (d - 1) * s.Strides[i]; n < 0 {
-			lo += n
-		} else {
-			hi += n
-		}
-	}
-	z := s.DType.Size()
-	e := extent{s.Kind, s.Index, s.Offset + lo*z, s.Offset + (hi+1)*z}
+	lo, hi := tensor.Extent(s.Spec, s.Strides)
+	e := extent{s.Kind, s.Index, s.Offset + lo, s.Offset + hi}
 	if s.Kind == tensor.SlotArena {
 		e.index = 0
 	}

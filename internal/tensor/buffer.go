@@ -127,24 +127,27 @@ func (v *View) check(op string) {
 	if v.Shape.Size() == 0 {
 		return
 	}
-	lo, hi := 0, 0
-	for i, d := range v.Shape {
-		if s := (d - 1) * v.Strides[i]; s < 0 {
-			lo += s
-		} else {
-			hi += s
-		}
-	}
-	size := v.DType.Size()
-	if v.Offset+lo*size < 0 || v.Offset+(hi+1)*size > len(v.Buf.host) {
+	if lo, hi := Extent(v.Spec, v.Strides); v.Offset+lo < 0 || v.Offset+hi > len(v.Buf.host) {
 		panic(fmt.Sprintf("tensor: %s: %v with strides %v at %d leaves its buffer of %d bytes", op, v.Spec, v.Strides, v.Offset, len(v.Buf.host)))
 	}
 }
 
-// RowMajorView is the view of a whole buffer in row-major order.
-func RowMajorView(s Spec, b *Buffer) View { return rowMajor(s, b) }
+// Extent is the range of bytes, from the first element's, that the elements of a
+// strided array lie in; it must not be empty.
+func Extent(s Spec, strides []int) (lo, hi int) {
+	for i, d := range s.Shape {
+		if n := (d - 1) * strides[i]; n < 0 {
+			lo += n
+		} else {
+			hi += n
+		}
+	}
+	size := s.DType.Size()
+	return lo * size, (hi + 1) * size
+}
 
-func rowMajor(s Spec, b *Buffer) View {
+// RowMajorView is the view of a whole buffer in row-major order.
+func RowMajorView(s Spec, b *Buffer) View {
 	return View{Spec: s, Strides: contiguousStrides(s.Shape), Buf: b}
 }
 

@@ -342,7 +342,7 @@ func allocView(d Device, s Spec, st *streamState) (View, error) {
 		return View{}, err
 	}
 	b.refs.Store(1)
-	return rowMajor(s, b), nil
+	return RowMajorView(s, b), nil
 }
 
 // finish lets the inputs go, or keeps them as the tape of a live trace.

@@ -62,7 +62,6 @@ type memState struct {
 	active int64 // sum of use
 	peak   int64
 	cached int64
-	gcs    int64
 	next   int64 // off-heap size that makes us collect
 	limit  int64 // 0: none
 	keep   int64 // cache limit
@@ -256,10 +255,7 @@ func allocate(d Device, n int) (Memory, error) {
 // collect runs a garbage collection and gives its cleanups, which run in another
 // goroutine, a moment to recycle what was found.
 func collect() {
-	mem.Lock()
-	mem.gcs++
-	active := mem.active
-	mem.Unlock()
+	active := ActiveMemory()
 	runtime.GC()
 	for range 20 {
 		time.Sleep(50 * time.Microsecond)

@@ -82,7 +82,7 @@ func fromMemory(p unsafe.Pointer, s Spec) *Array {
 		panic(&Error{Op: "array", In: []Spec{s}, Err: err})
 	}
 	copy(b.host, unsafe.Slice((*byte)(p), s.Bytes()))
-	return leaf(rowMajor(s, b))
+	return leaf(RowMajorView(s, b))
 }
 
 // hostDevice is where host data goes: unified memory, every device reads it.
@@ -313,7 +313,7 @@ func NewView(s Spec, p Purpose) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	return rowMajor(s, b), nil
+	return RowMajorView(s, b), nil
 }
 
 // NewArena allocates size bytes for a Program's temporaries.
