@@ -1,6 +1,6 @@
 // Package dtype names the element types of arrays and holds what depends on
 // them alone: sizes, categories, promotion, limits, and the conversions between
-// float32 and the narrow floats (float16, bfloat16, fp8 e4m3, e8m0, fp4 e2m1).
+// float32 and the narrow floats (float16, bfloat16).
 //
 // The main type is [DType]. The package knows nothing of arrays or devices.
 package dtype

@@ -1,9 +1,6 @@
 package dtype
 
-import (
-	"encoding/binary"
-	"math"
-)
+import "math"
 
 // F16ToF32 is the exact value of a binary16 pattern. A signaling NaN becomes
 // quiet with its payload kept, as the hardware conversions do.
@@ -54,69 +51,4 @@ func F32ToBF16(f float32) uint16 {
 		return 0x7fc0
 	}
 	return uint16((u + 0x7fff + u>>16&1) >> 16)
-}
-
-// F16sToF32s converts src into dst, which must be at least as long.
-func F16sToF32s(dst []float32, src []uint16) {
-	dst = dst[:len(src)]
-	for i, h := range src {
-		if e := h & 0x7c00; e-0x0400 < 0x7800 { // normal, nearly always: no call
-			dst[i] = math.Float32frombits(uint32(h&0x8000)<<16 | uint32(h&0x7fff)<<13 + (127-15)<<23)
-			continue
-		}
-		dst[i] = F16ToF32(h)
-	}
-}
-
-// F32sToF16s converts src into dst, which must be at least as long.
-func F32sToF16s(dst []uint16, src []float32) {
-	dst = dst[:len(src)]
-	for i, f := range src {
-		u := math.Float32bits(f)
-		a := u & 0x7fffffff
-		if a-0x38800000 < 0x477ff000-0x38800000 { // normal, nearly always: no call
-			dst[i] = uint16(u>>16)&0x8000 | uint16((a+0xfff+a>>13&1-(127-15)<<23)>>13)
-			continue
-		}
-		dst[i] = F32ToF16(f)
-	}
-}
-
-// BF16sToF32s converts src into dst, which must be at least as long.
-func BF16sToF32s(dst []float32, src []uint16) {
-	dst = dst[:len(src)]
-	for i, b := range src {
-		dst[i] = BF16ToF32(b)
-	}
-}
-
-// F32sToBF16s converts src into dst, which must be at least as long.
-func F32sToBF16s(dst []uint16, src []float32) {
-	dst = dst[:len(src)]
-	for i, f := range src {
-		dst[i] = F32ToBF16(f)
-	}
-}
-
-// F16BytesToF32s converts little-endian float16 bytes, at any alignment, into
-// dst, which must hold len(src)/2 values.
-func F16BytesToF32s(dst []float32, src []byte) {
-	dst = dst[:len(src)/2]
-	for i := range dst {
-		h := binary.LittleEndian.Uint16(src[2*i:])
-		if e := h & 0x7c00; e-0x0400 < 0x7800 {
-			dst[i] = math.Float32frombits(uint32(h&0x8000)<<16 | uint32(h&0x7fff)<<13 + (127-15)<<23)
-			continue
-		}
-		dst[i] = F16ToF32(h)
-	}
-}
-
-// BF16BytesToF32s converts little-endian bfloat16 bytes, at any alignment, into
-// dst, which must hold len(src)/2 values.
-func BF16BytesToF32s(dst []float32, src []byte) {
-	dst = dst[:len(src)/2]
-	for i := range dst {
-		dst[i] = BF16ToF32(binary.LittleEndian.Uint16(src[2*i:]))
-	}
 }

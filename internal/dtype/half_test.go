@@ -1,7 +1,6 @@
 package dtype
 
 import (
-	"encoding/binary"
 	"math"
 	"testing"
 )
@@ -106,82 +105,5 @@ func TestHalfNaN(t *testing.T) {
 	}
 	if got := math.Float32bits(F16ToF32(0xfc01)); got != 0xffc02000 {
 		t.Errorf("F16ToF32 of a signaling NaN = %#x", got)
-	}
-}
-
-func TestHalfSlices(t *testing.T) {
-	src, raw := make([]uint16, 1<<16), make([]byte, 1<<17+1)
-	for i := range src {
-		src[i] = uint16(i)
-		binary.LittleEndian.PutUint16(raw[1+2*i:], uint16(i))
-	}
-	f, g, back := make([]float32, 1<<16), make([]float32, 1<<16), make([]uint16, 1<<16)
-	for _, c := range []struct {
-		dec   func([]float32, []uint16)
-		bytes func([]float32, []byte)
-		enc   func([]uint16, []float32)
-		one   func(uint16) float32
-		back  func(float32) uint16
-	}{
-		{F16sToF32s, F16BytesToF32s, F32sToF16s, F16ToF32, F32ToF16},
-		{BF16sToF32s, BF16BytesToF32s, F32sToBF16s, BF16ToF32, F32ToBF16},
-	} {
-		c.dec(f, src)
-		c.bytes(g, raw[1:])
-		c.enc(back, f)
-		for i := range src {
-			want := c.one(src[i])
-			if math.Float32bits(f[i]) != math.Float32bits(want) || math.Float32bits(g[i]) != math.Float32bits(want) ||
-				back[i] != c.back(want) {
-				t.Fatalf("slices differ from the scalar at %#04x", i)
-			}
-		}
-	}
-}
-
-// The slice encoders, which shorten the common case, agree with the scalars.
-func TestHalfEncodeSlices(t *testing.T) {
-	const step = 4099
-	src := make([]float32, 0, 1<<32/step+1)
-	for u := uint64(0); u < 1<<32; u += step {
-		src = append(src, math.Float32frombits(uint32(u)))
-	}
-	f16, bf16 := make([]uint16, len(src)), make([]uint16, len(src))
-	F32sToF16s(f16, src)
-	F32sToBF16s(bf16, src)
-	for i, f := range src {
-		if f16[i] != F32ToF16(f) || bf16[i] != F32ToBF16(f) {
-			t.Fatalf("%v (%#x): %#x, %#x, the scalars give %#x, %#x", f, math.Float32bits(f), f16[i], bf16[i], F32ToF16(f), F32ToBF16(f))
-		}
-	}
-}
-
-func BenchmarkF16sToF32s(b *testing.B) { benchDecode(b, F16sToF32s) }
-
-func BenchmarkBF16sToF32s(b *testing.B) { benchDecode(b, BF16sToF32s) }
-
-func BenchmarkF32sToF16s(b *testing.B) { benchEncode(b, F32sToF16s) }
-
-func BenchmarkF32sToBF16s(b *testing.B) { benchEncode(b, F32sToBF16s) }
-
-func benchEncode(b *testing.B, f func([]uint16, []float32)) {
-	src, dst := make([]float32, 4096), make([]uint16, 4096)
-	for i := range src {
-		src[i] = float32(i)/512 - 4
-	}
-	b.SetBytes(int64(4 * len(src)))
-	for b.Loop() {
-		f(dst, src)
-	}
-}
-
-func benchDecode(b *testing.B, f func([]float32, []uint16)) {
-	src, dst := make([]uint16, 4096), make([]float32, 4096)
-	for i := range src {
-		src[i] = F32ToF16(float32(i)/512 - 4)
-	}
-	b.SetBytes(int64(4 * len(dst)))
-	for b.Loop() {
-		f(dst, src)
 	}
 }

@@ -107,11 +107,7 @@ func fpGroupCPU(codes []uint32, w []float32, m float32, p QParams) (b byte) {
 		b = ToE4M3(RoundTo(s*enc, t))
 		div = RoundTo(FromE4M3(b), t)
 	} else {
-		var n float64
-		if s != 0 {
-			n = math.RoundToEven(float64(RoundTo(float32(math.Log2(float64(s))), t)))
-		}
-		b, div = e8m0(n, s)
+		b, div = graphE8M0(s, t)
 		div = RoundTo(div, t)
 	}
 	for i, v := range w {
@@ -138,8 +134,8 @@ func fpGroupMetal(codes []uint32, w []float32, m float32, p QParams) (b byte) {
 		}
 		b = ToE4M3(s * enc)
 		div = FromE4M3(b)
-	} else if s != 0 {
-		b, div = e8m0(math.Round(float64(float32(math.Log2(float64(s))))), s)
+	} else {
+		b, div = kernelE8M0(s)
 	}
 	var inv float32
 	if div != 0 {
@@ -162,6 +158,25 @@ func largest(p QParams) float32 {
 		return 448
 	}
 	return 6
+}
+
+// graphE8M0 encodes a scale as MLX's op graph in type t: the nearest exponent, ties
+// to even; zero is a scale of one.
+func graphE8M0(s float32, t Elem) (byte, float32) {
+	var n float64
+	if s != 0 {
+		n = math.RoundToEven(float64(RoundTo(float32(math.Log2(float64(s))), t)))
+	}
+	return e8m0(n, s)
+}
+
+// kernelE8M0 encodes a scale as MLX's kernels: ties away from zero; zero is byte 0
+// and no scale at all.
+func kernelE8M0(s float32) (byte, float32) {
+	if s == 0 {
+		return 0, 0
+	}
+	return e8m0(math.Round(float64(float32(math.Log2(float64(s))))), s)
 }
 
 // e8m0 encodes 2^n; a scale that is not finite gets byte 255.

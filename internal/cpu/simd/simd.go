@@ -81,9 +81,6 @@ func (r Raw) Slice(i, j int) Raw {
 // RawF32 returns the memory of x as a Raw that shares it.
 func RawF32(x []float32) Raw { return Raw{F32, bytesOf(x)} }
 
-// RawHalf returns the memory of x, bit patterns of e, as a Raw that shares it.
-func RawHalf(e Elem, x []uint16) Raw { return Raw{e, bytesOf(x)} }
-
 // Float32s views b as float32 without a copy; b may be unaligned and a partial
 // last element is left out. The slice lives as long as the memory of b.
 func Float32s(b []byte) []float32 { return view[float32](b) }
