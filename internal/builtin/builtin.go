@@ -9,7 +9,6 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
-	"io/fs"
 
 	"github.com/mlxgo/mlx/internal/hf/safetensors"
 	"github.com/mlxgo/mlx/internal/llm"
@@ -72,13 +71,4 @@ func Sampling() (temperature, topP float64) {
 		panic(fmt.Sprintf("builtin: generation_config.json: %v", err))
 	}
 	return c.Temperature, c.TopP
-}
-
-// Files is the model's directory, for those that copy it.
-func Files() fs.FS {
-	sub, err := fs.Sub(files, Name)
-	if err != nil {
-		panic(err)
-	}
-	return sub
 }

@@ -96,9 +96,6 @@ func (c *Cache) Len() int { return c.length }
 // Capacity is the number of positions that there is room for.
 func (c *Cache) Capacity() int { return c.capacity }
 
-// Layout describes the layers.
-func (c *Cache) Layout() []Layout { return c.layout }
-
 // Arrays lists keys and values, layer by layer.
 func (c *Cache) Arrays() []*mlx.Array { return c.arrays }
 
