@@ -33,7 +33,7 @@ func avx512Table() Table {
 	t.QPrepLen, t.QPrep = qPrepLenAVX512, qPrepAVX512
 	t.QScratchLen, t.QGemmNT = qScratchLenAVX512, qGemmNTAVX512
 	t.RMSNorm, t.Softmax = rmsNormAVX512, softmaxAVX512
-	t.AttendScratchLen, t.Attend = attendScratchLenAVX512, attendAVX512
+	t.AttendPartScratchLen, t.AttendPart = attendPartScratchLenAVX512, attendPartAVX512
 	t.Unary[Exp] = func(y, x []float32) { unaryAVX512(expF32, y, x) }
 	t.Unary[Sigmoid] = func(y, x []float32) { unaryAVX512(sigmoidF32, y, x) }
 	t.Unary[SiLU] = func(y, x []float32) { unaryAVX512(siluF32, y, x) }
