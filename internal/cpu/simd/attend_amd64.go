@@ -69,3 +69,6 @@ func biasBits(b *float32, n int) (r uint64)
 
 //go:noescape
 func join32(y, x *float32, n int)
+
+//go:noescape
+func split16(y, x *float32, n int)

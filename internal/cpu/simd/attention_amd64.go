@@ -32,8 +32,8 @@ const (
 	scoreStride = keyBlock + 16 // room behind the scores: tiles store 16 at a time
 )
 
-// attStep is how many elements of a row a step of the kernels reads; queries and
-// sums are padded to it.
+// attStep is how many elements of a row of values a step of the kernels reads, twice
+// what it reads of keys; queries and sums are padded to it.
 func attStep(e Elem) int {
 	if e == BF16 {
 		return 32
@@ -56,7 +56,7 @@ type attTiles struct {
 }
 
 func (t *attTiles) carve(a *Attention, mem []float32) int {
-	t.dq, t.dv = padded(a.D, attStep(a.K.Elem)), padded(a.DV, attStep(a.V.Elem))
+	t.dq, t.dv = padded(a.D, attStep(a.K.Elem)/2), padded(a.DV, attStep(a.V.Elem))
 	t.tiles = (a.Rows + tileRows - 1) / tileRows
 	rows, at := t.tiles*tileRows, 0
 	take := func(n int) (x []float32) {
@@ -113,10 +113,10 @@ func (t *attTiles) start(a *Attention) {
 		x := a.Q[r*a.QStride : r*a.QStride+a.D]
 		switch {
 		case a.K.Elem == BF16 && t.dq == a.D && a.D > 0:
-			split32(&q[0], &x[0], a.D)
+			split16(&q[0], &x[0], a.D)
 		case a.K.Elem == BF16 && a.D > 0:
 			clear(t.row[copy(t.row, x):t.dq])
-			split32(&q[0], &t.row[0], t.dq)
+			split16(&q[0], &t.row[0], t.dq)
 		default:
 			clear(q[copy(q, x):])
 		}
@@ -226,15 +226,15 @@ func (t *attTiles) scores(a *Attention, i, k, at, n int) {
 	w := unsafe.Pointer(&a.K.Data[k*ks])
 	q, s := &t.q[i*tileRows*t.dq], t.s[at:]
 	rows := t.live
-	if rows < 4 && n < 16/rows { // queries behind the rows are 0
+	if rows == 1 && n < 16 { // queries behind the rows are 0
 		rows = 4
 	}
-	if n >= 4 {
+	if n >= 8 {
 		scoreTiles[a.K.Elem][rows](&s[0], 4*scoreStride, q, 4*t.dq, (*byte)(w), ks, a.D, n, t.ahead)
 		return
 	}
-	for x := range n { // one key as four
-		scoreTiles[a.K.Elem][4](&s[x], 4*scoreStride, q, 4*t.dq, (*byte)(unsafe.Add(w, x*ks)), 0, a.D, 4, 0)
+	for x := range n { // one key as eight
+		scoreTiles[a.K.Elem][4](&s[x], 4*scoreStride, q, 4*t.dq, (*byte)(unsafe.Add(w, x*ks)), 0, a.D, 8, 0)
 	}
 }
 

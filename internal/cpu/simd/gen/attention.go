@@ -10,24 +10,35 @@ import (
 // Attention works on tiles of R query rows and blocks of 64 keys, in three steps:
 // scores, weights with an online softmax, and sums of weighted values.
 //
-// A score is a dot whose lanes lie over the head dimension: lane l of one
-// accumulator takes d = l, l+16, …, then the lanes are added in a fixed tree. A
-// tile has R·N = 16 accumulators, which the tree turns into one register of 16
-// scores. Rows of bfloat16 are read as pairs, even values then odd ones of each
-// 32; queries and sums come in that order, see split.
+// A score is a dot whose lanes lie over the head dimension. A register holds parts
+// of two keys, so that lane l of 8 takes d = l, l+8, … (bfloat16: 2l, 2l+1, 2l+16,
+// …, even values in one register, odd ones in another), and then the 8 lanes are
+// added in a fixed tree. With lanes of one key alone the tree costs twice as much,
+// and beside four multiply-adds an accumulator, at 64 wide, that is a third of the
+// time. Sums of bfloat16 values come with each 32 as even ones, then odd ones.
 
-var rowsByKeys = [][2]int{{4, 4}, {2, 8}, {1, 16}}
+// rowsByPairs are rows of queries by pairs of keys of a tile of scores.
+var rowsByPairs = [][2]int{{4, 4}, {2, 4}, {1, 8}}
 
 func attention() {
 	fmt.Println()
 	for i, c := range exp2Coefs(6) {
 		constant32(fmt.Sprintf("e2c%d", i), c)
 	}
+	for i := range 16 { // orders of lanes, see sumLanes8
+		fmt.Printf("DATA turn<>+%d(SB)/4, $%d\n", 4*i, i%4*4+i/4)
+		for h := range 2 {
+			fmt.Printf("DATA rows%d<>+%d(SB)/4, $%d\n", 2*h, 4*i, i%4*4+i/8+2*h+i/4%2*16)
+		}
+	}
+	fmt.Println("GLOBL turn<>(SB), RODATA|NOPTR, $64")
+	fmt.Println("GLOBL rows0<>(SB), RODATA|NOPTR, $64")
+	fmt.Println("GLOBL rows2<>(SB), RODATA|NOPTR, $64")
 	for _, e := range []string{"F32", "BF16", "F16"} {
-		for _, t := range rowsByKeys {
+		for _, t := range rowsByPairs {
 			score(e, t[0], t[1])
 		}
-		for _, t := range rowsByKeys {
+		for _, t := range rowsByPairs {
 			values(e, t[0])
 		}
 	}
@@ -109,20 +120,52 @@ func tailMask() {
 	p("KMOVD R10, K1")
 }
 
-// score: s[i·ss + j] = q[i]·k[j] for R rows and n keys, N at a time; n >= N, and
-// the last N overlap those before. Strides are in bytes, rows of q are whole
-// steps, with zeros behind d. Lines at the keys plus ahead are prefetched.
-func score(e string, mr, nr int) {
+// loadPair reads half a step of two rows at x and y into the halves of z and, for
+// bfloat16, z+1.
+func loadPair(e, x, y, mask string, z, t int) {
+	to := z
+	if e == "BF16" {
+		to = z + 1
+	}
+	if mask != "" {
+		half := map[string]string{"F32": "VMOVUPS.Z %s, K1, Y%d", "BF16": "VMOVDQU16.Z %s, K1, Y%d", "F16": "VMOVDQU16.Z %s, K1, X%d"}[e]
+		p(half, x, to)
+		p(half, y, t)
+		if e == "F16" {
+			p("VINSERTI32X4 $1, X%d, Y%d, Y%d", t, to, to)
+		} else {
+			p("VINSERTF64X4 $1, Y%d, Z%d, Z%d", t, to, to)
+		}
+	} else if e == "F16" {
+		p("VMOVDQU32 %s, X%d", x, to)
+		p("VINSERTI32X4 $1, %s, Y%d, Y%d", y, to, to)
+	} else {
+		p("VMOVUPS %s, Y%d", x, to)
+		p("VINSERTF64X4 $1, %s, Z%d, Z%d", y, to, to)
+	}
+	switch e {
+	case "F16":
+		p("VCVTPH2PS Y%d, Z%d", to, z)
+	case "BF16":
+		p("VPSLLD $16, Z%d, Z%d", to, z)
+		p("VPANDD Z31, Z%d, Z%d", to, to)
+	}
+}
+
+// score: s[i·ss + j] = q[i]·k[j] for R rows and n keys, 2·P at a time; n >= 2·P,
+// and the last tile overlaps the one before. Strides are in bytes, rows of q are
+// whole steps, with zeros behind d. Lines at the keys plus ahead are prefetched.
+func score(e string, mr, pairs int) {
 	n, regs, bytes := step(e)
+	n, bytes = n/2, bytes/2
+	nr := 2 * pairs
 	head(fmt.Sprintf("attScore%sx%d", e, mr), "s *float32, ss int, q *float32, qs int, k *byte, ks, d, n, ahead int", 72)
 	keys := []string{"(BX)", "(BX)(R11*1)", "(BX)(R11*2)", "(BX)(R12*1)", "(BX)(R11*4)", "(BX)(R13*1)", "(BX)(R12*2)", "(BX)(R14*1)"}
 	p("MOVQ k+32(FP), BX")
 	p("MOVQ ks+40(FP), R11")
 	p("LEAQ (R11)(R11*2), R12")
-	if nr > 4 {
-		p("LEAQ (R11)(R11*4), R13")
-		p("LEAQ (R12)(R11*4), R14")
-	}
+	p("LEAQ (R11)(R11*4), R13")
+	p("LEAQ (R12)(R11*4), R14")
 	if nr > 8 {
 		for _, a := range keys {
 			keys = append(keys, "(DX)"+a[4:])
@@ -135,10 +178,8 @@ func score(e string, mr, nr int) {
 	p("ANDQ $%d, AX", n-1)
 	tailMask()
 	oddMask(e)
-	for i, m := range []uint32{0xff00, 0xf0f0, 0xcccc} { // K4 to K6: second halves of the register, of its halves, of its quarters
-		p("MOVL $%#x, AX", m)
-		p("KMOVW AX, K%d", 4+i)
-	}
+	p("MOVL $0xcccc, AX")
+	p("KMOVW AX, K6")
 	p("MOVQ n+56(FP), R15")
 	fmt.Println("keys:")
 	p("MOVQ q+16(FP), SI")
@@ -148,41 +189,26 @@ func score(e string, mr, nr int) {
 	if nr > 8 {
 		p("LEAQ (BX)(R11*8), DX")
 	}
-	for a := range 16 {
+	for a := range mr * pairs {
 		p("VPXORD Z%d, Z%d, Z%d", a, a, a)
 	}
 	body := func(mask string) {
-		if mr == 4 {
-			for j := range nr {
-				loadRow(e, keys[j], mask, 16+regs*j)
-				if mask == "" {
-					p("PREFETCHT0 (AX)%s", keys[j][4:])
-				}
+		const z, q = 16, 28
+		for c := 0; c < pairs; c += 4 {
+			for j := range 4 {
+				loadPair(e, keys[2*(c+j)], keys[2*(c+j)+1], mask, z+regs*j, 30)
 			}
 			for r := range regs {
 				for i := range mr {
-					p("VMOVUPS %d%s, Z30", 64*r, xrow[i])
-					for j := range nr {
-						p("VFMADD231PS Z%d, Z30, Z%d", 16+regs*j+r, i*nr+j)
+					p("VBROADCASTF64X4 %d%s, Z%d", 32*r, xrow[i], q+i%2)
+					for j := range 4 {
+						p("VFMADD231PS Z%d, Z%d, Z%d", z+regs*j+r, q+i%2, i*pairs+c+j)
 					}
 				}
 			}
-			return
 		}
-		for r := range regs {
-			for i := range mr {
-				p("VMOVUPS %d%s, Z%d", 64*r, xrow[i], 20+2*r+i)
-			}
-		}
-		for j := range nr {
-			z := 24 + j%3*regs
-			loadRow(e, keys[j], mask, z)
-			for r := range regs {
-				for i := range mr {
-					p("VFMADD231PS Z%d, Z%d, Z%d", z+r, 20+2*r+i, i*nr+j)
-				}
-			}
-			if mask == "" && j < 8 {
+		if mask == "" {
+			for j := range 8 {
 				p("PREFETCHT0 (AX)%s", keys[j][4:])
 			}
 		}
@@ -192,7 +218,7 @@ func score(e string, mr, nr int) {
 		if nr > 8 {
 			p("ADDQ $%d, DX", bytes)
 		}
-		p("ADDQ $%d, SI", 64*regs)
+		p("ADDQ $%d, SI", 32*regs)
 	}
 	p("SUBQ $%d, CX", n)
 	p("JLT tail")
@@ -208,8 +234,7 @@ func score(e string, mr, nr int) {
 	body("K1, ")
 	next()
 	fmt.Println("sum:")
-	sum16()
-	storeScores(mr)
+	sumLanes8(mr, pairs)
 	// BX went over whole steps: back to the start of the rows, then on.
 	p("MOVQ d+48(FP), CX")
 	p("ADDQ $%d, CX", n-1)
@@ -220,7 +245,7 @@ func score(e string, mr, nr int) {
 		p("SHLQ $2, CX")
 	}
 	p("SUBQ CX, BX")
-	p("LEAQ (BX)(R11*%d), BX", min(nr, 8))
+	p("LEAQ (BX)(R11*8), BX")
 	if nr > 8 {
 		p("LEAQ (BX)(R11*8), BX")
 	}
@@ -229,7 +254,7 @@ func score(e string, mr, nr int) {
 	p("JZ done")
 	p("CMPQ R15, $%d", nr)
 	p("JGE keys")
-	p("SUBQ $%d, R15", nr) // 1 to N-1 keys are left: go back by as many as lack
+	p("SUBQ $%d, R15", nr) // too few keys are left: go back by as many as lack
 	p("LEAQ (DI)(R15*4), DI")
 	p("MOVQ R15, CX")
 	p("IMULQ R11, CX")
@@ -241,49 +266,54 @@ func score(e string, mr, nr int) {
 	p("RET")
 }
 
-// sum16 leaves the sum of accumulator i in lane i of Z0: halves, quarters, pairs
-// and neighbours are added in turn.
-func sum16() {
+// sumLanes8 adds the 8 lanes of each key, l with l+4, then l+2, then l+1, and
+// stores 2·P scores a row.
+func sumLanes8(mr, pairs int) {
 	const t = 16
-	swap := func(i, j, k int, shuffle string) { // i: own first parts and first parts of j; t: the second ones
-		p(shuffle, j, i, t+i)
-		p("VMOVAPS Z%d, K%d, Z%d", j, k, i)
-		p("VADDPS Z%d, Z%d, Z%d", t+i, i, i)
+	acc := mr * pairs
+	for i := 0; i < acc; i += 2 { // quarters of i: keys 0 to 3 of two pairs, 4 lanes each
+		p("VSHUFF32X4 $0x88, Z%d, Z%d, Z%d", i+1, i, t+i%8)
+		p("VSHUFF32X4 $0xdd, Z%d, Z%d, Z%d", i+1, i, t+i%8+1)
+		p("VADDPS Z%d, Z%d, Z%d", t+i%8, t+i%8+1, i)
 	}
-	for i := range 8 {
-		swap(i, i+8, 4, "VSHUFF64X2 $0x4e, Z%d, Z%d, Z%d")
+	// Four registers at a time: lane m of a quarter is the sum of register m's.
+	var out []int
+	four := func(a, b, c, d int) {
+		for _, x := range [][2]int{{a, b}, {c, d}} {
+			p("VSHUFPS $0x4e, Z%d, Z%d, Z%d", x[1], x[0], t+x[0])
+			p("VMOVAPS Z%d, K6, Z%d", x[1], x[0])
+			p("VADDPS Z%d, Z%d, Z%d", t+x[0], x[0], x[0])
+		}
+		p("VSHUFPS $0x88, Z%d, Z%d, Z%d", c, a, t)
+		p("VSHUFPS $0xdd, Z%d, Z%d, Z%d", c, a, t+1)
+		p("VADDPS Z%d, Z%d, Z%d", t, t+1, a)
+		out = append(out, a)
 	}
-	for i := range 4 {
-		j := i + 4
-		p("VBLENDMPS Z%d, Z%d, K5, Z%d", i, j, t+i) // j's first quarters, i's second
-		p("VSHUFF32X4 $0xb1, Z%d, Z%d, Z%d", t+i, t+i, t+i)
-		p("VMOVAPS Z%d, K5, Z%d", j, i)
-		p("VADDPS Z%d, Z%d, Z%d", t+i, i, i)
-	}
-	swap(0, 1, 6, "VSHUFPS $0x4e, Z%d, Z%d, Z%d")
-	swap(2, 3, 6, "VSHUFPS $0x4e, Z%d, Z%d, Z%d")
-	p("VSHUFPS $0x88, Z2, Z0, Z16")
-	p("VSHUFPS $0xdd, Z2, Z0, Z17")
-	p("VADDPS Z16, Z17, Z0")
-}
-
-// storeScores stores 16/R scores for each row.
-func storeScores(mr int) {
-	if mr == 1 {
-		p("VMOVUPS Z0, (DI)")
-		return
-	}
-	p("MOVQ ss+8(FP), CX")
-	if mr == 2 {
+	if mr < 4 {
+		four(0, 2, 4, 6)
+		p("VMOVDQU32 turn<>(SB), Z%d", t)
+		p("VPERMPS Z0, Z%d, Z0", t)
+		if mr == 1 {
+			p("VMOVUPS Z0, (DI)")
+			return
+		}
+		p("MOVQ ss+8(FP), CX")
 		p("VMOVUPS Y0, (DI)")
 		p("VEXTRACTF64X4 $1, Z0, (DI)(CX*1)")
 		return
 	}
-	p("VMOVUPS X0, (DI)")
-	p("VEXTRACTF32X4 $1, Z0, (DI)(CX*1)")
-	p("VEXTRACTF32X4 $2, Z0, (DI)(CX*2)")
-	p("LEAQ (CX)(CX*2), CX")
-	p("VEXTRACTF32X4 $3, Z0, (DI)(CX*1)")
+	four(0, 4, 8, 12) // rows by keys 0 to 3
+	four(2, 6, 10, 14)
+	p("MOVQ ss+8(FP), CX")
+	p("VMOVDQU32 rows0<>(SB), Z%d", t)
+	p("VMOVDQU32 rows2<>(SB), Z%d", t+1)
+	p("VPERMI2PS Z2, Z0, Z%d", t)
+	p("VPERMI2PS Z2, Z0, Z%d", t+1)
+	p("VMOVUPS Y%d, (DI)", t)
+	p("VEXTRACTF64X4 $1, Z%d, (DI)(CX*1)", t)
+	p("LEAQ (DI)(CX*2), R10")
+	p("VMOVUPS Y%d, (R10)", t+1)
+	p("VEXTRACTF64X4 $1, Z%d, (R10)(CX*1)", t+1)
 }
 
 // values: o[i] = f[4i]·o[i] + Σ_j w[i·ws + j]·v[j] for R rows, one fused
@@ -458,7 +488,7 @@ func exp2(z, k, y int) {
 	p("VSCALEFPS Z%d, Z%d, Z%d", k, y, z)
 }
 
-// join32 is the inverse of split32, see there.
+// join writes join32, the inverse of split32, and split16.
 func join() {
 	for i := range 16 {
 		at := i/2 + i%2*16
@@ -483,6 +513,25 @@ func join() {
 	p("ADDQ $128, SI")
 	p("ADDQ $128, DI")
 	p("SUBQ $32, CX")
+	p("JG loop")
+	p("VZEROUPPER")
+	p("RET")
+
+	for i := range 16 {
+		fmt.Printf("DATA evenOdd<>+%d(SB)/4, $%d\n", 4*i, i%8*2+i/8)
+	}
+	fmt.Println("GLOBL evenOdd<>(SB), RODATA|NOPTR, $64")
+	head("split16", "y, x *float32, n int", 24) // as split32 by 16
+	p("MOVQ y+0(FP), DI")
+	p("MOVQ x+8(FP), SI")
+	p("MOVQ n+16(FP), CX")
+	p("VMOVDQU32 evenOdd<>(SB), Z4")
+	fmt.Println("loop:")
+	p("VPERMPS (SI), Z4, Z0")
+	p("VMOVUPS Z0, (DI)")
+	p("ADDQ $64, SI")
+	p("ADDQ $64, DI")
+	p("SUBQ $16, CX")
 	p("JG loop")
 	p("VZEROUPPER")
 	p("RET")
