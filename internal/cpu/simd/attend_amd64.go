@@ -23,6 +23,9 @@ func attValuesF32x2(o *float32, os int, f, w *float32, ws int, v *byte, vs, d, n
 func attValuesF32x1(o *float32, os int, f, w *float32, ws int, v *byte, vs, d, n, ahead int)
 
 //go:noescape
+func attPackF32(y *float32, k *byte, ks, d, groups int)
+
+//go:noescape
 func attScoreBF16x4(s *float32, ss int, q *float32, qs int, k *byte, ks, d, n, ahead int)
 
 //go:noescape
@@ -41,6 +44,9 @@ func attValuesBF16x2(o *float32, os int, f, w *float32, ws int, v *byte, vs, d, 
 func attValuesBF16x1(o *float32, os int, f, w *float32, ws int, v *byte, vs, d, n, ahead int)
 
 //go:noescape
+func attPackBF16(y *float32, k *byte, ks, d, groups int)
+
+//go:noescape
 func attScoreF16x4(s *float32, ss int, q *float32, qs int, k *byte, ks, d, n, ahead int)
 
 //go:noescape
@@ -57,6 +63,12 @@ func attValuesF16x2(o *float32, os int, f, w *float32, ws int, v *byte, vs, d, n
 
 //go:noescape
 func attValuesF16x1(o *float32, os int, f, w *float32, ws int, v *byte, vs, d, n, ahead int)
+
+//go:noescape
+func attPackF16(y *float32, k *byte, ks, d, groups int)
+
+//go:noescape
+func attScorePacked(s *float32, ss int, q *float32, qs int, k *float32, chunks, groups int)
 
 //go:noescape
 func attWeights(s *float32, ss int, see *uint64, m, f, l *float32)

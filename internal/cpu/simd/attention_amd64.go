@@ -27,9 +27,12 @@ var (
 	}
 )
 
+var packs = [3]func(y *float32, k *byte, ks, d, groups int){F32: attPackF32, F16: attPackF16, BF16: attPackBF16}
+
 const (
 	tileRows    = 4
 	scoreStride = keyBlock + 16 // room behind the scores: tiles store 16 at a time
+	packTiles   = 6             // so many tiles pay for packed keys
 )
 
 // attStep is how many elements of a row of values a step of the kernels reads, twice
@@ -46,30 +49,36 @@ func padded(n, to int) int { return (n + to - 1) / to * to }
 // attTiles is the scratch of a part. For a tile of 4 rows: its queries, sums,
 // maxima (four times each) and 16 lanes of the sum of weights.
 type attTiles struct {
-	q, o, m, l  []float32
-	s, f, one   []float32
-	row         []float32
-	dq, dv      int // padded row lengths
-	see         [tileRows]uint64
-	ahead       int // from a key to the value of the same block, or 0
-	tiles, live int
+	q, o, m, l   []float32
+	s, f, one    []float32
+	row, k       []float32
+	dq, dv       int // padded row lengths
+	see          [tileRows]uint64
+	from, packed int // the first packed key, and how many are
+	tiles, live  int
 }
 
 func (t *attTiles) carve(a *Attention, mem []float32) int {
 	t.dq, t.dv = padded(a.D, attStep(a.K.Elem)/2), padded(a.DV, attStep(a.V.Elem))
 	t.tiles = (a.Rows + tileRows - 1) / tileRows
-	rows, at := t.tiles*tileRows, 0
+	rows, at := t.tiles*tileRows, 15 // room to begin at a cache line
+	if mem != nil {
+		at = int(-uintptr(unsafe.Pointer(&mem[0])) / 4 % 16)
+	}
 	take := func(n int) (x []float32) {
 		if mem != nil {
 			x = mem[at : at+n]
 		}
-		at += n
+		at += padded(n, 16)
 		return x
 	}
 	t.q, t.o = take(rows*t.dq), take(rows*t.dv)
 	t.l, t.m = take(rows*16), take(rows*4)
 	t.s, t.f, t.one = take(tileRows*scoreStride), take(16), take(16)
 	t.row = take(max(t.dq, t.dv))
+	if t.tiles >= packTiles {
+		t.k = take((keyBlock + 8) * t.dq)
+	}
 	return at
 }
 
@@ -148,16 +157,14 @@ func (t *attTiles) result(o []float32, r int, e Elem) {
 
 // block adds keys [from, to) of the block at j to all tiles.
 func (t *attTiles) block(a *Attention, j, from, to int) {
-	t.ahead = 0
-	if a.K.Elem == a.V.Elem && a.KStride == a.VStride {
-		size := a.K.Elem.Size()
-		t.ahead = int(uintptr(unsafe.Pointer(&a.V.Data[from*a.VStride*size])) - uintptr(unsafe.Pointer(&a.K.Data[from*a.KStride*size])))
+	t.from, t.packed = from, 0
+	if t.tiles >= packTiles && a.D > 0 {
+		t.pack(a, from, to-from)
 	}
 	for i := range t.tiles {
 		t.live = min(tileRows, a.Rows-i*tileRows)
 		if t.look(a, i*tileRows, j, from, to) {
 			t.tile(a, i, j)
-			t.ahead = 0
 		}
 	}
 }
@@ -215,6 +222,43 @@ func (t *attTiles) tile(a *Attention, i, j int) {
 	}
 }
 
+// distance is how far before their use rows are fetched: two blocks. That holds only
+// where they follow each other.
+func distance(n, stride, size int) int {
+	if n != stride {
+		return 0
+	}
+	return 2 * keyBlock * stride * size
+}
+
+// pack turns n keys into groups of 8 that all tiles read; the last group overlaps
+// the one before. Fewer than 8 keys stay.
+func (t *attTiles) pack(a *Attention, from, n int) {
+	if n < 8 {
+		return
+	}
+	t.packed = n
+	size := a.K.Elem.Size()
+	f, ks := packs[a.K.Elem], a.KStride*size
+	f(&t.k[0], &a.K.Data[from*ks], ks, a.D, n/8)
+	if n%8 != 0 {
+		f(&t.k[n/8*8*t.dq], &a.K.Data[(from+n-8)*ks], ks, a.D, 1)
+	}
+}
+
+// packedScores is scores for packed keys, by whole groups.
+func (t *attTiles) packedScores(i, k, at, n int) {
+	first, last := (k-t.from)/8, (k-t.from+n+7)/8
+	s, q := t.s[at-(k-t.from):], &t.q[i*tileRows*t.dq]
+	whole := min(last, t.packed/8)
+	if first < whole {
+		attScorePacked(&s[8*first], 4*scoreStride, q, 4*t.dq, &t.k[8*first*t.dq], t.dq/8, whole-first)
+	}
+	if last > whole {
+		attScorePacked(&s[t.packed-8], 4*scoreStride, q, 4*t.dq, &t.k[8*whole*t.dq], t.dq/8, 1)
+	}
+}
+
 // scores of n keys from key k on, from place at of the block on.
 func (t *attTiles) scores(a *Attention, i, k, at, n int) {
 	if a.D == 0 {
@@ -229,8 +273,12 @@ func (t *attTiles) scores(a *Attention, i, k, at, n int) {
 	if rows == 1 && n < 16 { // queries behind the rows are 0
 		rows = 4
 	}
+	if t.packed > 0 {
+		t.packedScores(i, k, at, n)
+		return
+	}
 	if n >= 8 {
-		scoreTiles[a.K.Elem][rows](&s[0], 4*scoreStride, q, 4*t.dq, (*byte)(w), ks, a.D, n, t.ahead)
+		scoreTiles[a.K.Elem][rows](&s[0], 4*scoreStride, q, 4*t.dq, (*byte)(w), ks, a.D, n, distance(a.D, a.KStride, size))
 		return
 	}
 	for x := range n { // one key as eight
@@ -290,8 +338,8 @@ func (t *attTiles) weigh(a *Attention, i, r, rows, j, at, n int, f *float32) {
 	vs := a.VStride * a.V.Elem.Size()
 	v := &a.V.Data[(j+at)*vs]
 	ahead := 0
-	if t.ahead != 0 {
-		ahead = keyBlock*vs - t.ahead // the next keys
+	if i == 0 { // then the others have them in cache
+		ahead = distance(a.DV, a.VStride, a.V.Elem.Size())
 	}
 	for rows > 0 {
 		m := min(rows, 4)

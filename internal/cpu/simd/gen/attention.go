@@ -41,7 +41,9 @@ func attention() {
 		for _, t := range rowsByPairs {
 			values(e, t[0])
 		}
+		pack(e)
 	}
+	scorePacked()
 	weights()
 	visibleBits()
 	join()
@@ -184,7 +186,7 @@ func score(e string, mr, pairs int) {
 	fmt.Println("keys:")
 	p("MOVQ q+16(FP), SI")
 	p("MOVQ d+48(FP), CX")
-	p("MOVQ ahead+64(FP), AX")
+	p("MOVQ ahead+64(FP), AX") // rows follow each other if it is not 0
 	p("ADDQ BX, AX")
 	if nr > 8 {
 		p("LEAQ (BX)(R11*8), DX")
@@ -208,9 +210,10 @@ func score(e string, mr, pairs int) {
 			}
 		}
 		if mask == "" {
-			for j := range 8 {
-				p("PREFETCHT0 (AX)%s", keys[j][4:])
+			for j := 0; j < nr*bytes; j += 64 {
+				p("PREFETCHT1 %d(AX)", j)
 			}
+			p("ADDQ $%d, AX", nr*bytes)
 		}
 	}
 	next := func() {
@@ -224,7 +227,6 @@ func score(e string, mr, pairs int) {
 	p("JLT tail")
 	fmt.Println("loop:")
 	body("")
-	p("ADDQ $%d, AX", bytes)
 	next()
 	p("SUBQ $%d, CX", n)
 	p("JGE loop")
@@ -262,6 +264,94 @@ func score(e string, mr, pairs int) {
 	p("MOVQ $%d, R15", nr)
 	p("JMP keys")
 	fmt.Println("done:")
+	p("VZEROUPPER")
+	p("RET")
+}
+
+// pack writes groups of 8 keys in the order in which score meets them: for each 8
+// lanes of d 4 pairs of keys, as float32. Rows end in zeros.
+func pack(e string) {
+	n, regs, bytes := step(e)
+	n, bytes = n/2, bytes/2
+	head("attPack"+e, "y *float32, k *byte, ks, d, groups int", 40)
+	keys := []string{"(BX)", "(BX)(R11*1)", "(BX)(R11*2)", "(BX)(R12*1)", "(BX)(R11*4)", "(BX)(R13*1)", "(BX)(R12*2)", "(BX)(R14*1)"}
+	p("MOVQ y+0(FP), DI")
+	p("MOVQ k+8(FP), DX")
+	p("MOVQ ks+16(FP), R11")
+	p("LEAQ (R11)(R11*2), R12")
+	p("LEAQ (R11)(R11*4), R13")
+	p("LEAQ (R12)(R11*4), R14")
+	p("MOVQ d+24(FP), AX")
+	p("ANDQ $%d, AX", n-1)
+	tailMask()
+	oddMask(e)
+	p("MOVQ groups+32(FP), R15")
+	fmt.Println("group:")
+	p("MOVQ DX, BX")
+	p("LEAQ (DX)(R11*8), DX")
+	p("MOVQ d+24(FP), CX")
+	body := func(mask string) {
+		for j := range 4 {
+			loadPair(e, keys[2*j], keys[2*j+1], mask, 16+regs*j, 30)
+			for r := range regs {
+				p("VMOVUPS Z%d, %d(DI)", 16+regs*j+r, 256*r+64*j)
+			}
+		}
+		p("ADDQ $%d, DI", 256*regs)
+		p("ADDQ $%d, BX", bytes)
+	}
+	p("SUBQ $%d, CX", n)
+	p("JLT tail")
+	fmt.Println("loop:")
+	body("")
+	p("SUBQ $%d, CX", n)
+	p("JGE loop")
+	fmt.Println("tail:")
+	p("ADDQ $%d, CX", n)
+	p("JZ next")
+	body("K1, ")
+	fmt.Println("next:")
+	p("DECQ R15")
+	p("JNZ group")
+	p("VZEROUPPER")
+	p("RET")
+}
+
+// scorePacked is score of 4 rows for groups of packed keys, which have chunks of
+// 8 lanes of d.
+func scorePacked() {
+	head("attScorePacked", "s *float32, ss int, q *float32, qs int, k *float32, chunks, groups int", 56)
+	p("MOVQ s+0(FP), DI")
+	p("MOVQ qs+24(FP), R8")
+	p("LEAQ (R8)(R8*2), R9")
+	p("MOVQ k+32(FP), BX")
+	p("MOVL $0xcccc, AX")
+	p("KMOVW AX, K6")
+	p("MOVQ groups+48(FP), R15")
+	fmt.Println("group:")
+	p("MOVQ q+16(FP), SI")
+	p("MOVQ chunks+40(FP), CX")
+	for a := range 16 {
+		p("VPXORD Z%d, Z%d, Z%d", a, a, a)
+	}
+	fmt.Println("loop:")
+	for j := range 4 {
+		p("VMOVUPS %d(BX), Z%d", 64*j, 16+j)
+	}
+	for i := range 4 {
+		p("VBROADCASTF64X4 %s, Z%d", xrow[i], 24+i)
+		for j := range 4 {
+			p("VFMADD231PS Z%d, Z%d, Z%d", 16+j, 24+i, 4*i+j)
+		}
+	}
+	p("ADDQ $256, BX")
+	p("ADDQ $32, SI")
+	p("DECQ CX")
+	p("JNZ loop")
+	sumLanes8(4, 4)
+	p("ADDQ $32, DI")
+	p("DECQ R15")
+	p("JNZ group")
 	p("VZEROUPPER")
 	p("RET")
 }
@@ -334,6 +424,8 @@ func values(e string, mr int) {
 	oddMask(e)
 	out := []string{"(DI)", "(DI)(R8*1)", "(DI)(R8*2)", "(DI)(R9*1)"}
 	w := []string{"(SI)", "(SI)(R11*1)", "(SI)(R11*2)", "(SI)(R12*1)"}
+	p("MOVQ ahead+72(FP), R15")
+	p("ADDQ BX, R15")
 	p("MOVQ d+56(FP), CX")
 	cols := func(name string, steps int, mask string) {
 		vec := steps * regs
@@ -346,15 +438,16 @@ func values(e string, mr int) {
 		}
 		p("MOVQ w+24(FP), SI")
 		p("MOVQ n+64(FP), DX")
-		p("MOVQ ahead+72(FP), AX")
-		p("ADDQ BX, AX")
 		p("MOVQ BX, R10")
 		fmt.Println(name + ":")
 		for c := range steps {
 			loadRow(e, fmt.Sprintf("%d(R10)", bytes*c), mask, 16+regs*c)
 			if bytes*c%64 == 0 && mask == "" {
-				p("PREFETCHT0 %d(AX)", bytes*c)
+				p("PREFETCHT1 %d(R15)", bytes*c)
 			}
+		}
+		if mask == "" {
+			p("ADDQ $%d, R15", bytes*steps)
 		}
 		for i := range mr {
 			p("VBROADCASTSS %s, Z%d", w[i], 24+i)
@@ -364,7 +457,6 @@ func values(e string, mr int) {
 		}
 		p("ADDQ $4, SI")
 		p("ADDQ R13, R10")
-		p("ADDQ R13, AX")
 		p("DECQ DX")
 		p("JNZ %s", name)
 		for i := range mr {
