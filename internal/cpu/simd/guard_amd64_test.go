@@ -97,3 +97,32 @@ func TestGuardPages(t *testing.T) {
 		}
 	}
 }
+
+// Attention reads no key, value, query, mask or bias behind the last that counts.
+func TestAttendGuardPages(t *testing.T) {
+	onlyAVX512(t)
+	r := newRand(31)
+	for trial := range 90 {
+		e := elems[trial%3]
+		a, _, _, _ := randomAttention(r, e, trial)
+		if a.Keys == 0 {
+			continue
+		}
+		want := runAttend(a)
+		a.Q = guardedFloats(t, a.Q[:(a.Rows-1)*a.QStride+a.D])
+		a.K = guardedRaw(t, a.K.Slice(0, (a.Keys-1)*a.KStride+a.D))
+		a.V = guardedRaw(t, a.V.Slice(0, (a.Keys-1)*a.VStride+a.DV))
+		g := max(a.Group, 1)
+		if a.Mask != nil {
+			a.Mask = guardedRaw(t, Raw{F32, a.Mask[:(a.Rows/g-1)*a.MaskStride+(g-1)*a.MaskHead+a.Keys]}).Data
+		}
+		if a.Bias != nil {
+			a.Bias = guardedFloats(t, a.Bias[:(a.Rows/g-1)*a.BiasStride+(g-1)*a.BiasHead+a.Keys])
+		}
+		out := guardedFloats(t, make([]float32, a.Rows*a.DV))
+		Attend(out, a.DV, a, guardedFloats(t, make([]float32, AttendScratchLen(a))))
+		if !sameBits(out, want) {
+			t.Fatalf("trial %d differs at a page's end", trial)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package simd
 
 import (
+	"bytes"
 	"fmt"
 	"runtime"
 	"slices"
@@ -86,7 +87,7 @@ func BenchmarkRates(b *testing.B) {
 func BenchmarkAttendRates(b *testing.B) {
 	r := newRand(1)
 	run := func(name string, e Elem, group, pos, d, keys, heads int) {
-		kv := rawOf(e, slices.Repeat(normals(r, 2*64*d), heads*keys/64))
+		kv := Raw{e, bytes.Repeat(rawOf(e, normals(r, 2*64*d)).Data, heads*keys/64)} // aligned
 		rows, n := group*pos, keys*d
 		q, out := normals(r, rows*d), make([]float32, rows*d)
 		a := &Attention{Q: q, QStride: d, Rows: rows, Group: group, D: d, KStride: d, VStride: d, Keys: keys, DV: d,
