@@ -48,6 +48,11 @@ func packedOf(s quant.Scheme, in []View) (*packed, error) {
 
 // matrix fills q with the memory of now.
 func (p *packed) matrix(q *simd.QMatrix) *simd.QMatrix {
+	if p.mode == simd.Dense {
+		*q = simd.QMatrix{Mode: p.mode, Bits: p.bits, Group: p.group, Rows: p.rows, Cols: p.cols, Elem: p.elem,
+			Words: simd.Uint32s(rawAt(p.words, 0, p.rows*p.cols).Data)}
+		return q
+	}
 	*q = simd.QMatrix{Mode: p.mode, Bits: p.bits, Group: p.group, Rows: p.rows, Cols: p.cols, Elem: p.elem,
 		Words: all[uint32](p.words), Scales: p.scales.HostBytes()}
 	if p.biases != nil {

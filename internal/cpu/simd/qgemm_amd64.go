@@ -70,7 +70,7 @@ func qPlanAVX512(q *QMatrix, m int, p Precision) QPlan {
 		return vecPlan(q, m, kindI32)
 	case p == Rounded && m >= rowsPanels && q.Mode == Affine && (q.Bits == 4 || q.Bits == 8) && q.Group >= 64 && q.Cols > 0:
 		return blockPlan(q, m, kindI8)
-	case p == Rounded && plansDense(m, q.Cols):
+	case (p == Rounded || q.Mode == Dense) && plansDense(m, q.Cols):
 		return blockPlan(q, m, kindBF16)
 	}
 	return QPlan{M: m, Prep: 4 * m * q.Cols, Passes: 1, Rows: 1, Cols: tileCols,
