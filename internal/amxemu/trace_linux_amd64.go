@@ -29,7 +29,7 @@ type tracer struct {
 }
 
 // ErrForbidden says that this system lets no process trace its children.
-var ErrForbidden = errors.New("amxemu: ptrace is not allowed here")
+var ErrForbidden = errors.New("tracing is not allowed here")
 
 // Run runs a program, argv[0] its path, with both outputs going to out, and
 // performs the AMX instructions of its threads. Signals pass through. Children
@@ -49,7 +49,10 @@ func Run(argv, env []string, out uintptr) (Result, error) {
 	exit, err := t.loop()
 	if err != nil {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
-		return Result{}, fmt.Errorf("amxemu: tracing %s: %w", argv[0], err)
+		for e := error(nil); e == nil || e == syscall.EINTR; { // until no thread of it is left
+			_, e = syscall.Wait4(-1, nil, syscall.WALL|unix.WNOTHREAD, nil)
+		}
+		return Result{}, fmt.Errorf("amxemu: %s: %w", argv[0], err)
 	}
 	return Result{exit, t.count}, nil
 }
@@ -82,7 +85,7 @@ func (t *tracer) loop() (exit int, err error) {
 		sig := ws.StopSignal()
 		if !ready {
 			ready, sig = true, 0
-			if err := syscall.PtraceSetOptions(tid, unix.PTRACE_O_TRACECLONE|unix.PTRACE_O_EXITKILL); err != nil {
+			if err := t.begin(); err != nil {
 				return 0, err
 			}
 		} else if sig, err = t.stop(tid, sig, ws.TrapCause() > 0); err != nil {
@@ -92,6 +95,21 @@ func (t *tracer) loop() (exit int, err error) {
 			return 0, err
 		}
 	}
+}
+
+// begin prepares for threads to come, and tries whether memory can be read.
+func (t *tracer) begin() error {
+	if err := syscall.PtraceSetOptions(t.pid, unix.PTRACE_O_TRACECLONE|unix.PTRACE_O_EXITKILL); err != nil {
+		return err
+	}
+	var regs syscall.PtraceRegs
+	if err := syscall.PtraceGetRegs(t.pid, &regs); err != nil {
+		return err
+	}
+	if memory(t.pid).code(regs.Rip, make([]byte, 1)) == 0 {
+		return fmt.Errorf("%w: process_vm_readv reads nothing", ErrForbidden)
+	}
+	return nil
 }
 
 // stop serves a stopped thread; sig is the signal that it goes on with.
