@@ -33,7 +33,8 @@ var ErrForbidden = errors.New("tracing is not allowed here")
 
 // Run runs a program, argv[0] its path, with both outputs going to out, and
 // performs the AMX instructions of its threads. Signals pass through. Children
-// of the program run as usual, without emulation.
+// of the program run as usual, without emulation. Run takes the exits of all
+// children that its thread has started, so start no others meanwhile.
 func Run(argv, env []string, out uintptr) (Result, error) {
 	runtime.LockOSThread() // ptrace and wait4 answer to the thread that started the program
 	defer runtime.UnlockOSThread()
