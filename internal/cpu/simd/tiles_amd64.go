@@ -10,9 +10,8 @@ import (
 )
 
 // Products of bfloat16 on the tiles of AMX (Sapphire Rapids and later). No tier
-// has them yet. One call takes a panel of 32 rows of a weight matrix, which are
-// the columns here, as pairs of k: w[step][32] dwords, a step being two values
-// of k. Rows of x are bfloat16 in that order of k, rows of c 32 float32.
+// has them yet. One call takes a panel of 32 columns, as those of kindBF16 are:
+// w[step][32] dwords, a step being two values of k. Rows of x are bfloat16 in that order of k, rows of c 32 float32.
 //
 // A block of 16 steps adds to c in one instruction: even and odd values of k are
 // summed apart by fused multiply-add, in the order of steps from zero, then
@@ -29,14 +28,13 @@ var hasAMX = sync.OnceValue(func() bool {
 })
 
 const (
-	panelCols = 32 // columns of a panel of weights
-	blockRows = 32 // rows of x that go through w at a time
-	tileSteps = 16 // steps of one instruction: k is padded to 32 values
+	amxRows  = 32 // rows of x that go through a panel at a time
+	amxSteps = 16 // steps of one instruction: k is padded to 32 values
 )
 
-// tileWork bounds rows·steps of one call into assembly, which cannot be
+// amxWork bounds rows·steps of one call into assembly, which cannot be
 // preempted: 67 MFLOP, under 70 µs at 1 TFLOP/s.
-const tileWork = 1 << 19
+const amxWork = 1 << 19
 
 // gemmTiles adds (acc) or sets c[i][j] = Σ x[i,k]·w[k,j] for i < rows, j < 32.
 // c is [rows][32]; row i of x starts at byte i·xs and holds 4·steps bytes, see
@@ -44,7 +42,7 @@ const tileWork = 1 << 19
 // in x and w. Any alignment will do; fast is an xs of tileStride.
 func gemmTiles(c []float32, x []byte, xs int, w []byte, rows, steps int, acc bool) {
 	switch {
-	case steps%tileSteps != 0:
+	case steps%amxSteps != 0:
 		panic("simd: steps of tiles are not a multiple of 16")
 	case rows == 0:
 		return
@@ -56,13 +54,13 @@ func gemmTiles(c []float32, x []byte, xs int, w []byte, rows, steps int, acc boo
 	}
 	c, x, w = c[:rows*panelCols], x[:(rows-1)*xs+4*steps], w[:steps*panelCols*4]
 	for s := 0; s < steps; {
-		n := min(steps-s, tileWork/blockRows)
+		n := min(steps-s, amxWork/amxRows)
 		more := 0
 		if acc || s > 0 {
 			more = 1
 		}
 		for i := 0; i < rows; {
-			m := min(rows-i, tileWork/n/blockRows*blockRows)
+			m := min(rows-i, amxWork/n/amxRows*amxRows)
 			tileBF16(&c[i*panelCols], &x[i*xs+4*s], xs, &w[s*panelCols*4], m, n, more)
 			i += m
 		}

@@ -10,8 +10,10 @@ import (
 	"runtime/debug"
 	"sync"
 	"testing"
+	"unsafe"
 
 	"github.com/mlxgo/mlx/internal/amxemu"
+	"golang.org/x/sys/cpu"
 )
 
 // Under the emulator, tiles are there.
@@ -37,18 +39,18 @@ func onTiles(t *testing.T) bool {
 	return false
 }
 
-// product is a product for tiles: x [rows][k] and w [32][k], bfloat16 values.
-type product struct {
+// amxProduct is a product for tiles: x [rows][k] and w [32][k], bfloat16 values.
+type amxProduct struct {
 	rows, steps int
 	x, w        []float32
 	xp, wp      []byte // packed, at odd addresses
 	xs          int
 }
 
-// newProduct makes a product of values of f; xs is more than the least stride.
-func newProduct(rows, steps, more int, f func() float32) *product {
+// newAMXProduct makes a product of values of f; xs is more than the least stride.
+func newAMXProduct(rows, steps, more int, f func() float32) *amxProduct {
 	k := 2 * steps
-	p := &product{rows: rows, steps: steps, xs: 4*steps + more}
+	p := &amxProduct{rows: rows, steps: steps, xs: 4*steps + more}
 	for range rows * k {
 		p.x = append(p.x, RoundTo(f(), BF16))
 	}
@@ -68,10 +70,10 @@ func newProduct(rows, steps, more int, f func() float32) *product {
 	return p
 }
 
-func (p *product) run(c []float32, acc bool) { gemmTiles(c, p.xp, p.xs, p.wp, p.rows, p.steps, acc) }
+func (p *amxProduct) run(c []float32, acc bool) { gemmTiles(c, p.xp, p.xs, p.wp, p.rows, p.steps, acc) }
 
 // check compares c with sums in float64 onto old: |error| <= tol·Σ|x·w|.
-func (p *product) check(t *testing.T, c, old []float32, tol float64) {
+func (p *amxProduct) check(t *testing.T, c, old []float32, tol float64) {
 	t.Helper()
 	k := 2 * p.steps
 	for i := range p.rows {
@@ -105,7 +107,7 @@ func TestTileProducts(t *testing.T) {
 				f   func() float32
 				tol float64
 			}{{integers(r), 0}, {normal(r), 3e-7}} {
-				p := newProduct(rows, steps, []int{0, 64, 6}[i], c.f)
+				p := newAMXProduct(rows, steps, []int{0, 64, 6}[i], c.f)
 				end := rows * panelCols
 				y := make([]float32, end+panelCols) // what lies behind c stays
 				for i := range y {
@@ -136,7 +138,7 @@ func TestTileRowsAreIndependent(t *testing.T) {
 		return
 	}
 	const rows, steps = 50, 96
-	p := newProduct(rows, steps, 64, normal(newRand(71)))
+	p := newAMXProduct(rows, steps, 64, normal(newRand(71)))
 	all := make([]float32, rows*panelCols)
 	p.run(all, false)
 	for _, cut := range [][2]int{{0, 1}, {3, 19}, {5, 37}, {31, 50}, {49, 50}} {
@@ -175,8 +177,8 @@ func TestTileCalls(t *testing.T) {
 	if !onTiles(t) {
 		return
 	}
-	for _, c := range [][2]int{{33, tileWork/blockRows + 32}, {70, tileWork / 64}} {
-		p := newProduct(c[0], c[1], 64, integers(newRand(72)))
+	for _, c := range [][2]int{{33, amxWork/amxRows + 32}, {70, amxWork / 64}} {
+		p := newAMXProduct(c[0], c[1], 64, integers(newRand(72)))
 		y := make([]float32, c[0]*panelCols)
 		p.run(y, false)
 		p.check(t, y, make([]float32, len(y)), 0)
@@ -194,6 +196,59 @@ func TestTileCalls(t *testing.T) {
 	}
 }
 
+// The panels that products in blocks unpack fit, and the orders of k.
+func TestTilePanels(t *testing.T) {
+	if !cpu.X86.HasAVX512BF16 {
+		t.Skip("panels of bfloat16 need AVX512_BF16")
+	}
+	if !onTiles(t) {
+		return
+	}
+	r := newRand(77)
+	for _, p := range modes {
+		p.Elem = BF16
+		const m, n, k = 21, 45, 3 * 128
+		q := quantized(normals(r, n*k), n, k, p)
+		x := rawOf(BF16, normals(r, m*k))
+		pl := blockPlan(q, m, kindBF16)
+		prep, scratch := make([]byte, pl.Prep), make([]byte, pl.Scratch)
+		blockPrep(&pl, 0, prep, x, q, 0, m, scratch)
+		want := make([]float32, m*n)
+		blockGemm(&pl, Raw{F32, f32bytes(want)}, n, prep, q, 0, m, 0, n, scratch)
+
+		b := blockJob{blockLayout: blockLayoutOf(q, m, kindBF16), q: q, kind: kindBF16}
+		b.m, b.src = make([]float32, b.metaLen()), make([]byte, b.sourceBytes(q))
+		w, c := make([]byte, k/2*4*panelCols), make([]float32, m*panelCols)
+		xs := tileStride(k / 2)
+		xp := make([]byte, m*xs)
+		packTiles(xp, xs, x, k, m, k, k/2, kOrders[q.orderBits()])
+		for j := 0; j < n; j += panelCols {
+			cols := min(panelCols, n-j)
+			if q.Mode == Affine {
+				b.unpackMeta(b.m, j, cols)
+			}
+			b.unpack(w, b.m, j, cols, 0, k)
+			gemmTiles(c, xp, xs, w, m, k/2, false)
+			var e, norm float64
+			for i := range m {
+				for l := range cols {
+					v := float64(want[i*n+j+l])
+					d := float64(c[i*panelCols+l]) - v
+					e, norm = e+d*d, norm+v*v
+				}
+			}
+			if !(math.Sqrt(e/norm) <= 1e-6) {
+				t.Errorf("%s, columns from %d: off by %.2g of the norm", p.name(), j, math.Sqrt(e/norm))
+			}
+		}
+	}
+}
+
+// f32bytes are the bytes of x.
+func f32bytes(x []float32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(ptr(x))), 4*len(x))
+}
+
 // Nothing is read or written behind c, x and w, and the test would see it.
 func TestTileGuardPages(t *testing.T) {
 	if !onTiles(t) {
@@ -206,7 +261,7 @@ func TestTileGuardPages(t *testing.T) {
 	}
 	for _, rows := range []int{1, 13, 16, 17, 30, 32, 45, 64} {
 		for _, more := range []int{0, 64, 6} {
-			p := newProduct(rows, 48, more, integers(newRand(74)))
+			p := newAMXProduct(rows, 48, more, integers(newRand(74)))
 			x, w := at(p.xp), at(p.wp)
 			y := guardedFloats(t, make([]float32, rows*panelCols))
 			gemmTiles(y, x, p.xs, w, rows, 48, false)
@@ -214,7 +269,7 @@ func TestTileGuardPages(t *testing.T) {
 			gemmTiles(y, x, p.xs, w, rows, 48, true)
 		}
 	}
-	p := newProduct(20, 16, 0, integers(newRand(75)))
+	p := newAMXProduct(20, 16, 0, integers(newRand(75)))
 	x, w, y := at(p.xp), at(p.wp), guardedFloats(t, make([]float32, 20*panelCols))
 	call := func(c, x, w int) (faults bool) {
 		defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
@@ -259,7 +314,7 @@ func TestTileThreads(t *testing.T) {
 		wg.Go(func() {
 			r := newRand(uint64(80 + i))
 			for range 10 {
-				p := newProduct(1+r.IntN(40), 16*(1+r.IntN(3)), 64, integers(r))
+				p := newAMXProduct(1+r.IntN(40), 16*(1+r.IntN(3)), 64, integers(r))
 				y := make([]float32, p.rows*panelCols)
 				p.run(y, false)
 				p.check(t, y, make([]float32, len(y)), 0)
