@@ -72,7 +72,7 @@ func matmulTask(in, out []View) (task, error) {
 	g.wa, g.wb = newWalk(g.a.Shape[:n-2], g.a.Strides[:n-2]), newWalk(g.b.Shape[:n-2], g.b.Strides[:n-2])
 	g.m, g.k, g.n = g.ma.rows, g.ma.cols, g.mb.cols
 	if w := g.linear(); w != nil {
-		return productTask(&product{weights: w, x: g.a, y: g.y, k: g.k, n: g.n}, g.batch*g.m), nil
+		return productTask(&product{weights: w, x: g.a, y: g.y, k: g.k, n: g.n}, g.batch*g.m, simd.Exact), nil
 	}
 	g.width = tileNN
 	if g.mb.transposed {

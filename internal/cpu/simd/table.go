@@ -40,7 +40,7 @@ type Table struct {
 	// read: only its shape and scheme count.
 	QPlan func(q *QMatrix, m int, p Precision) QPlan
 	// PlansDense reports whether QPlan takes a Dense matrix of k columns for m
-	// rows of x, which it then multiplies in bfloat16.
+	// rows of x, which it then multiplies in bfloat16 with either precision.
 	PlansDense func(m, k int) bool
 	// QPrep brings rows [i0, i1) of x, [M,K] row-major, into the form that
 	// QGemmNT reads. It is called for all rows in each of pl.Passes passes; the

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/mlxgo/mlx"
-	"github.com/mlxgo/mlx/internal/cpu"
 	"github.com/mlxgo/mlx/internal/llm"
 	"github.com/mlxgo/mlx/internal/llm/cache"
 	"github.com/mlxgo/mlx/internal/llm/llmtest"
@@ -55,12 +54,10 @@ func TestHalfPrecision(t *testing.T) {
 			what := fmt.Sprintf("%v weights, %v, computed in %v", c.weights, c.scheme, d)
 			limit := map[mlx.DType]float64{bf16: 0.05, f16: 0.01}[d]
 			if c.scheme != nil { // products with packed weights round their activations, unless told not to
-				halfPrecision(t, what, dir, d, tokens, exact, 0.05)
-				cpu.SetExactActivations(true)
+				halfPrecision(t, what, dir, llm.LoadOptions{DType: &d}, tokens, exact, 0.05)
 				what += ", activations as they are"
 			}
-			halfPrecision(t, what, dir, d, tokens, exact, limit)
-			cpu.SetExactActivations(false)
+			halfPrecision(t, what, dir, llm.LoadOptions{DType: &d, ExactActivations: true}, tokens, exact, limit)
 			if t.Failed() {
 				t.Fatal(describe(config))
 			}
@@ -70,12 +67,14 @@ func TestHalfPrecision(t *testing.T) {
 
 // halfPrecision bounds the difference of logits in dtype d from the exact ones by a
 // share of their spread.
-func halfPrecision(t *testing.T, what, dir string, d mlx.DType, tokens []int, exact [][]float32, limit float64) {
+func halfPrecision(t *testing.T, what, dir string, o llm.LoadOptions, tokens []int, exact [][]float32, limit float64) {
 	t.Helper()
-	m, err := llm.Load(dir, llm.LoadOptions{New: models.New, DType: &d})
+	o.New = models.New
+	m, err := llm.Load(dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
+	d := *o.DType
 	if m.DType != d {
 		t.Errorf("%s: the computing type is %v", what, m.DType)
 	}

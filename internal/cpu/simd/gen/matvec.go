@@ -121,33 +121,7 @@ func dotCodes(bits int, wide bool, g int, elem string) {
 	p("SUBQ $%d, R15", 16*g)
 	p("JGE block")
 
-	label("tail") // R15 is what is left, less a block
-	p("ADDQ $%d, R15", 16*g)
-	p("JZ done")
-	p("MOVQ CX, R14")
-	m.mask("K2", map[int]int{32: 5, 64: 6, 128: 7}[g])
-	m.scales("K2")
-	p("MOVQ R15, R9")
-	p("SHRQ $%d, R9", map[int]int{32: 4, 64: 5, 128: 6}[g])
-	p("ADDQ R9, DX")
-	p("ADDQ R9, BX")
-	p("LEAQ spread%d_%d<>(SB), R9", bits, g)
-	label("last")
-	p("KXNORW K2, K2, K2")
-	p("CMPQ R15, $%d", 512/bits)
-	p("JGE whole")
-	m.mask("K2", map[int]int{4: 3, 8: 2}[bits])
-	label("whole")
-	m.chunk(0, "K2")
-	p("ADDQ $64, R9")
-	p("ADDQ $64, SI")
-	p("ADDQ $%d, R10", m.xbytes())
-	p("SUBQ $%d, R15", 512/bits)
-	p("JG last")
-	p("MOVQ R14, CX")
-	p("SARQ $%d, R15", map[int]int{4: 1, 8: 0}[bits]) // bytes behind the row's end
-	p("ADDQ R15, SI")
-	label("done")
+	m.tail()
 	p("MOVQ sep+72(FP), R9")
 	for s, at := range []string{"(DI)", "(DI)(R9*4)"} {
 		p("VEXTRACTF64X4 $1, Z%d, Y8", s)
@@ -165,6 +139,37 @@ func dotCodes(bits int, wide bool, g int, elem string) {
 	p("JNZ row")
 	p("VZEROUPPER")
 	p("RET")
+}
+
+// tail adds the last block, which is partial; R15 is what is left, less a block.
+func (m mv) tail() {
+	label("tail")
+	p("ADDQ $%d, R15", 16*m.group)
+	p("JZ done")
+	p("MOVQ CX, R14")
+	m.mask("K2", map[int]int{32: 5, 64: 6, 128: 7}[m.group])
+	m.scales("K2")
+	p("MOVQ R15, R9")
+	p("SHRQ $%d, R9", map[int]int{32: 4, 64: 5, 128: 6}[m.group])
+	p("ADDQ R9, DX")
+	p("ADDQ R9, BX")
+	p("LEAQ spread%d_%d<>(SB), R9", m.bits, m.group)
+	label("last")
+	p("KXNORW K2, K2, K2")
+	p("CMPQ R15, $%d", 512/m.bits)
+	p("JGE whole")
+	m.mask("K2", map[int]int{4: 3, 8: 2}[m.bits])
+	label("whole")
+	m.chunk(0, "K2")
+	p("ADDQ $64, R9")
+	p("ADDQ $64, SI")
+	p("ADDQ $%d, R10", m.xbytes())
+	p("SUBQ $%d, R15", 512/m.bits)
+	p("JG last")
+	p("MOVQ R14, CX")
+	p("SARQ $%d, R15", map[int]int{4: 1, 8: 0}[m.bits]) // bytes behind the row's end
+	p("ADDQ R15, SI")
+	label("done")
 }
 
 type mv struct {
