@@ -119,6 +119,10 @@ func loop(adv map[string]int, body func(m string)) {
 func limits() { // constants of wide and toBF16
 	p("VBROADCASTSD lim<>(SB), Z30")
 	p("VBROADCASTSD nlim<>(SB), Z31")
+	roundingConstants()
+}
+
+func roundingConstants() { // those of toBF16
 	p("MOVL $1, AX")
 	p("VPBROADCASTD AX, Z29")
 	p("MOVL $0x7fff, AX")
