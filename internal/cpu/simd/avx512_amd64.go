@@ -14,7 +14,8 @@ import (
 // saves its registers.
 
 func init() {
-	tiers = append([]tier{{"avx512", hasAVX512, avx512Table}}, tiers...)
+	amx := tier{"amx", func() bool { return hasAMX() }, amxTable}
+	tiers = append([]tier{amx, {"avx512", hasAVX512, avx512Table}}, tiers...)
 }
 
 func hasAVX512() bool {
@@ -26,6 +27,15 @@ func hasAVX512() bool {
 // of float32 FMA, AMD's at twice; a list by vendor, since a measurement at start
 // would let noise choose the bits of a result.
 var fastBF16 = cpu.X86.HasAVX512BF16 && vendor() == "AuthenticAMD"
+
+// amxTable is the avx512 tier with products of 16 rows and more on tiles, where
+// activations may be rounded or are bfloat16.
+func amxTable() Table {
+	t := avx512Table()
+	t.Name = "amx"
+	t.QPlan, t.PlansDense = qPlanAMX, plansDenseAMX
+	return t
+}
 
 func avx512Table() Table {
 	t := pureTable()

@@ -9,8 +9,7 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// Products of bfloat16 on the tiles of AMX (Sapphire Rapids and later). No tier
-// has them yet. One call takes a panel of 32 columns, as those of kindBF16 are:
+// Products of bfloat16 on the tiles of AMX (Sapphire Rapids and later). One call takes a panel of 32 columns, as those of kindBF16 are:
 // w[step][32] dwords, a step being two values of k. Rows of x are bfloat16 in that order of k, rows of c 32 float32.
 //
 // A block of 16 steps adds to c in one instruction: even and odd values of k are

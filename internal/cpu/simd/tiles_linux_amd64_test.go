@@ -325,3 +325,48 @@ func TestTileThreads(t *testing.T) {
 	close(stop)
 	bg.Wait()
 }
+
+// The amx tier's products of all schemes: near the exact ones, and the same bits
+// for any cut.
+func TestProductsOnTiles(t *testing.T) {
+	if !onTiles(t) {
+		return
+	}
+	old := Active()
+	t.Cleanup(func() { _ = Select(old) })
+	if err := Select("amx"); err != nil {
+		t.Fatal(err)
+	}
+	r := newRand(78)
+	check := func(what string, q *QMatrix, w []float64, m int, tol float64) {
+		n, k := q.Rows, q.Cols
+		x := rounded(BF16, normals(r, m*k))
+		raw := rawOf(elems[r.IntN(3)], x)
+		pl := K.QPlan(q, m, Rounded)
+		if pl.kind != kindTiles {
+			t.Fatalf("%s: %d rows are not for tiles", what, m)
+		}
+		whole := product(raw, m, q, Rounded, F32, m, 0, m, 0, n)
+		if got := relative(whole, rounded(raw.Elem, x), w, m, n, k); !(got <= tol) {
+			t.Errorf("%s m%d n%d k%d: error %.2g", what, m, n, k, got)
+		}
+		i0 := r.IntN(m) / pl.Rows * pl.Rows
+		i1, n0 := i0+1+r.IntN(m-i0), r.IntN(n)
+		n1 := n0 + 1 + r.IntN(n-n0)
+		part := product(raw, m, q, Rounded, BF16, 1+r.IntN(m), i0, i1, n0, n1)
+		for i := i0; i < i1; i++ {
+			if !sameBits(part[(i-i0)*(n1-n0):(i-i0+1)*(n1-n0)], rounded(BF16, whole[i*n+n0:i*n+n1])) {
+				t.Fatalf("%s: row %d of [%d,%d), columns [%d,%d) differ from the whole", what, i, i0, i1, n0, n1)
+			}
+		}
+	}
+	for i, p := range modes {
+		p.Elem = elems[i%3]
+		m, n, k := []int{16, 17, 40}[i%3], []int{33, 70}[i%2], 3*max(p.Group, 32)
+		q := quantized(rounded(p.Elem, normals(r, n*k)), n, k, p)
+		check(p.name(), q, dense(q), m, 5e-3)
+	}
+	w := rounded(BF16, normals(r, 40*2080)) // more than a block of k
+	q := &QMatrix{Mode: Dense, Bits: 16, Group: 32, Rows: 40, Cols: 2080, Elem: BF16, Words: Uint32s(rawOf(BF16, w).Data)}
+	check("dense", q, f64s(w), 19, 5e-3)
+}
