@@ -93,19 +93,16 @@ func gemmNNAVX512(y []float32, ldy int, x []float32, ldx, m int, w Raw, ldw, n, 
 		weightedTiles[w.Elem](&y[0], n, &x[0], k, &w.Data[0], ldw*size)
 		return
 	}
-	const rows, cols = 32, 128
-	var buf [rows * cols]float32 // a block of w for all rows of x: in L1, where rows of w would share few sets
-	for j := 0; j < n; j += cols {
-		nc := min(cols, n-j)
-		for l := 0; l < k; l += rows {
-			kc := min(rows, k-l)
+	var buf nnBlock // where rows of w would share few sets of L1
+	for j := 0; j < n; j += nnCols {
+		nc := min(nnCols, n-j)
+		for l := 0; l < k; l += nnRows {
+			kc := min(nnRows, k-l)
 			for t := range kc {
 				at := (l+t)*ldw + j
-				loadAVX512(buf[t*cols:][:nc], w.Slice(at, at+nc))
+				loadAVX512(buf[t*nnCols:][:nc], w.Slice(at, at+nc))
 			}
-			for i := range m {
-				weightedF32(&y[i*ldy+j], nc, &x[i*ldx+l], kc, (*byte)(unsafe.Pointer(&buf)), 4*cols)
-			}
+			buf.add(y[j:], ldy, x[l:], ldx, m, nc, kc)
 		}
 	}
 }

@@ -98,7 +98,7 @@ func loop(adv map[string]int, body func(m string)) {
 	p("JLT tail")
 	fmt.Println("loop:")
 	body("")
-	for _, r := range []string{"DI", "SI", "DX"} {
+	for _, r := range []string{"DI", "SI", "DX", "BX"} {
 		if adv[r] > 0 {
 			p("ADDQ $%d, %s", 16*adv[r], r)
 		}
