@@ -93,16 +93,90 @@ func gemmNNAVX512(y []float32, ldy int, x []float32, ldx, m int, w Raw, ldw, n, 
 		weightedTiles[w.Elem](&y[0], n, &x[0], k, &w.Data[0], ldw*size)
 		return
 	}
-	var buf nnBlock // where rows of w would share few sets of L1
+	var b nnBlock
 	for j := 0; j < n; j += nnCols {
 		nc := min(nnCols, n-j)
 		for l := 0; l < k; l += nnRows {
 			kc := min(nnRows, k-l)
-			for t := range kc {
-				at := (l+t)*ldw + j
-				loadAVX512(buf[t*nnCols:][:nc], w.Slice(at, at+nc))
+			b.pack(w, l*ldw+j, ldw, 0, kc, nc)
+			b.add(y[j:], ldy, x[l:], ldx, m, nc, kc)
+		}
+	}
+}
+
+// qGemmNNAVX512 is gemmNNAVX512 over blocks of dequantized weights: the same sums
+// as of those weights.
+func qGemmNNAVX512(y []float32, ldy int, x []float32, ldx, m int, q *QMatrix, n0, n1 int, _ []float32) {
+	if n0%q.Group != 0 {
+		panic("simd: QGemmNN: n0 is not a multiple of the group")
+	}
+	for i := range m {
+		clear(y[i*ldy : i*ldy+n1-n0])
+	}
+	if m == 0 || n0 >= n1 || q.Rows == 0 {
+		return
+	}
+	_ = x[(m-1)*ldx+q.Rows-1]
+	var b nnBlock
+	var rows [16 * nnCols]float32
+	for j := n0; j < n1; j += nnCols {
+		nc := min(nnCols, n1-j)
+		for l := 0; l < q.Rows; l += nnRows {
+			kc := min(nnRows, q.Rows-l)
+			for r := 0; r < kc; r += 16 {
+				n := min(16, kc-r)
+				for t := range n {
+					q.dequant(rows[t*nnCols:][:nc], l+r+t, j, F32)
+				}
+				b.pack(RawF32(rows[:]), 0, nnCols, r, n, nc)
 			}
-			buf.add(y[j:], ldy, x[l:], ldx, m, nc, kc)
+			b.add(y[j-n0:], ldy, x[l:], ldx, m, nc, kc)
+		}
+	}
+}
+
+// An nnBlock is float32 weights that all rows of x meet in cache: strips of 32
+// columns, row after row. In place, rows would share few sets of L1.
+type nnBlock [nnRows * nnCols]float32
+
+const nnRows, nnCols = 64, 128 // nnCols is a multiple of every group
+
+// pack copies kc rows of nc weights, from element at of w on, to row r on.
+func (b *nnBlock) pack(w Raw, at, ldw, r, kc, nc int) {
+	size := w.Elem.Size()
+	_ = w.Data[(at+(kc-1)*ldw+nc)*size-1]
+	for j := 0; j < nc; j += 32 {
+		src, dst, n := &w.Data[(at+j)*size], &b[j*nnRows+32*r], min(32, nc-j)
+		switch w.Elem {
+		case F16:
+			packNNF16(dst, src, ldw*size, kc, n)
+		case BF16:
+			packNNBF16(dst, src, ldw*size, kc, n)
+		default:
+			packNNF32(dst, src, ldw*size, kc, n)
+		}
+	}
+}
+
+// add adds x times the first kc rows and nc columns of the block to y. Kernels
+// are called by name: what a function value is given escapes to the heap.
+func (b *nnBlock) add(y []float32, ldy int, x []float32, ldx, m, nc, kc int) {
+	_, _ = y[(m-1)*ldy+nc-1], x[(m-1)*ldx+kc-1]
+	for j := 0; j < nc; j += 32 {
+		w, n := &b[j*nnRows], min(32, nc-j)
+		for i := 0; i < m; {
+			yp, xp, t := &y[i*ldy+j], &x[i*ldx], rowsOf(m-i)
+			switch t {
+			case 6:
+				tileNN6(yp, 4*ldy, xp, 4*ldx, w, kc, n)
+			case 4:
+				tileNN4(yp, 4*ldy, xp, 4*ldx, w, kc, n)
+			case 2:
+				tileNN2(yp, 4*ldy, xp, 4*ldx, w, kc, n)
+			default:
+				tileNN1(yp, 4*ldy, xp, 4*ldx, w, kc, n)
+			}
+			i += t
 		}
 	}
 }

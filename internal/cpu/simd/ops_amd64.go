@@ -107,49 +107,85 @@ func ropeTableF32(cos, sin, inv *float32, n int, pos float32)
 func ropePeriodsF32(cos, sin, inv *float32, n int, pos float32)
 
 //go:noescape
-func expandQ2(dst *float32, w *uint32, n int, base *float32)
+func valuesQ2F32(y *float32, w *uint32, groups, per int, s, b, base *float32)
 
 //go:noescape
-func expandQ3(dst *float32, w *uint32, n int, base *float32)
+func valuesQ2F16(y *float32, w *uint32, groups, per int, s, b, base *float32)
 
 //go:noescape
-func expandQ4(dst *float32, w *uint32, n int, base *float32)
+func valuesQ2BF16(y *float32, w *uint32, groups, per int, s, b, base *float32)
 
 //go:noescape
-func expandQ5(dst *float32, w *uint32, n int, base *float32)
+func valuesQ3F32(y *float32, w *uint32, groups, per int, s, b, base *float32)
 
 //go:noescape
-func expandQ6(dst *float32, w *uint32, n int, base *float32)
+func valuesQ3F16(y *float32, w *uint32, groups, per int, s, b, base *float32)
 
 //go:noescape
-func expandQ8(dst *float32, w *uint32, n int, base *float32)
+func valuesQ3BF16(y *float32, w *uint32, groups, per int, s, b, base *float32)
 
 //go:noescape
-func expandE4M3(dst *float32, w *uint32, n int, base *float32)
+func valuesQ4F32(y *float32, w *uint32, groups, per int, s, b, base *float32)
 
 //go:noescape
-func groupsF32(y *float32, groups, per int, s, b *float32)
+func valuesQ4F16(y *float32, w *uint32, groups, per int, s, b, base *float32)
 
 //go:noescape
-func groupsBiasF32(y *float32, groups, per int, s, b *float32)
+func valuesQ4BF16(y *float32, w *uint32, groups, per int, s, b, base *float32)
 
 //go:noescape
-func groupsF16(y *float32, groups, per int, s, b *float32)
+func valuesQ5F32(y *float32, w *uint32, groups, per int, s, b, base *float32)
 
 //go:noescape
-func groupsBiasF16(y *float32, groups, per int, s, b *float32)
+func valuesQ5F16(y *float32, w *uint32, groups, per int, s, b, base *float32)
 
 //go:noescape
-func groupsBF16(y *float32, groups, per int, s, b *float32)
+func valuesQ5BF16(y *float32, w *uint32, groups, per int, s, b, base *float32)
 
 //go:noescape
-func groupsBiasBF16(y *float32, groups, per int, s, b *float32)
+func valuesQ6F32(y *float32, w *uint32, groups, per int, s, b, base *float32)
 
 //go:noescape
-func tileNN2(y *float32, ys int, x *float32, xs int, w *float32, ws, k, n int)
+func valuesQ6F16(y *float32, w *uint32, groups, per int, s, b, base *float32)
 
 //go:noescape
-func tileNN4(y *float32, ys int, x *float32, xs int, w *float32, ws, k, n int)
+func valuesQ6BF16(y *float32, w *uint32, groups, per int, s, b, base *float32)
 
 //go:noescape
-func tileNN6(y *float32, ys int, x *float32, xs int, w *float32, ws, k, n int)
+func valuesQ8F32(y *float32, w *uint32, groups, per int, s, b, base *float32)
+
+//go:noescape
+func valuesQ8F16(y *float32, w *uint32, groups, per int, s, b, base *float32)
+
+//go:noescape
+func valuesQ8BF16(y *float32, w *uint32, groups, per int, s, b, base *float32)
+
+//go:noescape
+func valuesE4M3F32(y *float32, w *uint32, groups, per int, s, b, base *float32)
+
+//go:noescape
+func valuesE4M3F16(y *float32, w *uint32, groups, per int, s, b, base *float32)
+
+//go:noescape
+func valuesE4M3BF16(y *float32, w *uint32, groups, per int, s, b, base *float32)
+
+//go:noescape
+func tileNN1(y *float32, ys int, x *float32, xs int, w *float32, k, n int)
+
+//go:noescape
+func tileNN2(y *float32, ys int, x *float32, xs int, w *float32, k, n int)
+
+//go:noescape
+func tileNN4(y *float32, ys int, x *float32, xs int, w *float32, k, n int)
+
+//go:noescape
+func tileNN6(y *float32, ys int, x *float32, xs int, w *float32, k, n int)
+
+//go:noescape
+func packNNF32(dst *float32, w *byte, ws, k, n int)
+
+//go:noescape
+func packNNF16(dst *float32, w *byte, ws, k, n int)
+
+//go:noescape
+func packNNBF16(dst *float32, w *byte, ws, k, n int)

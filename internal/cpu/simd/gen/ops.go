@@ -13,8 +13,11 @@ func ops() {
 	extremes()
 	ropes()
 	dequant()
-	for _, mr := range []int{2, 4, 6} {
+	for _, mr := range []int{1, 2, 4, 6} {
 		tileNN(mr)
+	}
+	for _, e := range []string{"F32", "F16", "BF16"} {
+		packNN(e)
 	}
 }
 
@@ -304,86 +307,120 @@ func ropes() {
 	}
 }
 
-// dequant writes codes as values, and the scaling of groups in two roundings.
+// dequant writes codes as values.
 func dequant() {
 	for _, bits := range []int{2, 3, straight4, 5, 6, 8, e4m3} {
-		name := fmt.Sprintf("expandQ%d", abs(bits))
-		if bits == e4m3 {
-			name = "expandE4M3"
-		}
-		args(name, "dst *float32, w *uint32, n int, base *float32", 32, [][2]string{{"dst+0", "DI"}, {"w+8", "BX"}, {"n+16", "CX"}})
-		constants(bits, "base+24(FP)")
-		if computed(bits) { // ·1 + -0 keeps a code
-			word(oneBits, 16)
-			word(signBit, 17)
-		} else {
-			p("VMOVAPS Z20, Z16")
-		}
-		fmt.Println("loop:")
-		codes(bits, "(BX)", 16, 17, 24)
-		p("VMOVUPS Z24, (DI)")
-		p("ADDQ $64, DI")
-		p("ADDQ $%d, BX", 2*abs(bits))
-		p("SUBQ $16, CX")
-		p("JG loop")
-		end()
-	}
-	for _, e := range []string{"F32", "F16", "BF16"} {
-		for _, bias := range []bool{false, true} {
-			scaleGroups(e, bias)
+		for _, e := range []string{"F32", "F16", "BF16"} {
+			values(bits, e)
 		}
 	}
 }
 
-// scaleGroups: y = e(e(y·s) + b) with s and b of each group of 16·per values.
-func scaleGroups(e string, bias bool) {
-	name := "groups" + e
-	if bias {
-		name = "groupsBias" + e
+// values: y = e(e(v·s) + b) with v the value of a code, s and b of its group of
+// 16·per codes; without b, e(v·s). Up to 4 bits, all values of a group are made
+// once, and codes look them up.
+func values(bits int, e string) {
+	name := fmt.Sprintf("valuesQ%d%s", abs(bits), e)
+	if bits == e4m3 {
+		name = "valuesE4M3" + e
 	}
-	args(name, "y *float32, groups, per int, s, b *float32", 40, [][2]string{{"y+0", "DI"}, {"groups+8", "CX"}, {"per+16", "R8"}, {"s+24", "SI"}, {"b+32", "DX"}})
-	word(1, 29)
-	word(0x7fff, 28)
-	word(0x40, 27)
+	args(name, "y *float32, w *uint32, groups, per int, s, b, base *float32", 56,
+		[][2]string{{"y+0", "DI"}, {"w+8", "BX"}, {"groups+16", "CX"}, {"per+24", "R8"}, {"s+32", "SI"}, {"b+40", "DX"}})
+	const table, bias, code = 16, 17, 24
+	constants(bits, "base+48(FP)")
+	if computed(bits) { // ·1 + -0 keeps a code
+		word(oneBits, table)
+		word(signBit, bias)
+	}
+	word(1, 26)
+	word(0x7fff, 27)
+	word(0x40, 25)
 	round := func() {
 		switch e {
 		case "F16":
 			p("VCVTPS2PH $0, Z0, Y0")
 			p("VCVTPH2PS Y0, Z0")
 		case "BF16":
-			toBF16()
+			bf16(26, 27, 25, 3)
 			p("VPSLLD $16, Z2, Z0")
 		}
 	}
+	scale := func(label string) {
+		p("VMULPS Z0, Z3, Z0")
+		round()
+		p("TESTQ DX, DX")
+		p("JZ %s", label)
+		p("VADDPS Z4, Z0, Z0")
+		round()
+		fmt.Println(label + ":")
+	}
 	fmt.Println("group:")
 	p("VBROADCASTSS (SI), Z3")
-	if bias {
-		p("VBROADCASTSS (DX), Z4")
+	p("ADDQ $4, SI")
+	p("TESTQ DX, DX")
+	p("JZ nobias")
+	p("VBROADCASTSS (DX), Z4")
+	p("ADDQ $4, DX")
+	fmt.Println("nobias:")
+	if !computed(bits) {
+		p("VMOVAPS Z20, Z0")
+		scale("made")
+		p("VMOVAPS Z0, Z%d", table)
 	}
 	p("MOVQ R8, AX")
 	fmt.Println("loop:")
-	p("VMULPS (DI), Z3, Z0")
-	round()
-	if bias {
-		p("VADDPS Z4, Z0, Z0")
-		round()
+	codes(bits, "(BX)", table, bias, code)
+	if computed(bits) {
+		p("VMOVAPS Z%d, Z0", code)
+		scale("made")
+		p("VMOVUPS Z0, (DI)")
+	} else {
+		p("VMOVUPS Z%d, (DI)", code)
 	}
-	p("VMOVUPS Z0, (DI)")
+	p("ADDQ $%d, BX", 2*abs(bits))
 	p("ADDQ $64, DI")
 	p("DECQ AX")
 	p("JNZ loop")
-	p("ADDQ $4, SI")
-	p("ADDQ $4, DX")
 	p("DECQ CX")
 	p("JNZ group")
 	end()
 }
 
+// packNN copies k rows of n <= 32 weights, ws bytes apart, to rows of 32 values.
+func packNN(e string) {
+	size := 2
+	if e == "F32" {
+		size = 4
+	}
+	args("packNN"+e, "dst *float32, w *byte, ws, k, n int", 40, [][2]string{{"dst+0", "DI"}, {"w+8", "SI"}, {"ws+16", "R8"}, {"k+24", "DX"}, {"n+32", "CX"}})
+	masks32()
+	fmt.Println("next:")
+	loadW(e, "(SI)", "K1, ", 0)
+	loadW(e, fmt.Sprintf("%d(SI)", 16*size), "K2, ", 1)
+	p("VMOVUPS Z0, (DI)")
+	p("VMOVUPS Z1, 64(DI)")
+	p("ADDQ R8, SI")
+	p("SUBQ $-128, DI")
+	p("DECQ DX")
+	p("JNZ next")
+	end()
+}
+
+// masks32 sets K1 and K2 to the first and last half of CX <= 32 lanes.
+func masks32() {
+	p("MOVQ $1, AX")
+	p("SHLQ CX, AX")
+	p("DECQ AX")
+	p("KMOVW AX, K1")
+	p("SHRQ $16, AX")
+	p("KMOVW AX, K2")
+}
+
 // tileNN: y += x·w for MR rows of x and up to 32 columns, one fused multiply-add
-// for each k in turn. Rows of w hold 32 values, whatever n is.
+// for each k in turn. Rows of w, 32 values each whatever n is, follow each other.
 func tileNN(mr int) {
-	args(fmt.Sprintf("tileNN%d", mr), "y *float32, ys int, x *float32, xs int, w *float32, ws, k, n int", 64,
-		[][2]string{{"y+0", "DI"}, {"ys+8", "R13"}, {"x+16", "SI"}, {"xs+24", "R8"}, {"w+32", "BX"}, {"ws+40", "R11"}, {"k+48", "DX"}, {"n+56", "CX"}})
+	args(fmt.Sprintf("tileNN%d", mr), "y *float32, ys int, x *float32, xs int, w *float32, k, n int", 56,
+		[][2]string{{"y+0", "DI"}, {"ys+8", "R13"}, {"x+16", "SI"}, {"xs+24", "R8"}, {"w+32", "BX"}, {"k+40", "DX"}, {"n+48", "CX"}})
 	if mr > 3 {
 		p("LEAQ (R8)(R8*2), R9")
 		p("LEAQ (R13)(R13*2), R14")
@@ -393,20 +430,14 @@ func tileNN(mr int) {
 		p("LEAQ (R13)(R13*4), R15")
 	}
 	yrow := []string{"(DI)", "(DI)(R13*1)", "(DI)(R13*2)", "(DI)(R14*1)", "(DI)(R13*4)", "(DI)(R15*1)"}
-	p("MOVQ $1, AX")
-	p("SHLQ CX, AX")
-	p("DECQ AX")
-	p("KMOVW AX, K1")
-	p("SHRQ $16, AX")
-	p("KMOVW AX, K2")
+	masks32()
 	for i := range mr {
 		p("VMOVUPS.Z %s, K1, Z%d", yrow[i], 2*i)
 		p("VMOVUPS.Z 64%s, K2, Z%d", yrow[i], 2*i+1)
 	}
 	step := func(u int) {
-		p("VMOVUPS (BX), Z24")
-		p("VMOVUPS 64(BX), Z25")
-		p("ADDQ R11, BX")
+		p("VMOVUPS %d(BX), Z24", 128*u)
+		p("VMOVUPS %d(BX), Z25", 128*u+64)
 		for i := range mr {
 			p("VBROADCASTSS %d%s, Z%d", 4*u, xrow[i], 26+i)
 			p("VFMADD231PS Z24, Z%d, Z%d", 26+i, 2*i)
@@ -420,6 +451,7 @@ func tileNN(mr int) {
 		step(u)
 	}
 	p("ADDQ $16, SI")
+	p("ADDQ $512, BX")
 	p("SUBQ $4, DX")
 	p("JGE wide")
 	fmt.Println("rest:")
@@ -428,6 +460,7 @@ func tileNN(mr int) {
 	fmt.Println("next:")
 	step(0)
 	p("ADDQ $4, SI")
+	p("ADDQ $128, BX")
 	p("DECQ DX")
 	p("JNZ next")
 	fmt.Println("done:")
