@@ -99,7 +99,11 @@ func gemmNNAVX512(y []float32, ldy int, x []float32, ldx, m int, w Raw, ldw, n, 
 		for l := 0; l < k; l += nnRows {
 			kc := min(nnRows, k-l)
 			b.pack(w, l*ldw+j, ldw, 0, kc, nc)
-			b.add(y[j:], ldy, x[l:], ldx, m, nc, kc)
+			next := ahead{data: w.Data[min(((l+kc)*ldw+j)*size, len(w.Data)):], stride: ldw * size, width: nc * size}
+			if l+kc == k {
+				next.data = w.Data[min((j+nc)*size, len(w.Data)):]
+			}
+			b.add(y[j:], ldy, x[l:], ldx, m, nc, kc, next)
 		}
 	}
 }
@@ -130,7 +134,7 @@ func qGemmNNAVX512(y []float32, ldy int, x []float32, ldx, m int, q *QMatrix, n0
 				}
 				b.pack(RawF32(rows[:]), 0, nnCols, r, n, nc)
 			}
-			b.add(y[j-n0:], ldy, x[l:], ldx, m, nc, kc)
+			b.add(y[j-n0:], ldy, x[l:], ldx, m, nc, kc, ahead{})
 		}
 	}
 }
@@ -158,25 +162,50 @@ func (b *nnBlock) pack(w Raw, at, ldw, r, kc, nc int) {
 	}
 }
 
-// add adds x times the first kc rows and nc columns of the block to y. Kernels
-// are called by name: what a function value is given escapes to the heap.
-func (b *nnBlock) add(y []float32, ldy int, x []float32, ldx, m, nc, kc int) {
+// add adds x times the first kc rows and nc columns of the block to y, while the
+// next block comes into cache. Kernels are called by name: what a function value
+// is given escapes to the heap.
+func (b *nnBlock) add(y []float32, ldy int, x []float32, ldx, m, nc, kc int, next ahead) {
 	_, _ = y[(m-1)*ldy+nc-1], x[(m-1)*ldx+kc-1]
-	for j := 0; j < nc; j += 32 {
-		w, n := &b[j*nnRows], min(32, nc-j)
-		for i := 0; i < m; {
-			yp, xp, t := &y[i*ldy+j], &x[i*ldx], rowsOf(m-i)
+	for i := 0; i < m; {
+		t := rowsOf(m - i)
+		for j := 0; j < nc; j += 32 {
+			w, n := &b[j*nnRows], min(32, nc-j)
+			yp, xp := &y[i*ldy+j], &x[i*ldx]
+			p, s := next.take()
+			if p == nil {
+				p = (*byte)(unsafe.Pointer(b)) // there already
+			}
 			switch t {
 			case 6:
-				tileNN6(yp, 4*ldy, xp, 4*ldx, w, kc, n)
+				tileNN6(yp, 4*ldy, xp, 4*ldx, w, kc, n, p, s)
 			case 4:
-				tileNN4(yp, 4*ldy, xp, 4*ldx, w, kc, n)
+				tileNN4(yp, 4*ldy, xp, 4*ldx, w, kc, n, p, s)
 			case 2:
-				tileNN2(yp, 4*ldy, xp, 4*ldx, w, kc, n)
+				tileNN2(yp, 4*ldy, xp, 4*ldx, w, kc, n, p, s)
 			default:
-				tileNN1(yp, 4*ldy, xp, 4*ldx, w, kc, n)
+				tileNN1(yp, 4*ldy, xp, 4*ldx, w, kc, n, p, s)
 			}
-			i += t
 		}
+		i += t
 	}
+}
+
+// ahead is a block of weights to prefetch: a tile takes one column of lines in
+// nnRows/4 rows.
+type ahead struct {
+	data        []byte // from its first weight on
+	row, stride int    // the next row, and bytes of a row
+	line, width int    // bytes
+}
+
+func (a *ahead) take() (p *byte, stride int) {
+	at := a.row*a.stride + a.line
+	if a.line >= a.width || at >= len(a.data) {
+		return nil, 0
+	}
+	if a.row += nnRows / 4; a.row >= nnRows {
+		a.row, a.line = 0, a.line+64
+	}
+	return &a.data[at], a.stride
 }

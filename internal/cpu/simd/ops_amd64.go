@@ -170,16 +170,16 @@ func valuesE4M3F16(y *float32, w *uint32, groups, per int, s, b, base *float32)
 func valuesE4M3BF16(y *float32, w *uint32, groups, per int, s, b, base *float32)
 
 //go:noescape
-func tileNN1(y *float32, ys int, x *float32, xs int, w *float32, k, n int)
+func tileNN1(y *float32, ys int, x *float32, xs int, w *float32, k, n int, next *byte, ns int)
 
 //go:noescape
-func tileNN2(y *float32, ys int, x *float32, xs int, w *float32, k, n int)
+func tileNN2(y *float32, ys int, x *float32, xs int, w *float32, k, n int, next *byte, ns int)
 
 //go:noescape
-func tileNN4(y *float32, ys int, x *float32, xs int, w *float32, k, n int)
+func tileNN4(y *float32, ys int, x *float32, xs int, w *float32, k, n int, next *byte, ns int)
 
 //go:noescape
-func tileNN6(y *float32, ys int, x *float32, xs int, w *float32, k, n int)
+func tileNN6(y *float32, ys int, x *float32, xs int, w *float32, k, n int, next *byte, ns int)
 
 //go:noescape
 func packNNF32(dst *float32, w *byte, ws, k, n int)

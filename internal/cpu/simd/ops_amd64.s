@@ -4157,8 +4157,8 @@ made:
 	VZEROUPPER
 	RET
 
-// func tileNN1(y *float32, ys int, x *float32, xs int, w *float32, k, n int)
-TEXT ·tileNN1(SB), NOSPLIT, $0-56
+// func tileNN1(y *float32, ys int, x *float32, xs int, w *float32, k, n int, next *byte, ns int)
+TEXT ·tileNN1(SB), NOSPLIT, $0-72
 	MOVQ y+0(FP), DI
 	MOVQ ys+8(FP), R13
 	MOVQ x+16(FP), SI
@@ -4166,6 +4166,8 @@ TEXT ·tileNN1(SB), NOSPLIT, $0-56
 	MOVQ w+32(FP), BX
 	MOVQ k+40(FP), DX
 	MOVQ n+48(FP), CX
+	MOVQ next+56(FP), R11
+	MOVQ ns+64(FP), R12
 	MOVQ $1, AX
 	SHLQ CX, AX
 	DECQ AX
@@ -4177,6 +4179,8 @@ TEXT ·tileNN1(SB), NOSPLIT, $0-56
 	SUBQ $4, DX
 	JLT rest
 wide:
+	PREFETCHT0 (R11)
+	ADDQ R12, R11
 	VMOVUPS 0(BX), Z24
 	VMOVUPS 64(BX), Z25
 	VBROADCASTSS 0(SI), Z26
@@ -4220,8 +4224,8 @@ done:
 	VZEROUPPER
 	RET
 
-// func tileNN2(y *float32, ys int, x *float32, xs int, w *float32, k, n int)
-TEXT ·tileNN2(SB), NOSPLIT, $0-56
+// func tileNN2(y *float32, ys int, x *float32, xs int, w *float32, k, n int, next *byte, ns int)
+TEXT ·tileNN2(SB), NOSPLIT, $0-72
 	MOVQ y+0(FP), DI
 	MOVQ ys+8(FP), R13
 	MOVQ x+16(FP), SI
@@ -4229,6 +4233,8 @@ TEXT ·tileNN2(SB), NOSPLIT, $0-56
 	MOVQ w+32(FP), BX
 	MOVQ k+40(FP), DX
 	MOVQ n+48(FP), CX
+	MOVQ next+56(FP), R11
+	MOVQ ns+64(FP), R12
 	MOVQ $1, AX
 	SHLQ CX, AX
 	DECQ AX
@@ -4242,6 +4248,8 @@ TEXT ·tileNN2(SB), NOSPLIT, $0-56
 	SUBQ $4, DX
 	JLT rest
 wide:
+	PREFETCHT0 (R11)
+	ADDQ R12, R11
 	VMOVUPS 0(BX), Z24
 	VMOVUPS 64(BX), Z25
 	VBROADCASTSS 0(SI), Z26
@@ -4302,8 +4310,8 @@ done:
 	VZEROUPPER
 	RET
 
-// func tileNN4(y *float32, ys int, x *float32, xs int, w *float32, k, n int)
-TEXT ·tileNN4(SB), NOSPLIT, $0-56
+// func tileNN4(y *float32, ys int, x *float32, xs int, w *float32, k, n int, next *byte, ns int)
+TEXT ·tileNN4(SB), NOSPLIT, $0-72
 	MOVQ y+0(FP), DI
 	MOVQ ys+8(FP), R13
 	MOVQ x+16(FP), SI
@@ -4311,6 +4319,8 @@ TEXT ·tileNN4(SB), NOSPLIT, $0-56
 	MOVQ w+32(FP), BX
 	MOVQ k+40(FP), DX
 	MOVQ n+48(FP), CX
+	MOVQ next+56(FP), R11
+	MOVQ ns+64(FP), R12
 	LEAQ (R8)(R8*2), R9
 	LEAQ (R13)(R13*2), R14
 	MOVQ $1, AX
@@ -4330,6 +4340,8 @@ TEXT ·tileNN4(SB), NOSPLIT, $0-56
 	SUBQ $4, DX
 	JLT rest
 wide:
+	PREFETCHT0 (R11)
+	ADDQ R12, R11
 	VMOVUPS 0(BX), Z24
 	VMOVUPS 64(BX), Z25
 	VBROADCASTSS 0(SI), Z26
@@ -4424,8 +4436,8 @@ done:
 	VZEROUPPER
 	RET
 
-// func tileNN6(y *float32, ys int, x *float32, xs int, w *float32, k, n int)
-TEXT ·tileNN6(SB), NOSPLIT, $0-56
+// func tileNN6(y *float32, ys int, x *float32, xs int, w *float32, k, n int, next *byte, ns int)
+TEXT ·tileNN6(SB), NOSPLIT, $0-72
 	MOVQ y+0(FP), DI
 	MOVQ ys+8(FP), R13
 	MOVQ x+16(FP), SI
@@ -4433,6 +4445,8 @@ TEXT ·tileNN6(SB), NOSPLIT, $0-56
 	MOVQ w+32(FP), BX
 	MOVQ k+40(FP), DX
 	MOVQ n+48(FP), CX
+	MOVQ next+56(FP), R11
+	MOVQ ns+64(FP), R12
 	LEAQ (R8)(R8*2), R9
 	LEAQ (R13)(R13*2), R14
 	LEAQ (R8)(R8*4), R10
@@ -4458,6 +4472,8 @@ TEXT ·tileNN6(SB), NOSPLIT, $0-56
 	SUBQ $4, DX
 	JLT rest
 wide:
+	PREFETCHT0 (R11)
+	ADDQ R12, R11
 	VMOVUPS 0(BX), Z24
 	VMOVUPS 64(BX), Z25
 	VBROADCASTSS 0(SI), Z26

@@ -46,15 +46,23 @@ func BenchmarkRowRates(b *testing.B) {
 		}
 		const k = 2048
 		for _, m := range []int{1, 2, 4, 8, 64} {
-			v, out := normals(r, m*k), make([]float32, m*k)
+			v, out := normals(r, m*k), make([]float32, m*256) // columns as the backend cuts them
 			for _, e := range elems {
 				w := rawOf(e, normals(r, k*k))
-				run(fmt.Sprintf("NN/%v/m%d", e, m), 2*float64(m)*k*k, "GFLOP/s-cpu", func() { K.GemmNN(out, k, v, k, m, w, k, k, k) })
+				run(fmt.Sprintf("NN-%v-m%d", e, m), 2*float64(m)*k*k, "GFLOP/s-cpu", func() {
+					for j := 0; j < k; j += 256 {
+						K.GemmNN(out, 256, v, k, m, w.Slice(j, w.Len()), k, 256, k)
+					}
+				})
 			}
 			p := QParams{Mode: Affine, Bits: 4, Group: 64, Elem: BF16}
 			q := quantized(normals(r, k*k), k, k, p)
 			s := make([]float32, K.QScratchLen(q, m))
-			run(fmt.Sprintf("NN/b4.g64/m%d", m), 2*float64(m)*k*k, "GFLOP/s-cpu", func() { K.QGemmNN(out, k, v, k, m, q, 0, k, s) })
+			run(fmt.Sprintf("NN-b4.g64-m%d", m), 2*float64(m)*k*k, "GFLOP/s-cpu", func() {
+				for j := 0; j < k; j += 128 {
+					K.QGemmNN(out, 256, v, k, m, q, j, j+128, s)
+				}
+			})
 		}
 	}
 }

@@ -418,9 +418,10 @@ func masks32() {
 
 // tileNN: y += x·w for MR rows of x and up to 32 columns, one fused multiply-add
 // for each k in turn. Rows of w, 32 values each whatever n is, follow each other.
+// Each four k fetch a line ahead: next, next+ns, …
 func tileNN(mr int) {
-	args(fmt.Sprintf("tileNN%d", mr), "y *float32, ys int, x *float32, xs int, w *float32, k, n int", 56,
-		[][2]string{{"y+0", "DI"}, {"ys+8", "R13"}, {"x+16", "SI"}, {"xs+24", "R8"}, {"w+32", "BX"}, {"k+40", "DX"}, {"n+48", "CX"}})
+	args(fmt.Sprintf("tileNN%d", mr), "y *float32, ys int, x *float32, xs int, w *float32, k, n int, next *byte, ns int", 72,
+		[][2]string{{"y+0", "DI"}, {"ys+8", "R13"}, {"x+16", "SI"}, {"xs+24", "R8"}, {"w+32", "BX"}, {"k+40", "DX"}, {"n+48", "CX"}, {"next+56", "R11"}, {"ns+64", "R12"}})
 	if mr > 3 {
 		p("LEAQ (R8)(R8*2), R9")
 		p("LEAQ (R13)(R13*2), R14")
@@ -447,6 +448,8 @@ func tileNN(mr int) {
 	p("SUBQ $4, DX")
 	p("JLT rest")
 	fmt.Println("wide:")
+	p("PREFETCHT0 (R11)")
+	p("ADDQ R12, R11")
 	for u := range 4 {
 		step(u)
 	}
