@@ -46,7 +46,7 @@ func avx512Table() Table {
 	for op, f := range binaryKernels {
 		t.Binary[op] = func(y, a, b []float32) { binaryAVX512(f, y, a, b) }
 	}
-	t.SwiGLU = func(y, a, b []float32) { binaryAVX512(vecSwiGLU, y, a, b) }
+	t.SwiGLU = func(y, a, b []float32) { binaryAVX512(swigluF32, y, a, b) }
 	t.Axpy = axpyAVX512
 	return t
 }

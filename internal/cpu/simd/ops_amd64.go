@@ -80,6 +80,9 @@ func sinF32(y, x *float32, n int)
 func cosF32(y, x *float32, n int)
 
 //go:noescape
+func swigluF32(y, a, b *float32, n int)
+
+//go:noescape
 func extremeMaxF32(x *float32, n int) (r float32)
 
 //go:noescape

@@ -99,6 +99,31 @@ func TestWideOperations(t *testing.T) {
 	})
 }
 
+// SwiGLU is within 4 ulp over all of float32, down to denormals.
+func TestSwiGLUEverywhere(t *testing.T) {
+	everyTier(t, func(t *testing.T) {
+		r := newRand(46)
+		x := append(sample(65537), edges...)
+		for range 100000 {
+			x = append(x, float32(r.NormFloat64()*20))
+		}
+		up, y := make([]float32, len(x)), make([]float32, len(x))
+		for i := range up {
+			up[i] = 1 + r.Float32()
+		}
+		K.SwiGLU(y, x, up)
+		for i, v := range x {
+			g := float64(v) / (1 + math.Exp(-float64(v)))
+			if v < -700 && v > -inf32 {
+				g = math.Copysign(0, -1) // exp(-x) is beyond float64
+			}
+			if u := ulps(y[i], g*float64(up[i])); !(u <= 4) {
+				t.Fatalf("swiglu(%v, %v) = %v, want %v: %.3f ulp", v, up[i], y[i], g*float64(up[i]), u)
+			}
+		}
+	})
+}
+
 // Extrema follow the pure tier: the first NaN, the first of equals, also of zeros.
 func TestExtremes(t *testing.T) {
 	everyTier(t, func(t *testing.T) {

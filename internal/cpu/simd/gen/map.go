@@ -59,11 +59,6 @@ func maps() {
 			p("VMULPS Z3, Z0, Z0")
 		})
 	}
-	binary("SwiGLU", "F32", func(m string) {
-		loadW("F32", "(SI)", m, 0)
-		wide("silu")
-		p("VMULPS Z3, Z0, Z0")
-	})
 	scalar("scaleF32", func(m string) { p("VMULPS Z3, Z0, Z0") })
 	scalar("expSubF32", func(m string) { p("VSUBPS Z3, Z0, Z0"); wide("exp") })
 	scalar("axpyF32", func(m string) { // y += a·x, the product rounded as pure Go does

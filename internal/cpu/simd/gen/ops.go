@@ -10,6 +10,7 @@ func ops() {
 	tables()
 	simple()
 	transcendental()
+	swiglu()
 	extremes()
 	ropes()
 	dequant()

@@ -324,3 +324,53 @@ func quadrant(f string) {
 	two("VPSLLQ $62, Z%d, Z%d", ps, ps)
 	two("VPXORQ Z%d, Z%d, Z%d", ps, pq, pq)
 }
+
+// swiglu writes gate·sigmoid(gate)·up in float32. With s = e^-|x| = 2^n·p, the
+// quotient x/(1+s), or x·p/(1+s) scaled by 2^n last, loses nothing to denormals.
+// Five roundings are at most 4 ulp.
+func swiglu() {
+	fmt.Println()
+	c := fit(math.Exp2, 6)
+	c[0] = 1
+	hi := float32(math.Log2E)
+	for i, v := range append(c, float64(hi), math.Log2E-float64(hi)) {
+		fmt.Printf("DATA swiglu%d<>+0(SB)/4, $%#x\nGLOBL swiglu%d<>(SB), RODATA|NOPTR, $4\n", i, math.Float32bits(float32(v)), i)
+	}
+	args("swigluF32", "y, a, b *float32, n int", 32, [][2]string{{"y+0", "DI"}, {"a+8", "SI"}, {"b+16", "DX"}, {"n+24", "CX"}})
+	for i := range 9 {
+		p("VBROADCASTSS swiglu%d<>(SB), Z%d", i, 16+i)
+	}
+	word(signBit, 8)
+	word(math.Float32bits(-200), 9)
+	word(signBit|infBits, 10)
+	word(nanBits, 11)
+	loop(map[string]int{"DI": 4, "SI": 4, "DX": 4}, func(m string) {
+		loadW("F32", "(SI)", m, 0)
+		p("VPORD Z8, Z0, Z1")
+		p("VMAXPS Z1, Z9, Z1") // NaN stays
+		p("VMULPS Z23, Z1, Z2")
+		p("VRNDSCALEPS $8, Z2, Z2")
+		p("VMOVAPS Z1, Z3")
+		p("VFMSUB213PS Z2, Z23, Z3")
+		p("VFMADD231PS Z24, Z1, Z3")
+		p("VMOVAPS Z22, Z4")
+		for i := 5; i > 0; i-- {
+			p("VFMADD213PS Z%d, Z3, Z4", 16+i)
+		}
+		p("VMULPS Z3, Z4, Z4") // p - 1
+		p("VADDPS Z16, Z4, Z5")
+		p("VSCALEFPS Z2, Z5, Z5")
+		p("VADDPS Z16, Z5, Z5")
+		p("VPMOVD2M Z0, K2")
+		p("VCMPPS $0, Z10, Z0, K3")
+		p("VMOVAPS Z1, K2, Z0")
+		p("VFMADD231PS Z4, Z1, K2, Z0") // x·p in one rounding
+		p("VDIVPS Z5, Z0, Z0")
+		p("VSCALEFPS Z2, Z0, K2, Z0")
+		p("VMOVAPS Z11, K3, Z0") // -Inf·0
+		loadW("F32", "(DX)", m, 6)
+		p("VMULPS Z6, Z0, Z0")
+		store(m)
+	})
+	end()
+}
