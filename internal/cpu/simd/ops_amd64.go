@@ -173,6 +173,12 @@ func valuesE4M3F16(y *float32, w *uint32, groups, per int, s, b, base *float32)
 func valuesE4M3BF16(y *float32, w *uint32, groups, per int, s, b, base *float32)
 
 //go:noescape
+func codesCPU(codes *byte, x *float32, n int, b, s, top float32)
+
+//go:noescape
+func codesMetal(codes *byte, x *float32, n int, b, s, top float32)
+
+//go:noescape
 func tileNN1(y *float32, ys int, x *float32, xs int, w *float32, k, n int, next *byte, ns int)
 
 //go:noescape

@@ -1,6 +1,7 @@
 package simd
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"testing"
@@ -246,6 +247,45 @@ func TestDequantBits(t *testing.T) {
 						dequantRow(z, q, 1, to)
 						checkAlike(t, fmt.Sprintf("%s with scales of %v, %d columns, as %v", p.name(), e, k, to), y, z)
 					}
+				}
+			}
+		}
+	})
+}
+
+// Quantized rows have the bytes of the pure tier in all modes and roundings.
+func TestQuantizeBits(t *testing.T) {
+	everyTier(t, func(t *testing.T) {
+		r := newRand(47)
+		for _, p := range modes {
+			for round := range 40 {
+				p.Elem, p.Rounding = elems[round%3], Rounding(round/3%2)
+				k := p.Group * 3
+				x := normals(r, k)
+				for i := range x {
+					switch round % 8 {
+					case 0: // halves of a step: ties
+						x[i] = float32(r.IntN(2<<p.Bits)) / 2
+					case 1:
+						x[i] = edges[r.IntN(len(edges))]
+					case 2:
+						if i%31 == 0 {
+							x[i] = nan32
+						}
+					case 3:
+						x[i] = float32(r.IntN(2)) * 1e-40
+					case 4:
+						x[i] = -abs32(x[i])
+					}
+				}
+				x = rounded(p.Elem, x)
+				n, g := p.RowWords(k), p.RowScaleBytes(k)
+				w, s, b := make([]uint32, n), make([]byte, g), make([]byte, g)
+				pw, pscale, pb := make([]uint32, n), make([]byte, g), make([]byte, g)
+				K.QuantizeRow(w, s, b, x, p)
+				quantizeRow(pw, pscale, pb, x, p)
+				if !equalWords(w, pw) || !bytes.Equal(s, pscale) || !bytes.Equal(b, pb) {
+					t.Fatalf("%s %v rounding %d: bytes of %v differ", p.name(), p.Elem, p.Rounding, x)
 				}
 			}
 		}
