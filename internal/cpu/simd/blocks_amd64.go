@@ -497,7 +497,7 @@ func (b *blockJob) dequantized(n, rows, k0, kc int) (*byte, int) {
 		if q.Mode == Affine {
 			part.Biases = q.Biases[at : at+len]
 		}
-		dequantRow(f, &part, 0, F32)
+		dequantRowAVX512(f, &part, 0, F32)
 		f32ToBF16AVX512(Uint16s(b.src[r*size:(r+1)*size]), f)
 	}
 	clear(b.src[rows*size : 16*size])
