@@ -210,6 +210,9 @@ func TestAttention(t *testing.T) {
 				{b: 1, hq: 2, hk: 1, l: 2, c: 0, d: 8, dv: 8},               // no keys at all
 				{b: 1, hq: 2, hk: 1, l: 9, c: 4, d: 8, dv: 8, causal: true}, // first rows see nothing
 			} {
+				if c.c > 1000 && (d != dtype.Float32 || kd != dtype.BFloat16) {
+					continue
+				}
 				for m := range maskKinds {
 					for _, l := range layouts[:3] {
 						checkAttention(t, d, kd, c, m, l, uint64(i))

@@ -30,9 +30,9 @@ var (
 var packs = [3]func(y *float32, k *byte, ks, d, groups int){F32: attPackF32, F16: attPackF16, BF16: attPackBF16}
 
 const (
-	tileRows    = 4
+	attRows     = 4
 	scoreStride = keyBlock + 16 // room behind the scores: tiles store 16 at a time
-	packTiles   = 6             // so many tiles pay for packed keys
+	packedTiles = 6             // so many tiles pay for packed keys
 )
 
 // attStep is how many elements of a row of values a step of the kernels reads, twice
@@ -53,15 +53,15 @@ type attTiles struct {
 	s, f, one    []float32
 	row, k       []float32
 	dq, dv       int // padded row lengths
-	see          [tileRows]uint64
+	see          [attRows]uint64
 	from, packed int // the first packed key, and how many are
 	tiles, live  int
 }
 
 func (t *attTiles) carve(a *Attention, mem []float32) int {
 	t.dq, t.dv = padded(a.D, attStep(a.K.Elem)/2), padded(a.DV, attStep(a.V.Elem))
-	t.tiles = (a.Rows + tileRows - 1) / tileRows
-	rows, at := t.tiles*tileRows, 15 // room to begin at a cache line
+	t.tiles = (a.Rows + attRows - 1) / attRows
+	rows, at := t.tiles*attRows, 15 // room to begin at a cache line
 	if mem != nil {
 		at = int(-uintptr(unsafe.Pointer(&mem[0])) / 4 % 16)
 	}
@@ -74,9 +74,9 @@ func (t *attTiles) carve(a *Attention, mem []float32) int {
 	}
 	t.q, t.o = take(rows*t.dq), take(rows*t.dv)
 	t.l, t.m = take(rows*16), take(rows*4)
-	t.s, t.f, t.one = take(tileRows*scoreStride), take(16), take(16)
+	t.s, t.f, t.one = take(attRows*scoreStride), take(16), take(16)
 	t.row = take(max(t.dq, t.dv))
-	if t.tiles >= packTiles {
+	if t.tiles >= packedTiles {
 		t.k = take((keyBlock + 8) * t.dq)
 	}
 	return at
@@ -113,7 +113,7 @@ func attendPartAVX512(p AttentionPart, a *Attention, from, to int, scratch []flo
 
 // start copies the queries in the order of the kernels, with zeros behind them.
 func (t *attTiles) start(a *Attention) {
-	for r := range t.tiles * tileRows {
+	for r := range t.tiles * attRows {
 		q := t.q[r*t.dq : (r+1)*t.dq]
 		if r >= a.Rows {
 			clear(q)
@@ -158,12 +158,12 @@ func (t *attTiles) result(o []float32, r int, e Elem) {
 // block adds keys [from, to) of the block at j to all tiles.
 func (t *attTiles) block(a *Attention, j, from, to int) {
 	t.from, t.packed = from, 0
-	if t.tiles >= packTiles && a.D > 0 {
+	if t.tiles >= packedTiles && a.D > 0 {
 		t.pack(a, from, to-from)
 	}
 	for i := range t.tiles {
-		t.live = min(tileRows, a.Rows-i*tileRows)
-		if t.look(a, i*tileRows, j, from, to) {
+		t.live = min(attRows, a.Rows-i*attRows)
+		if t.look(a, i*attRows, j, from, to) {
 			t.tile(a, i, j)
 		}
 	}
@@ -180,7 +180,7 @@ func (t *attTiles) look(a *Attention, r, j, from, to int) bool {
 	if max(lo, from) >= min(hi2, to) {
 		return false
 	}
-	t.see = [tileRows]uint64{}
+	t.see = [attRows]uint64{}
 	var any uint64
 	same := lo == lo2 && hi == hi2 // or so many that the block shows no difference
 	same = same || lo2 <= from && hi >= to
@@ -213,7 +213,7 @@ func (t *attTiles) tile(a *Attention, i, j int) {
 	if a.Bias != nil {
 		for r := range t.live {
 			s := t.s[r*scoreStride:][lo:hi]
-			vecAddF32(&s[0], &s[0], &a.bias(i*tileRows + r)[j+lo:][:hi-lo][0], hi-lo)
+			vecAddF32(&s[0], &s[0], &a.bias(i*attRows + r)[j+lo:][:hi-lo][0], hi-lo)
 		}
 	}
 	attWeights(&t.s[0], 4*scoreStride, &t.see[0], &t.m[16*i], &t.f[0], &t.l[64*i])
@@ -249,7 +249,7 @@ func (t *attTiles) pack(a *Attention, from, n int) {
 // packedScores is scores for packed keys, by whole groups.
 func (t *attTiles) packedScores(i, k, at, n int) {
 	first, last := (k-t.from)/8, (k-t.from+n+7)/8
-	s, q := t.s[at-(k-t.from):], &t.q[i*tileRows*t.dq]
+	s, q := t.s[at-(k-t.from):], &t.q[i*attRows*t.dq]
 	whole := min(last, t.packed/8)
 	if first < whole {
 		attScorePacked(&s[8*first], 4*scoreStride, q, 4*t.dq, &t.k[8*first*t.dq], t.dq/8, whole-first)
@@ -268,7 +268,7 @@ func (t *attTiles) scores(a *Attention, i, k, at, n int) {
 	size := a.K.Elem.Size()
 	ks := a.KStride * size
 	w := unsafe.Pointer(&a.K.Data[k*ks])
-	q, s := &t.q[i*tileRows*t.dq], t.s[at:]
+	q, s := &t.q[i*attRows*t.dq], t.s[at:]
 	rows := t.live
 	if rows == 1 && n < 16 { // queries behind the rows are 0
 		rows = 4
@@ -304,7 +304,7 @@ func (t *attTiles) values(a *Attention, i, j int) {
 		return
 	}
 	for r := range t.live { // the factors first: which row meets a key first differs
-		o := t.o[(i*tileRows+r)*t.dv:][:t.dv]
+		o := t.o[(i*attRows+r)*t.dv:][:t.dv]
 		scaleF32(&o[0], &o[0], len(o), t.f[4*r])
 	}
 	f = &t.one[0]
@@ -350,7 +350,7 @@ func (t *attTiles) weigh(a *Attention, i, r, rows, j, at, n int, f *float32) {
 		if f == &t.f[0] {
 			fr = &t.f[4*r]
 		}
-		valuesTiles[a.V.Elem][m](&t.o[(i*tileRows+r)*t.dv], 4*t.dv, fr, &t.s[r*scoreStride+at], 4*scoreStride, v, vs, a.DV, n, ahead)
+		valuesTiles[a.V.Elem][m](&t.o[(i*attRows+r)*t.dv], 4*t.dv, fr, &t.s[r*scoreStride+at], 4*scoreStride, v, vs, a.DV, n, ahead)
 		r, rows, ahead = r+m, rows-m, 0
 	}
 }

@@ -155,39 +155,25 @@ func TestQGemm(t *testing.T) {
 	})
 }
 
-func TestQGemmChunks(t *testing.T) {
+func TestQGemmNNChunks(t *testing.T) {
 	everyTier(t, func(t *testing.T) {
 		r := newRand(5)
 		for _, p := range modes {
 			p.Elem = BF16
-			m, n, k := 9, 33, 512+3*p.Group
-			q := quantized(rounded(BF16, normals(r, n*k)), n, k, p)
-			x := normals(r, m*k)
-			y := qmm(x, m, q)
-			qn := quantized(rounded(BF16, normals(r, 37*k)), 37, k, p)
-			z := make([]float32, m*k)
-			K.QGemmNN(z, k, x, 37, m, qn, 0, k, make([]float32, K.QScratchLen(qn, m)))
+			m, k := 9, 512+3*p.Group
+			q := quantized(rounded(BF16, normals(r, 37*k)), 37, k, p)
+			x, z := normals(r, m*37), make([]float32, m*k)
+			K.QGemmNN(z, k, x, 37, m, q, 0, k, make([]float32, K.QScratchLen(q, m)))
 			for range 10 {
-				i0, n0 := r.IntN(m), r.IntN(n)
-				mi, n1 := 1+r.IntN(m-i0), n0+1+r.IntN(n-n0)
-				part := make([]float32, mi*(n1-n0))
-				prep, scratch := make([]float32, K.QPrepLen(q, mi)), make([]float32, K.QScratchLen(q, mi))
-				K.QPrep(prep, x[i0*k:], k, mi, q)
-				K.QGemmNT(part, n1-n0, x[i0*k:], k, mi, q, n0, n1, prep, scratch)
-				for i := range mi {
-					if !sameBits(part[i*(n1-n0):(i+1)*(n1-n0)], y[(i0+i)*n+n0:(i0+i)*n+n1]) {
-						t.Fatalf("NT %s: rows %d+%d columns [%d,%d) differ from the whole", p.name(), i0, mi, n0, n1)
-					}
-				}
-				g := k / p.Group
-				n0 = r.IntN(g)
-				n1 = n0 + 1 + r.IntN(g-n0)
+				i0, g := r.IntN(m), k/p.Group
+				mi, n0 := 1+r.IntN(m-i0), r.IntN(g)
+				n1 := n0 + 1 + r.IntN(g-n0)
 				n0, n1 = n0*p.Group, n1*p.Group
-				part = make([]float32, mi*(n1-n0))
-				K.QGemmNN(part, n1-n0, x[i0*37:], 37, mi, qn, n0, n1, scratch)
+				part := make([]float32, mi*(n1-n0))
+				K.QGemmNN(part, n1-n0, x[i0*37:], 37, mi, q, n0, n1, make([]float32, K.QScratchLen(q, mi)))
 				for i := range mi {
 					if !sameBits(part[i*(n1-n0):(i+1)*(n1-n0)], z[(i0+i)*k+n0:(i0+i)*k+n1]) {
-						t.Fatalf("NN %s: rows %d+%d columns [%d,%d) differ from the whole", p.name(), i0, mi, n0, n1)
+						t.Fatalf("%s: rows %d+%d columns [%d,%d) differ from the whole", p.name(), i0, mi, n0, n1)
 					}
 				}
 			}
@@ -245,19 +231,24 @@ func TestKernelsDoNotAllocate(t *testing.T) {
 	p := QParams{Mode: Affine, Bits: 4, Group: 64, Elem: BF16}
 	q := quantized(normals(r, 8*128), 8, 128, p)
 	x, y := normals(r, 4*128), make([]float32, 4*128)
-	prep, scratch := make([]float32, K.QPrepLen(q, 4)), make([]float32, K.QScratchLen(q, 4))
+	pl := K.QPlan(q, 4, Exact)
+	prep, work, scratch := make([]byte, pl.Prep), make([]byte, pl.Scratch), make([]float32, K.QScratchLen(q, 4))
 	w := rawOf(BF16, normals(r, 8*128))
 	a := &Attention{Q: x, QStride: 128, Rows: 4, D: 128, K: w, V: w, KStride: 128, VStride: 128, Keys: 8, DV: 128}
 	s := make([]float32, AttendScratchLen(a))
 	words, sc, bi := make([]uint32, 16), make([]byte, 4), make([]byte, 4)
 	n := testing.AllocsPerRun(10, func() {
-		K.QPrep(prep, x, 128, 4, q)
-		K.QGemmNT(y, 8, x, 128, 4, q, 0, 8, prep, scratch)
+		K.QPrep(&pl, 0, prep, RawF32(x), q, 0, 4, work)
+		K.QGemmNT(&pl, RawF32(y), 8, prep, q, 0, 4, 0, 8, work)
 		K.QGemmNN(y, 128, x, 8, 4, q, 0, 128, scratch)
 		K.GemmNT(y, 8, x, 128, 4, w, 128, 8, 128)
 		K.GemmNN(y, 128, x, 8, 4, w, 128, 128, 8)
 		Attend(y, 128, a, s)
 		K.DequantRow(y, q, 3, BF16)
+		K.LayerNorm(y[:128], x[:128], w.Slice(0, 128), w.Slice(0, 128), 1e-5, BF16)
+		K.Rope(y, x, x[:64], x[:64], false, false)
+		_ = K.LogSumExp(x) + float32(K.ArgMax(x))
+		K.Unary[Sin](y, x)
 		K.QuantizeRow(words, sc, bi, x[:128], p)
 		K.RMSNorm(y[:128], x[:128], w.Slice(0, 128), 1e-5, BF16)
 		K.Softmax(y, x)

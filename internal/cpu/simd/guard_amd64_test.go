@@ -126,3 +126,71 @@ func TestAttendGuardPages(t *testing.T) {
 		}
 	}
 }
+
+// The same for operations on rows, norms, rotation, and codes as values.
+func TestGuardPagesOfRows(t *testing.T) {
+	onlyAVX512(t)
+	r := newRand(45)
+	for _, n := range []int{1, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 200} {
+		x, b := normals(r, n), normals(r, n)
+		gx, gb := guardedFloats(t, x), guardedFloats(t, b)
+		y, z := make([]float32, n), guardedFloats(t, make([]float32, n))
+		check := func(what string, f func(y, x, b []float32)) {
+			t.Helper()
+			f(y, x, b)
+			f(z, gx, gb)
+			for i, v := range y {
+				if !alike(z[i], v) {
+					t.Fatalf("%s of %d values differs at a page's end", what, n)
+				}
+			}
+		}
+		for op := range NumUnary {
+			check("unary", func(y, x, _ []float32) { K.Unary[op](y, x) })
+		}
+		for op := range NumBinary {
+			check("binary", func(y, x, b []float32) { K.Binary[op](y, x, b) })
+		}
+		check("rows", func(y, x, _ []float32) {
+			y[0] = K.Max(x) + K.Min(x) + K.LogSumExp(x) + float32(K.ArgMax(x)+K.ArgMin(x)+K.FirstNaN(x))
+		})
+		for _, e := range elems {
+			w := guardedRaw(t, rawOf(e, b))
+			check("layer norm", func(y, x, _ []float32) { K.LayerNorm(y, x, w, w, 1e-5, e) })
+		}
+		h := n / 2
+		check("angles", func(y, x, _ []float32) { K.RopeTable(y[n-h:], y[n-2*h:][:h], 3, x[n-h:]) })
+		check("angles", func(y, x, _ []float32) { K.RopePeriods(y[n-h:], y[n-2*h:][:h], 3, x[n-h:]) })
+		for _, traditional := range []bool{false, true} {
+			check("rotation", func(y, x, b []float32) {
+				K.Rope(y[n-2*h:], x[n-2*h:], b[n-h:], b[n-2*h:][:h], traditional, false)
+			})
+		}
+	}
+	for _, p := range modes {
+		p.Elem = BF16
+		k := 3 * p.Group
+		q := *quantized(normals(r, 5*k), 5, k, p)
+		g := q
+		g.Words = Uint32s(guarded(t, 4*len(q.Words)))
+		copy(g.Words, q.Words)
+		g.Scales, g.Biases = guardedRaw(t, Raw{F32, q.Scales}).Data, guardedRaw(t, Raw{F32, q.Biases}).Data
+		y, z := make([]float32, 7*k), guardedFloats(t, make([]float32, 7*k))
+		for row := range 5 {
+			K.DequantRow(y, &q, row, F16)
+			K.DequantRow(z[6*k:], &g, row, F16)
+			if !sameBits(y[:k], z[6*k:]) {
+				t.Fatalf("%s row %d differs at a page's end", p.name(), row)
+			}
+		}
+		for _, m := range []int{1, 2, 7} {
+			x := guardedFloats(t, normals(r, 5*m))
+			y, z := make([]float32, m*k), guardedFloats(t, make([]float32, m*k))
+			K.QGemmNN(y, k, x, 5, m, &q, 0, k, nil)
+			K.QGemmNN(z, k, x, 5, m, &g, 0, k, nil)
+			if !sameBits(y, z) {
+				t.Fatalf("QGemmNN %s m%d differs at a page's end", p.name(), m)
+			}
+		}
+	}
+}
