@@ -68,10 +68,25 @@ func attValuesF16x1(o *float32, os int, f, w *float32, ws int, v *byte, vs, d, n
 func attPackF16(y *float32, k *byte, ks, d, groups int)
 
 //go:noescape
+func attScorePairx4(s *float32, ss int, q *float32, qs int, k *byte, ks, d, n, ahead int)
+
+//go:noescape
+func attScorePairx2(s *float32, ss int, q *float32, qs int, k *byte, ks, d, n, ahead int)
+
+//go:noescape
+func attScorePairx1(s *float32, ss int, q *float32, qs int, k *byte, ks, d, n, ahead int)
+
+//go:noescape
+func attPackPair(y *float32, k *byte, ks, d, groups int)
+
+//go:noescape
 func attScorePacked(s *float32, ss int, q *float32, qs int, k *float32, chunks, groups int)
 
 //go:noescape
-func attWeights(s *float32, ss int, see *uint64, m, f, l *float32)
+func attScorePackedPair(s *float32, ss int, q *float32, qs int, k *float32, chunks, groups int)
+
+//go:noescape
+func attWeights(s *float32, ss int, see *uint64, m, f, l *float32, scale float32)
 
 //go:noescape
 func maskBits(m *byte, n int) (r uint64)

@@ -15,10 +15,11 @@ type (
 )
 
 var (
-	scoreTiles = [3][5]scoreTile{
+	scoreTiles = [4][5]scoreTile{
 		F32:  {1: attScoreF32x1, 2: attScoreF32x2, 3: attScoreF32x4, 4: attScoreF32x4},
 		F16:  {1: attScoreF16x1, 2: attScoreF16x2, 3: attScoreF16x4, 4: attScoreF16x4},
 		BF16: {1: attScoreBF16x1, 2: attScoreBF16x2, 3: attScoreBF16x4, 4: attScoreBF16x4},
+		pair: {1: attScorePairx1, 2: attScorePairx2, 3: attScorePairx4, 4: attScorePairx4},
 	}
 	valuesTiles = [3][5]valuesTile{
 		F32:  {1: attValuesF32x1, 2: attValuesF32x2, 4: attValuesF32x4},
@@ -27,7 +28,10 @@ var (
 	}
 )
 
-var packs = [3]func(y *float32, k *byte, ks, d, groups int){F32: attPackF32, F16: attPackF16, BF16: attPackBF16}
+var packs = [4]func(y *float32, k *byte, ks, d, groups int){F32: attPackF32, F16: attPackF16, BF16: attPackBF16, pair: attPackPair}
+
+// pair stands for bfloat16 keys that meet bfloat16 queries, in dot products of two.
+const pair = BF16 + 1
 
 const (
 	attRows     = 4
@@ -52,14 +56,19 @@ type attTiles struct {
 	q, o, m, l   []float32
 	s, f, one    []float32
 	row, k       []float32
-	dq, dv       int // padded row lengths
+	kind         Elem // of the keys, or pair
+	dq, dv       int  // padded row lengths, in float32s
 	see          [attRows]uint64
 	from, packed int // the first packed key, and how many are
 	tiles, live  int
 }
 
 func (t *attTiles) carve(a *Attention, mem []float32) int {
+	t.kind = a.K.Elem
 	t.dq, t.dv = padded(a.D, attStep(a.K.Elem)/2), padded(a.DV, attStep(a.V.Elem))
+	if fastBF16 && a.K.Elem == BF16 && a.QElem == BF16 {
+		t.kind, t.dq = pair, t.dq/2
+	}
 	t.tiles = (a.Rows + attRows - 1) / attRows
 	rows, at := t.tiles*attRows, 15 // room to begin at a cache line
 	if mem != nil {
@@ -121,9 +130,13 @@ func (t *attTiles) start(a *Attention) {
 		}
 		x := a.Q[r*a.QStride : r*a.QStride+a.D]
 		switch {
-		case a.K.Elem == BF16 && t.dq == a.D && a.D > 0:
+		case a.D == 0:
+		case t.kind == pair:
+			clear(q)
+			toBF16((*uint16)(unsafe.Pointer(&q[0])), &x[0], a.D)
+		case t.kind == BF16 && t.dq == a.D:
 			split16(&q[0], &x[0], a.D)
-		case a.K.Elem == BF16 && a.D > 0:
+		case t.kind == BF16:
 			clear(t.row[copy(t.row, x):t.dq])
 			split16(&q[0], &t.row[0], t.dq)
 		default:
@@ -210,13 +223,16 @@ func (t *attTiles) tile(a *Attention, i, j int) {
 	any := t.see[0] | t.see[1] | t.see[2] | t.see[3]
 	lo, hi := bits.TrailingZeros64(any), keyBlock-bits.LeadingZeros64(any)
 	t.scores(a, i, j+lo, lo, hi-lo)
+	scale := a.Scale
 	if a.Bias != nil {
+		scale = 1
 		for r := range t.live {
 			s := t.s[r*scoreStride:][lo:hi]
+			scaleF32(&s[0], &s[0], len(s), a.Scale)
 			vecAddF32(&s[0], &s[0], &a.bias(i*attRows + r)[j+lo:][:hi-lo][0], hi-lo)
 		}
 	}
-	attWeights(&t.s[0], 4*scoreStride, &t.see[0], &t.m[16*i], &t.f[0], &t.l[64*i])
+	attWeights(&t.s[0], 4*scoreStride, &t.see[0], &t.m[16*i], &t.f[0], &t.l[64*i], scale)
 	if a.DV > 0 {
 		t.values(a, i, j)
 	}
@@ -239,7 +255,7 @@ func (t *attTiles) pack(a *Attention, from, n int) {
 	}
 	t.packed = n
 	size := a.K.Elem.Size()
-	f, ks := packs[a.K.Elem], a.KStride*size
+	f, ks := packs[t.kind], a.KStride*size
 	f(&t.k[0], &a.K.Data[from*ks], ks, a.D, n/8)
 	if n%8 != 0 {
 		f(&t.k[n/8*8*t.dq], &a.K.Data[(from+n-8)*ks], ks, a.D, 1)
@@ -252,11 +268,20 @@ func (t *attTiles) packedScores(i, k, at, n int) {
 	s, q := t.s[at-(k-t.from):], &t.q[i*attRows*t.dq]
 	whole := min(last, t.packed/8)
 	if first < whole {
-		attScorePacked(&s[8*first], 4*scoreStride, q, 4*t.dq, &t.k[8*first*t.dq], t.dq/8, whole-first)
+		t.groups(&s[8*first], q, 8*first, whole-first)
 	}
 	if last > whole {
-		attScorePacked(&s[t.packed-8], 4*scoreStride, q, 4*t.dq, &t.k[8*whole*t.dq], t.dq/8, 1)
+		t.groups(&s[t.packed-8], q, 8*whole, 1)
 	}
+}
+
+// groups is scores for n groups from packed key k on.
+func (t *attTiles) groups(s, q *float32, k, n int) {
+	if t.kind == pair {
+		attScorePackedPair(s, 4*scoreStride, q, 4*t.dq, &t.k[k*t.dq], t.dq/8, n)
+		return
+	}
+	attScorePacked(s, 4*scoreStride, q, 4*t.dq, &t.k[k*t.dq], t.dq/8, n)
 }
 
 // scores of n keys from key k on, from place at of the block on.
@@ -278,11 +303,11 @@ func (t *attTiles) scores(a *Attention, i, k, at, n int) {
 		return
 	}
 	if n >= 8 {
-		scoreTiles[a.K.Elem][rows](&s[0], 4*scoreStride, q, 4*t.dq, (*byte)(w), ks, a.D, n, distance(a.D, a.KStride, size))
+		scoreTiles[t.kind][rows](&s[0], 4*scoreStride, q, 4*t.dq, (*byte)(w), ks, a.D, n, distance(a.D, a.KStride, size))
 		return
 	}
 	for x := range n { // one key as eight
-		scoreTiles[a.K.Elem][4](&s[x], 4*scoreStride, q, 4*t.dq, (*byte)(unsafe.Add(w, x*ks)), 0, a.D, 8, 0)
+		scoreTiles[t.kind][4](&s[x], 4*scoreStride, q, 4*t.dq, (*byte)(unsafe.Add(w, x*ks)), 0, a.D, 8, 0)
 	}
 }
 

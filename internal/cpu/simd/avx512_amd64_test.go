@@ -96,7 +96,7 @@ func TestNotFinite(t *testing.T) {
 					t.Errorf("norm of %v is %v", v, y[at])
 				}
 				// A NaN score makes the row NaN, -Inf weighs nothing.
-				a := &Attention{Q: []float32{1}, QStride: 1, Rows: 1, D: 1, K: RawF32(x), V: RawF32(fill(35, 1)), KStride: 1, VStride: 1, Keys: 35, DV: 1}
+				a := &Attention{Scale: 1, Q: []float32{1}, QStride: 1, Rows: 1, D: 1, K: RawF32(x), V: RawF32(fill(35, 1)), KStride: 1, VStride: 1, Keys: 35, DV: 1}
 				if got := runAttend(a)[0]; (v == -inf32) != (got == 1) && got == got {
 					t.Errorf("attention with a score of %v is %v", v, got)
 				}

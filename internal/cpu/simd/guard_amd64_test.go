@@ -66,7 +66,7 @@ func TestGuardPages(t *testing.T) {
 			K.Round(x, e)
 			K.RMSNorm(x, x, h, 1e-5, e)
 			q, o := guardedFloats(t, normals(r, k)), guardedFloats(t, make([]float32, k))
-			a := &Attention{Q: q, Rows: 1, D: k, K: h, V: h, KStride: k, VStride: k, Keys: 1, DV: k}
+			a := &Attention{Scale: 1, Q: q, Rows: 1, D: k, K: h, V: h, KStride: k, VStride: k, Keys: 1, DV: k}
 			Attend(o, k, a, guardedFloats(t, make([]float32, AttendScratchLen(a))))
 			K.SwiGLU(o, x, q)
 			K.Softmax(o, o)

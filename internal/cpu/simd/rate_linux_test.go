@@ -95,7 +95,7 @@ func BenchmarkAttendRates(b *testing.B) {
 		kv := Raw{e, bytes.Repeat(rawOf(e, normals(r, 2*64*d)).Data, heads*keys/64)} // aligned
 		rows, n := group*pos, keys*d
 		q, out := normals(r, rows*d), make([]float32, rows*d)
-		a := &Attention{Q: q, QStride: d, Rows: rows, Group: group, D: d, KStride: d, VStride: d, Keys: keys, DV: d,
+		a := &Attention{Scale: 1, Q: q, QStride: d, Rows: rows, Group: group, D: d, KStride: d, VStride: d, Keys: keys, DV: d,
 			Causal: true, Offset: keys - pos}
 		a.K, a.V = kv.Slice(0, n), kv.Slice(0, n)
 		s := make([]float32, AttendScratchLen(a))

@@ -21,6 +21,8 @@ import (
 var rowsByPairs = [][2]int{{4, 4}, {2, 4}, {1, 8}}
 
 func attention() {
+	fmt.Println("\n// VDPBF16PS rm, v, reg: EVEX.512.F3.0F38.W0 52 /r")
+	fmt.Println("#define VDPBF16(rm, v, reg) " + evex(0x06, 0x52))
 	fmt.Println()
 	for i, c := range exp2Coefs(6) {
 		constant32(fmt.Sprintf("e2c%d", i), c)
@@ -43,7 +45,12 @@ func attention() {
 		}
 		pack(e)
 	}
-	scorePacked()
+	for _, t := range rowsByPairs {
+		score(pairsBF16, t[0], t[1])
+	}
+	pack(pairsBF16)
+	scorePacked("attScorePacked", "F32")
+	scorePacked("attScorePackedPair", pairsBF16)
 	weights()
 	visibleBits()
 	join()
@@ -85,6 +92,8 @@ func step(e string) (n, regs, bytes int) {
 		return 16, 1, 64
 	case "F16":
 		return 16, 1, 32
+	case pairsBF16:
+		return 32, 1, 64
 	}
 	return 32, 2, 64
 }
@@ -206,18 +215,19 @@ func weightedValues(e string, mr int) {
 	p("RET")
 }
 
-// weights turns 4 rows of 64 scores, of which the bits of see leave some, into
-// exp(s - m) with m the maximum so far, four times for each row; f = exp(m of
+// weights turns 4 rows of 64 scores s, scaled, of which the bits of see leave some,
+// into exp(s - m) with m the maximum so far, four times for each row; f = exp(m of
 // before - m), also four times, and l = f·l + sums by lanes. -Inf as maximum
 // counts as 0: weights and sums stay 0.
 func weights() {
-	head("attWeights", "s *float32, ss int, see *uint64, m, f, l *float32", 48)
+	head("attWeights", "s *float32, ss int, see *uint64, m, f, l *float32, scale float32", 52)
 	p("MOVQ s+0(FP), SI")
 	p("MOVQ ss+8(FP), R8")
 	p("LEAQ (R8)(R8*2), R9")
 	p("MOVQ see+16(FP), BX")
 	p("MOVL $0xff800000, AX")
 	p("VPBROADCASTD AX, Z31")
+	p("VBROADCASTSS scale+48(FP), Z30")
 	rows := []string{"(SI)", "(SI)(R8*1)", "(SI)(R8*2)", "(SI)(R9*1)"}
 	for r, a := range rows {
 		p("KMOVQ %d(BX), K1", 8*r)
@@ -226,7 +236,7 @@ func weights() {
 		}
 		for i := range 4 {
 			p("VMOVAPS Z31, Z%d", 4*r+i)
-			p("VMOVUPS %d%s, K%d, Z%d", 64*i, a, i+1, 4*r+i)
+			p("VMULPS %d%s, Z30, K%d, Z%d", 64*i, a, i+1, 4*r+i)
 		}
 		p("VMAXPS Z%d, Z%d, Z%d", 4*r, 4*r+1, 16+r)
 		p("VMAXPS Z%d, Z%d, Z%d", 4*r+2, 4*r+3, 20+r)

@@ -4,6 +4,18 @@ package main
 
 import "fmt"
 
+// pairsBF16 are bfloat16 keys for queries that are bfloat16 too: dwords of two d,
+// products exact, sums of two in float32.
+const pairsBF16 = "Pair"
+
+// mulAdd adds the product of two registers to a third.
+func mulAdd(e string) string {
+	if e == pairsBF16 {
+		return "VDPBF16(%d, %d, %d)"
+	}
+	return "VFMADD231PS Z%d, Z%d, Z%d"
+}
+
 // loadPair reads half a step of two rows at x and y into the halves of z and, for
 // bfloat16, z+1.
 func loadPair(e, x, y, mask string, z, t int) {
@@ -12,7 +24,8 @@ func loadPair(e, x, y, mask string, z, t int) {
 		to = z + 1
 	}
 	if mask != "" {
-		half := map[string]string{"F32": "VMOVUPS.Z %s, K1, Y%d", "BF16": "VMOVDQU16.Z %s, K1, Y%d", "F16": "VMOVDQU16.Z %s, K1, X%d"}[e]
+		half := map[string]string{"F32": "VMOVUPS.Z %s, K1, Y%d", "BF16": "VMOVDQU16.Z %s, K1, Y%d", pairsBF16: "VMOVDQU16.Z %s, K1, Y%d",
+			"F16": "VMOVDQU16.Z %s, K1, X%d"}[e]
 		p(half, x, to)
 		p(half, y, t)
 		if e == "F16" {
@@ -135,7 +148,7 @@ func scoreStep(e string, mr, pairs int, keys []string, mask string) {
 			for i := range mr {
 				p("VBROADCASTF64X4 %d%s, Z%d", 32*r, xrow[i], q+i%2)
 				for j := range 4 {
-					p("VFMADD231PS Z%d, Z%d, Z%d", z+regs*j+r, q+i%2, i*pairs+c+j)
+					p(mulAdd(e), z+regs*j+r, q+i%2, i*pairs+c+j)
 				}
 			}
 		}
@@ -197,9 +210,9 @@ func pack(e string) {
 }
 
 // scorePacked is score of 4 rows for groups of packed keys, which have chunks of
-// 8 lanes of d.
-func scorePacked() {
-	head("attScorePacked", "s *float32, ss int, q *float32, qs int, k *float32, chunks, groups int", 56)
+// 8 lanes.
+func scorePacked(name, e string) {
+	head(name, "s *float32, ss int, q *float32, qs int, k *float32, chunks, groups int", 56)
 	p("MOVQ s+0(FP), DI")
 	p("MOVQ qs+24(FP), R8")
 	p("LEAQ (R8)(R8*2), R9")
@@ -220,7 +233,7 @@ func scorePacked() {
 	for i := range 4 {
 		p("VBROADCASTF64X4 %s, Z%d", xrow[i], 24+i)
 		for j := range 4 {
-			p("VFMADD231PS Z%d, Z%d, Z%d", 16+j, 24+i, 4*i+j)
+			p(mulAdd(e), 16+j, 24+i, 4*i+j)
 		}
 	}
 	p("ADDQ $256, BX")
