@@ -16,10 +16,10 @@ type (
 
 var (
 	scoreTiles = [4][5]scoreTile{
-		F32:  {1: attScoreF32x1, 2: attScoreF32x2, 3: attScoreF32x4, 4: attScoreF32x4},
-		F16:  {1: attScoreF16x1, 2: attScoreF16x2, 3: attScoreF16x4, 4: attScoreF16x4},
-		BF16: {1: attScoreBF16x1, 2: attScoreBF16x2, 3: attScoreBF16x4, 4: attScoreBF16x4},
-		pair: {1: attScorePairx1, 2: attScorePairx2, 3: attScorePairx4, 4: attScorePairx4},
+		F32:  {1: attScoreF32x2, 2: attScoreF32x2, 3: attScoreF32x4, 4: attScoreF32x4},
+		F16:  {1: attScoreF16x2, 2: attScoreF16x2, 3: attScoreF16x4, 4: attScoreF16x4},
+		BF16: {1: attScoreBF16x2, 2: attScoreBF16x2, 3: attScoreBF16x4, 4: attScoreBF16x4},
+		pair: {1: attScorePairx2, 2: attScorePairx2, 3: attScorePairx4, 4: attScorePairx4},
 	}
 	valuesTiles = [3][5]valuesTile{
 		F32:  {1: attValuesF32x1, 2: attValuesF32x2, 4: attValuesF32x4},
@@ -238,13 +238,13 @@ func (t *attTiles) tile(a *Attention, i, j int) {
 	}
 }
 
-// distance is how far before their use rows are fetched: two blocks. That holds only
-// where they follow each other.
-func distance(n, stride, size int) int {
-	if n != stride {
+// distance is how far ahead of the rows in use tile i fetches those to come into
+// L2, where they follow each other. Into L1, or from farther, is slower.
+func distance(i, n, stride int) int {
+	if i > 0 || n != stride { // what the first tile fetched serves all
 		return 0
 	}
-	return 2 * keyBlock * stride * size
+	return 8192
 }
 
 // pack turns n keys into groups of 8 that all tiles read; the last group overlaps
@@ -295,15 +295,12 @@ func (t *attTiles) scores(a *Attention, i, k, at, n int) {
 	w := unsafe.Pointer(&a.K.Data[k*ks])
 	q, s := &t.q[i*attRows*t.dq], t.s[at:]
 	rows := t.live
-	if rows == 1 && n < 16 { // queries behind the rows are 0
-		rows = 4
-	}
 	if t.packed > 0 {
 		t.packedScores(i, k, at, n)
 		return
 	}
 	if n >= 8 {
-		scoreTiles[t.kind][rows](&s[0], 4*scoreStride, q, 4*t.dq, (*byte)(w), ks, a.D, n, distance(a.D, a.KStride, size))
+		scoreTiles[t.kind][rows](&s[0], 4*scoreStride, q, 4*t.dq, (*byte)(w), ks, a.D, n, distance(i, a.D, a.KStride))
 		return
 	}
 	for x := range n { // one key as eight
@@ -362,10 +359,7 @@ func run(b *uint64) (at, n int) {
 func (t *attTiles) weigh(a *Attention, i, r, rows, j, at, n int, f *float32) {
 	vs := a.VStride * a.V.Elem.Size()
 	v := &a.V.Data[(j+at)*vs]
-	ahead := 0
-	if i == 0 { // then the others have them in cache
-		ahead = distance(a.DV, a.VStride, a.V.Elem.Size())
-	}
+	ahead := distance(i, a.DV, a.VStride)
 	for rows > 0 {
 		m := min(rows, 4)
 		if m == 3 {

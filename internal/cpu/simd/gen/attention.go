@@ -17,9 +17,6 @@ import (
 // and beside four multiply-adds an accumulator, at 64 wide, that is a third of the
 // time. Sums of bfloat16 values come with each 32 as even ones, then odd ones.
 
-// rowsByPairs are rows of queries by pairs of keys of a tile of scores.
-var rowsByPairs = [][2]int{{4, 4}, {2, 4}, {1, 8}}
-
 func attention() {
 	fmt.Println("\n// VDPBF16PS rm, v, reg: EVEX.512.F3.0F38.W0 52 /r")
 	fmt.Println("#define VDPBF16(rm, v, reg) " + evex(0x06, 0x52))
@@ -37,17 +34,15 @@ func attention() {
 	fmt.Println("GLOBL rows0<>(SB), RODATA|NOPTR, $64")
 	fmt.Println("GLOBL rows2<>(SB), RODATA|NOPTR, $64")
 	for _, e := range []string{"F32", "BF16", "F16"} {
-		for _, t := range rowsByPairs {
-			score(e, t[0], t[1])
-		}
-		for _, t := range rowsByPairs {
-			weightedValues(e, t[0])
+		score(e, 4)
+		score(e, 2)
+		for _, rows := range []int{4, 2, 1} {
+			weightedValues(e, rows)
 		}
 		pack(e)
 	}
-	for _, t := range rowsByPairs {
-		score(pairsBF16, t[0], t[1])
-	}
+	score(pairsBF16, 4)
+	score(pairsBF16, 2)
 	pack(pairsBF16)
 	scorePacked("attScorePacked", "F32")
 	scorePacked("attScorePackedPair", pairsBF16)

@@ -49,25 +49,30 @@ func loadPair(e, x, y, mask string, z, t int) {
 	}
 }
 
-// score: s[i·ss + j] = q[i]·k[j] for R rows and n keys, 2·P at a time; n >= 2·P,
-// and the last tile overlaps the one before. Strides are in bytes, rows of q are
-// whole steps, with zeros behind d. Lines at the keys plus ahead are prefetched.
-func score(e string, mr, pairs int) {
-	n, _, bytes := step(e)
-	n, bytes = n/2, bytes/2
-	nr := 2 * pairs
-	head(fmt.Sprintf("attScore%sx%d", e, mr), "s *float32, ss int, q *float32, qs int, k *byte, ks, d, n, ahead int", 72)
-	keys := []string{"(BX)", "(BX)(R11*1)", "(BX)(R11*2)", "(BX)(R12*1)", "(BX)(R11*4)", "(BX)(R13*1)", "(BX)(R12*2)", "(BX)(R14*1)"}
-	p("MOVQ k+32(FP), BX")
-	p("MOVQ ks+40(FP), R11")
+const pairs = 4 // of keys in a tile
+
+// keyRows are the keys of a tile.
+var keyRows = []string{"(BX)", "(BX)(R11*1)", "(BX)(R11*2)", "(BX)(R12*1)", "(BX)(R11*4)", "(BX)(R13*1)", "(BX)(R12*2)", "(BX)(R14*1)"}
+
+// keyStrides sets what keyRows needs.
+func keyStrides(ks string) {
+	p("MOVQ %s, R11", ks)
 	p("LEAQ (R11)(R11*2), R12")
 	p("LEAQ (R11)(R11*4), R13")
 	p("LEAQ (R12)(R11*4), R14")
-	if nr > 8 {
-		for _, a := range keys {
-			keys = append(keys, "(DX)"+a[4:])
-		}
-	}
+}
+
+// score: s[i·ss + j] = q[i]·k[j] for R rows and n keys, 8 at a time; n >= 8, and
+// the last tile overlaps the one before. Strides are in bytes, rows of q are whole
+// steps, with zeros behind d. Lines at the keys plus ahead are prefetched, as rows
+// that follow each other lie.
+func score(e string, mr int) {
+	n, _, bytes := step(e)
+	n, bytes = n/2, bytes/2
+	const nr = 2 * pairs
+	head(fmt.Sprintf("attScore%sx%d", e, mr), "s *float32, ss int, q *float32, qs int, k *byte, ks, d, n, ahead int", 72)
+	p("MOVQ k+32(FP), BX")
+	keyStrides("ks+40(FP)")
 	p("MOVQ qs+24(FP), R8")
 	p("LEAQ (R8)(R8*2), R9")
 	p("MOVQ s+0(FP), DI")
@@ -83,16 +88,13 @@ func score(e string, mr, pairs int) {
 	p("MOVQ d+48(FP), CX")
 	p("MOVQ ahead+64(FP), AX") // rows follow each other if it is not 0
 	p("ADDQ BX, AX")
-	if nr > 8 {
-		p("LEAQ (BX)(R11*8), DX")
-	}
 	for a := range mr * pairs {
 		p("VPXORD Z%d, Z%d, Z%d", a, a, a)
 	}
 	p("SUBQ $%d, CX", n)
 	p("JLT tail")
 	fmt.Println("loop:")
-	scoreStep(e, mr, pairs, keys, "")
+	scoreStep(e, mr, "")
 	for j := 0; j < nr*bytes; j += 64 {
 		p("PREFETCHT1 %d(AX)", j)
 	}
@@ -102,9 +104,9 @@ func score(e string, mr, pairs int) {
 	fmt.Println("tail:")
 	p("ADDQ $%d, CX", n)
 	p("JZ sum")
-	scoreStep(e, mr, pairs, keys, "K1, ")
+	scoreStep(e, mr, "K1, ")
 	fmt.Println("sum:")
-	sumLanes8(mr, pairs)
+	sumLanes8(mr)
 	// BX went over whole steps: back to the start of the rows, then on.
 	p("MOVQ d+48(FP), CX")
 	p("ADDQ $%d, CX", n-1)
@@ -116,9 +118,6 @@ func score(e string, mr, pairs int) {
 	}
 	p("SUBQ CX, BX")
 	p("LEAQ (BX)(R11*8), BX")
-	if nr > 8 {
-		p("LEAQ (BX)(R11*8), BX")
-	}
 	p("ADDQ $%d, DI", 4*nr)
 	p("SUBQ $%d, R15", nr)
 	p("JZ done")
@@ -137,26 +136,21 @@ func score(e string, mr, pairs int) {
 }
 
 // scoreStep adds the products of half a step and moves on.
-func scoreStep(e string, mr, pairs int, keys []string, mask string) {
+func scoreStep(e string, mr int, mask string) {
 	const z, q = 16, 28
 	_, regs, bytes := step(e)
-	for c := 0; c < pairs; c += 4 {
-		for j := range 4 {
-			loadPair(e, keys[2*(c+j)], keys[2*(c+j)+1], mask, z+regs*j, 30)
-		}
-		for r := range regs {
-			for i := range mr {
-				p("VBROADCASTF64X4 %d%s, Z%d", 32*r, xrow[i], q+i%2)
-				for j := range 4 {
-					p(mulAdd(e), z+regs*j+r, q+i%2, i*pairs+c+j)
-				}
+	for j := range pairs {
+		loadPair(e, keyRows[2*j], keyRows[2*j+1], mask, z+regs*j, 30)
+	}
+	for r := range regs {
+		for i := range mr {
+			p("VBROADCASTF64X4 %d%s, Z%d", 32*r, xrow[i], q+i%2)
+			for j := range pairs {
+				p(mulAdd(e), z+regs*j+r, q+i%2, i*pairs+j)
 			}
 		}
 	}
 	p("ADDQ $%d, BX", bytes/2)
-	if pairs > 4 {
-		p("ADDQ $%d, DX", bytes/2)
-	}
 	p("ADDQ $%d, SI", 32*regs)
 }
 
@@ -166,13 +160,9 @@ func pack(e string) {
 	n, regs, bytes := step(e)
 	n, bytes = n/2, bytes/2
 	head("attPack"+e, "y *float32, k *byte, ks, d, groups int", 40)
-	keys := []string{"(BX)", "(BX)(R11*1)", "(BX)(R11*2)", "(BX)(R12*1)", "(BX)(R11*4)", "(BX)(R13*1)", "(BX)(R12*2)", "(BX)(R14*1)"}
 	p("MOVQ y+0(FP), DI")
 	p("MOVQ k+8(FP), DX")
-	p("MOVQ ks+16(FP), R11")
-	p("LEAQ (R11)(R11*2), R12")
-	p("LEAQ (R11)(R11*4), R13")
-	p("LEAQ (R12)(R11*4), R14")
+	keyStrides("ks+16(FP)")
 	p("MOVQ d+24(FP), AX")
 	p("ANDQ $%d, AX", n-1)
 	tailMask()
@@ -184,7 +174,7 @@ func pack(e string) {
 	p("MOVQ d+24(FP), CX")
 	body := func(mask string) {
 		for j := range 4 {
-			loadPair(e, keys[2*j], keys[2*j+1], mask, 16+regs*j, 30)
+			loadPair(e, keyRows[2*j], keyRows[2*j+1], mask, 16+regs*j, 30)
 			for r := range regs {
 				p("VMOVUPS Z%d, %d(DI)", 16+regs*j+r, 256*r+64*j)
 			}
@@ -240,7 +230,7 @@ func scorePacked(name, e string) {
 	p("ADDQ $32, SI")
 	p("DECQ CX")
 	p("JNZ loop")
-	sumLanes8(4, 4)
+	sumLanes8(4)
 	p("ADDQ $32, DI")
 	p("DECQ R15")
 	p("JNZ group")
@@ -249,17 +239,15 @@ func scorePacked(name, e string) {
 }
 
 // sumLanes8 adds the 8 lanes of each key, l with l+4, then l+2, then l+1, and
-// stores 2·P scores a row.
-func sumLanes8(mr, pairs int) {
+// stores 8 scores a row.
+func sumLanes8(mr int) {
 	const t = 16
-	acc := mr * pairs
-	for i := 0; i < acc; i += 2 { // quarters of i: keys 0 to 3 of two pairs, 4 lanes each
+	for i := 0; i < mr*pairs; i += 2 { // quarters of i: keys 0 to 3 of two pairs, 4 lanes each
 		p("VSHUFF32X4 $0x88, Z%d, Z%d, Z%d", i+1, i, t+i%8)
 		p("VSHUFF32X4 $0xdd, Z%d, Z%d, Z%d", i+1, i, t+i%8+1)
 		p("VADDPS Z%d, Z%d, Z%d", t+i%8, t+i%8+1, i)
 	}
 	// Four registers at a time: lane m of a quarter is the sum of register m's.
-	var out []int
 	four := func(a, b, c, d int) {
 		for _, x := range [][2]int{{a, b}, {c, d}} {
 			p("VSHUFPS $0x4e, Z%d, Z%d, Z%d", x[1], x[0], t+x[0])
@@ -269,16 +257,11 @@ func sumLanes8(mr, pairs int) {
 		p("VSHUFPS $0x88, Z%d, Z%d, Z%d", c, a, t)
 		p("VSHUFPS $0xdd, Z%d, Z%d, Z%d", c, a, t+1)
 		p("VADDPS Z%d, Z%d, Z%d", t, t+1, a)
-		out = append(out, a)
 	}
 	if mr < 4 {
 		four(0, 2, 4, 6)
 		p("VMOVDQU32 turn<>(SB), Z%d", t)
 		p("VPERMPS Z0, Z%d, Z0", t)
-		if mr == 1 {
-			p("VMOVUPS Z0, (DI)")
-			return
-		}
 		p("MOVQ ss+8(FP), CX")
 		p("VMOVUPS Y0, (DI)")
 		p("VEXTRACTF64X4 $1, Z0, (DI)(CX*1)")
