@@ -126,9 +126,8 @@ func BenchmarkContended(b *testing.B) {
 // contended alternates about a fifth of a second of tokens on one thread with as
 // many on two.
 func contended(b *testing.B, ts []task) {
-	p := newPool(2)
+	p := newPool(2, patience)
 	defer p.close()
-	p.spins = spinCount
 	r := newRun(ts)
 	var s scratch
 	token := func(two bool) float64 {

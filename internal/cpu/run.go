@@ -1,0 +1,256 @@
+package cpu
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mlxgo/mlx/internal/tensor"
+)
+
+// A run is the claim counters of one task list.
+type run struct {
+	tasks []task
+	steps []step
+	total uint32 // chunks to claim
+	share int    // a claim takes one part in so many of what is left
+	epoch atomic.Uint32
+	next  []padded // epoch<<32 | chunks claimed
+	_     [64]byte
+	done  atomic.Uint32
+	_     [60]byte
+	abort atomic.Bool
+	mu    sync.Mutex
+	err   error
+}
+
+type padded struct {
+	atomic.Uint64
+	_ [56]byte
+}
+
+// A step is how a task is walked.
+type step struct {
+	before uint32 // chunks of the tasks before
+	most   int    // chunks of a claim
+	sync   bool
+	chain  bool // whoever ran the task before runs this one too
+}
+
+// claimCost is the most cost of a claim of several chunks.
+const claimCost = 8 * chunkCost
+
+// newRun plans the walk. Small tasks that need each other are one claim: to hand
+// them from core to core would cost more than they do.
+func newRun(ts []task) *run {
+	r := &run{tasks: ts, steps: make([]step, len(ts)), next: make([]padded, len(ts))}
+	head := 0 // of the present chain
+	for i := range ts {
+		t, st := &ts[i], &r.steps[i]
+		*st = step{before: r.total, sync: t.sync, most: max(1, claimCost*t.chunks/max(t.cost, 1))}
+		alone := i > 0 && t.chunks == 1 && ts[i-1].chunks == 1 && (head == 0 || r.steps[head].sync)
+		if alone && (t.sync || t.cost < chunkCost) {
+			st.chain = true
+			continue
+		}
+		for j := head + 1; j < i; j++ {
+			st.sync = st.sync || r.steps[j].sync // a barrier inside the chain holds for what follows
+		}
+		head = i
+		r.total += uint32(t.chunks)
+	}
+	return r
+}
+
+// start opens epoch e for so many threads: all chunks are free again.
+func (r *run) start(e uint32, threads int) {
+	r.err = nil
+	r.share = 2 * threads
+	r.abort.Store(false)
+	r.done.Store(0)
+	r.epoch.Store(e)
+	for i := range r.next {
+		r.next[i].Store(uint64(e) << 32)
+	}
+}
+
+// end gives the failure of the run. Who is in a claim then is waited for, and
+// nobody claims any more.
+func (r *run) end(e uint32) error {
+	if !r.abort.Load() {
+		return nil
+	}
+	claimed := uint32(0)
+	for i := range r.next {
+		if v := r.next[i].Swap(0); uint32(v>>32) == e {
+			claimed += uint32(v)
+		}
+	}
+	for r.done.Load() != claimed {
+		runtime.Gosched()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
+}
+
+// A claim is chunks [lo, hi) of a task.
+type claim struct{ lo, hi int }
+
+// claim takes the next chunks of task i; ok is false when there are none, and
+// over when a later run owns the list.
+func (r *run) claim(i int, e uint32) (c claim, ok, over bool) {
+	n := r.tasks[i].chunks
+	for {
+		v := r.next[i].Load()
+		if uint32(v>>32) != e {
+			return c, false, true
+		}
+		c.lo = int(uint32(v))
+		if c.lo >= n {
+			return c, false, false
+		}
+		c.hi = c.lo + max(1, min((n-c.lo)/r.share, r.steps[i].most))
+		if r.next[i].CompareAndSwap(v, v+uint64(c.hi-c.lo)) {
+			return c, true, false
+		}
+	}
+}
+
+// walk claims chunks of every task in turn; w is nil for the caller.
+func (r *run) walk(p *pool, w *worker, s *scratch, e uint32) {
+	var now tensor.Primitive
+	var c claim
+	defer func() {
+		if v := recover(); v != nil { // only a kernel panics
+			r.mu.Lock()
+			if r.err == nil {
+				r.err = fault(now, v)
+			}
+			r.mu.Unlock()
+			r.abort.Store(true)
+			r.done.Add(uint32(c.hi - c.lo))
+		}
+	}()
+	for i := range r.tasks {
+		st := &r.steps[i]
+		if st.chain {
+			continue
+		}
+		if st.sync && !r.until(p, w, st.before, e) {
+			return
+		}
+		if w == nil && r.tasks[i].chunks > 1 && p.away.Load() > 0 {
+			p.call()
+		}
+		for {
+			var ok, over bool
+			if c, ok, over = r.claim(i, e); over {
+				return
+			}
+			if !ok {
+				break
+			}
+			for j := i; !r.abort.Load(); {
+				t := &r.tasks[j]
+				now = t.prim
+				for k := c.lo; k < c.hi; k++ {
+					s.reset()
+					t.run(s, k, t.chunks)
+				}
+				if j++; j == len(r.tasks) || !r.steps[j].chain {
+					break
+				}
+			}
+			r.done.Add(uint32(c.hi - c.lo))
+			if r.abort.Load() || w != nil && p.apart.Load() {
+				return
+			}
+			if c.hi == r.tasks[i].chunks {
+				break
+			}
+		}
+	}
+}
+
+// until waits for n chunks of run e. A worker does so for as long as patience
+// lasts: the caller calls it back. The caller looks what the others do.
+func (r *run) until(p *pool, w *worker, n, e uint32) bool {
+	if r.done.Load() < n {
+		spin := p.spin()
+		var v vigil
+		for r.done.Load() < n {
+			if r.abort.Load() || r.epoch.Load() != e {
+				return false
+			}
+			if spin.once() {
+				continue
+			}
+			if w != nil {
+				return false
+			}
+			v.look(p)
+			runtime.Gosched()
+			spin.start = time.Time{}
+		}
+	}
+	return r.epoch.Load() == e
+}
+
+// A vigil is the caller's waiting for others beyond patience.
+type vigil struct {
+	start time.Time
+	last  time.Time
+	over  bool
+}
+
+// look sends the workers away if one of them that should work does not: somebody
+// else has its core.
+func (v *vigil) look(p *pool) {
+	now := time.Now()
+	if v.start.IsZero() {
+		v.start = now
+	}
+	if v.over || !v.last.IsZero() && now.Sub(v.last) < patience {
+		return
+	}
+	stuck := false
+	for _, w := range p.others {
+		if w.asleep.Load() {
+			w.clock = -1
+			continue
+		}
+		d, ok := w.ran()
+		if !ok {
+			stuck = stuck || now.Sub(v.start) > longWait
+			continue
+		}
+		stuck = stuck || !v.last.IsZero() && w.clock >= 0 && d-w.clock < now.Sub(v.last)/4
+		w.clock = d
+	}
+	v.last = now
+	if stuck {
+		v.over = true
+		p.dismiss(now)
+	}
+}
+
+// serial runs ts on the caller.
+func serial(ts []task, s *scratch) (err error) {
+	var now tensor.Primitive
+	defer func() {
+		if v := recover(); v != nil {
+			err = fault(now, v)
+		}
+	}()
+	for i := range ts {
+		t := &ts[i]
+		now = t.prim
+		for c := range t.chunks {
+			s.reset()
+			t.run(s, c, t.chunks)
+		}
+	}
+	return nil
+}
