@@ -32,9 +32,11 @@ type pool struct {
 	_        [64]byte
 
 	// Of the caller.
-	back  time.Time     // when the others are called again
-	since time.Time     // when they were called last
-	spell time.Duration // how long they stay away
+	back       time.Time     // when the others are called again
+	since      time.Time     // when they were called last
+	spell      time.Duration // how long they stay away
+	dismissals int
+	settled    int
 }
 
 // A worker is an OS thread that helps the callers.
@@ -190,6 +192,7 @@ func (p *pool) call() {
 // dismiss sends the others away. The spell doubles while they come back to find
 // their cores still taken.
 func (p *pool) dismiss(now time.Time) {
+	p.dismissals++
 	if now.Sub(p.since) < longSpell/4 {
 		p.spell = min(2*p.spell, longSpell)
 	} else {
@@ -205,6 +208,7 @@ func (p *pool) settle() {
 	if g := p.places.moved(currentCPU()); g >= 0 {
 		for _, w := range p.others {
 			if w.group == g {
+				p.settled++
 				w.group, p.places.home = p.places.home, g
 				w.confine(p.places.group(w.group))
 				return

@@ -95,44 +95,41 @@ func (r *run) end(e uint32) error {
 	return r.err
 }
 
-// A claim is chunks [lo, hi) of a task.
-type claim struct{ lo, hi int }
-
-// claim takes the next chunks of task i; ok is false when there are none, and
-// over when a later run owns the list.
-func (r *run) claim(i int, e uint32) (c claim, ok, over bool) {
+// claim takes the next chunks of task i, none when all are taken; over tells that
+// a later run owns the list.
+func (r *run) claim(i int, e uint32) (lo, hi int, over bool) {
 	n := r.tasks[i].chunks
 	for {
 		v := r.next[i].Load()
+		lo = int(uint32(v))
 		if uint32(v>>32) != e {
-			return c, false, true
+			return lo, lo, true
 		}
-		c.lo = int(uint32(v))
-		if c.lo >= n {
-			return c, false, false
+		if lo >= n {
+			return lo, lo, false
 		}
-		c.hi = c.lo + max(1, min((n-c.lo)/r.share, r.steps[i].most))
-		if r.next[i].CompareAndSwap(v, v+uint64(c.hi-c.lo)) {
-			return c, true, false
+		hi = lo + max(1, min((n-lo)/r.share, r.steps[i].most))
+		if r.next[i].CompareAndSwap(v, v+uint64(hi-lo)) {
+			return lo, hi, false
 		}
 	}
 }
 
+// A walker is one thread's way through the tasks of a run; w is nil for the caller.
+type walker struct {
+	p     *pool
+	r     *run
+	w     *worker
+	s     *scratch
+	epoch uint32
+	now   tensor.Primitive
+	held  uint32 // chunks of the present task that were claimed and not reported
+}
+
 // walk claims chunks of every task in turn; w is nil for the caller.
 func (r *run) walk(p *pool, w *worker, s *scratch, e uint32) {
-	var now tensor.Primitive
-	var c claim
-	defer func() {
-		if v := recover(); v != nil { // only a kernel panics
-			r.mu.Lock()
-			if r.err == nil {
-				r.err = fault(now, v)
-			}
-			r.mu.Unlock()
-			r.abort.Store(true)
-			r.done.Add(uint32(c.hi - c.lo))
-		}
-	}()
+	k := walker{p: p, r: r, w: w, s: s, epoch: e}
+	defer k.rescue()
 	for i := range r.tasks {
 		st := &r.steps[i]
 		if st.chain {
@@ -144,34 +141,60 @@ func (r *run) walk(p *pool, w *worker, s *scratch, e uint32) {
 		if w == nil && r.tasks[i].chunks > 1 && p.away.Load() > 0 {
 			p.call()
 		}
-		for {
-			var ok, over bool
-			if c, ok, over = r.claim(i, e); over {
-				return
+		if !k.task(i) {
+			return
+		}
+	}
+}
+
+// rescue makes a kernel's panic the failure of the run.
+func (k *walker) rescue() {
+	v := recover()
+	if v == nil {
+		return
+	}
+	r := k.r
+	r.mu.Lock()
+	if r.err == nil {
+		r.err = fault(k.now, v)
+	}
+	r.mu.Unlock()
+	r.abort.Store(true)
+	r.done.Add(k.held)
+}
+
+// task runs chunks of task i for as long as there are any; false ends the walk.
+func (k *walker) task(i int) (more bool) {
+	r, n := k.r, k.r.tasks[i].chunks
+	more = true
+	for hi := 0; hi < n; {
+		lo, to, over := r.claim(i, k.epoch)
+		if hi = to; lo == to {
+			more = !over
+			break
+		}
+		k.held += uint32(hi - lo)
+		for j := i; !r.abort.Load(); {
+			t := &r.tasks[j]
+			k.now = t.prim
+			for c := lo; c < hi; c++ {
+				k.s.reset()
+				t.run(k.s, c, t.chunks)
 			}
-			if !ok {
-				break
-			}
-			for j := i; !r.abort.Load(); {
-				t := &r.tasks[j]
-				now = t.prim
-				for k := c.lo; k < c.hi; k++ {
-					s.reset()
-					t.run(s, k, t.chunks)
-				}
-				if j++; j == len(r.tasks) || !r.steps[j].chain {
-					break
-				}
-			}
-			r.done.Add(uint32(c.hi - c.lo))
-			if r.abort.Load() || w != nil && p.apart.Load() {
-				return
-			}
-			if c.hi == r.tasks[i].chunks {
+			if j++; j == len(r.tasks) || !r.steps[j].chain {
 				break
 			}
 		}
+		if r.abort.Load() || k.w != nil && k.p.apart.Load() {
+			more = false
+			break
+		}
 	}
+	if k.held > 0 {
+		r.done.Add(k.held)
+		k.held = 0
+	}
+	return more
 }
 
 // until waits for n chunks of run e. A worker does so for as long as patience
