@@ -50,6 +50,7 @@ func busyChild(tb testing.TB, n int) func() {
 	tb.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestBusyChild$")
 	cmd.Env = append(os.Environ(), busyVar+"="+strconv.Itoa(n))
+	detach(cmd)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		tb.Fatal(err)
