@@ -158,8 +158,6 @@ func contended(b *testing.B, ts []task) {
 	}
 	m1, m2 := median(one), median(two)
 	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(float64(p.dismissals), "dism")
-	b.ReportMetric(float64(p.settled), "settled")
 	b.ReportMetric(m1*1e3, "1T-ms")
 	b.ReportMetric(m2*1e3, "2T-ms")
 	b.ReportMetric(m2/m1, "2T/1T")

@@ -32,17 +32,16 @@ type pool struct {
 	_        [64]byte
 
 	// Of the caller.
-	back       time.Time     // when the others are called again
-	since      time.Time     // when they were called last
-	spell      time.Duration // how long they stay away
-	dismissals int
-	settled    int
+	back  time.Time     // when the others are called again
+	since time.Time     // when they were called last
+	spell time.Duration // how long they stay away
 }
 
 // A worker is an OS thread that helps the callers.
 type worker struct {
 	thread
-	group   int // of CPUs
+	group   int  // of CPUs
+	guest   bool // moved to the caller's CPU
 	asleep  atomic.Bool
 	clock   time.Duration // CPU time when the caller looked
 	scratch scratch
@@ -186,13 +185,26 @@ func (p *pool) call() {
 		p.since = now
 		p.apart.Store(false)
 	}
+	for _, w := range p.others {
+		if w.guest {
+			w.guest = false
+			w.confine(p.places.group(w.group))
+		}
+	}
 	p.bell.ring()
+}
+
+// host moves a worker to the CPU of the caller, which is about to sleep.
+func (p *pool) host(w *worker) {
+	if c := currentCPU(); c >= 0 && p.places.threads > 0 {
+		w.guest = true
+		w.confine([]int{c})
+	}
 }
 
 // dismiss sends the others away. The spell doubles while they come back to find
 // their cores still taken.
 func (p *pool) dismiss(now time.Time) {
-	p.dismissals++
 	if now.Sub(p.since) < longSpell/4 {
 		p.spell = min(2*p.spell, longSpell)
 	} else {
@@ -208,7 +220,6 @@ func (p *pool) settle() {
 	if g := p.places.moved(currentCPU()); g >= 0 {
 		for _, w := range p.others {
 			if w.group == g {
-				p.settled++
 				w.group, p.places.home = p.places.home, g
 				w.confine(p.places.group(w.group))
 				return

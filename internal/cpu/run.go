@@ -21,6 +21,8 @@ type run struct {
 	done  atomic.Uint32
 	_     [60]byte
 	abort atomic.Bool
+	dozes atomic.Bool // the caller sleeps until chunks are done
+	alarm bell
 	mu    sync.Mutex
 	err   error
 }
@@ -160,7 +162,18 @@ func (k *walker) rescue() {
 	}
 	r.mu.Unlock()
 	r.abort.Store(true)
-	r.done.Add(k.held)
+	k.report()
+}
+
+// report counts what has been held as done.
+func (k *walker) report() {
+	if k.held > 0 {
+		k.r.done.Add(k.held)
+		k.held = 0
+		if k.r.dozes.Load() {
+			k.r.alarm.ring()
+		}
+	}
 }
 
 // task runs chunks of task i for as long as there are any; false ends the walk.
@@ -190,73 +203,84 @@ func (k *walker) task(i int) (more bool) {
 			break
 		}
 	}
-	if k.held > 0 {
-		r.done.Add(k.held)
-		k.held = 0
-	}
+	k.report()
 	return more
 }
 
 // until waits for n chunks of run e. A worker does so for as long as patience
 // lasts: the caller calls it back. The caller looks what the others do.
 func (r *run) until(p *pool, w *worker, n, e uint32) bool {
-	if r.done.Load() < n {
-		spin := p.spin()
-		var v vigil
-		for r.done.Load() < n {
-			if r.abort.Load() || r.epoch.Load() != e {
-				return false
-			}
-			if spin.once() {
-				continue
-			}
-			if w != nil {
-				return false
-			}
-			v.look(p)
-			runtime.Gosched()
-			spin.start = time.Time{}
+	if r.done.Load() >= n {
+		return r.epoch.Load() == e
+	}
+	spin := p.spin()
+	var v vigil
+	for r.done.Load() < n {
+		if r.abort.Load() || r.epoch.Load() != e {
+			return false
 		}
+		if spin.once() {
+			continue
+		}
+		if w != nil {
+			return false
+		}
+		if v.look(p) {
+			r.doze(n)
+		}
+		runtime.Gosched()
+		spin.start = time.Time{}
 	}
 	return r.epoch.Load() == e
 }
 
-// A vigil is the caller's waiting for others beyond patience.
-type vigil struct {
-	start time.Time
-	last  time.Time
-	over  bool
+// doze makes the caller sleep until n chunks are done or the run has failed.
+func (r *run) doze(n uint32) {
+	r.dozes.Store(true)
+	for {
+		seen := r.alarm.rings.Load()
+		if r.done.Load() >= n || r.abort.Load() {
+			break
+		}
+		r.alarm.sleep(seen)
+	}
+	r.dozes.Store(false)
 }
 
-// look sends the workers away if one of them that should work does not: somebody
-// else has its core.
-func (v *vigil) look(p *pool) {
+// A vigil is the caller's waiting for others beyond patience.
+type vigil struct{ start, last time.Time }
+
+// look reports whether a worker that should work does not: somebody else has its
+// core. Then the workers are sent away, and this one gets the caller's core for
+// what it holds.
+func (v *vigil) look(p *pool) (stuck bool) {
 	now := time.Now()
 	if v.start.IsZero() {
 		v.start = now
 	}
-	if v.over || !v.last.IsZero() && now.Sub(v.last) < patience {
-		return
+	past := now.Sub(v.last)
+	first := v.last.IsZero()
+	if !first && past < patience {
+		return false
 	}
-	stuck := false
+	v.last = now
 	for _, w := range p.others {
 		if w.asleep.Load() {
 			w.clock = -1
 			continue
 		}
 		d, ok := w.ran()
-		if !ok {
-			stuck = stuck || now.Sub(v.start) > longWait
-			continue
-		}
-		stuck = stuck || !v.last.IsZero() && w.clock >= 0 && d-w.clock < now.Sub(v.last)/4
+		late := ok && !first && w.clock >= 0 && d-w.clock < past/4
 		w.clock = d
+		if late || !ok && now.Sub(v.start) > longWait {
+			stuck = true
+			p.host(w)
+		}
 	}
-	v.last = now
 	if stuck {
-		v.over = true
 		p.dismiss(now)
 	}
+	return stuck
 }
 
 // serial runs ts on the caller.
