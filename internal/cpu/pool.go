@@ -32,9 +32,7 @@ type pool struct {
 	_        [64]byte
 
 	// Of the caller.
-	back  time.Time     // when the others are called again
-	since time.Time     // when they were called last
-	spell time.Duration // how long they stay away
+	back time.Time // when the others are called again
 }
 
 // A worker is an OS thread that helps the callers.
@@ -49,10 +47,8 @@ type worker struct {
 }
 
 const (
-	patience   = 20 * time.Microsecond
-	longWait   = time.Millisecond // too long where CPU time is not known
-	shortSpell = 10 * time.Millisecond
-	longSpell  = 320 * time.Millisecond
+	patience = 20 * time.Microsecond
+	longWait = time.Millisecond // too long where CPU time is not known
 )
 
 // thePool is made at first use and again when the number of workers changes.
@@ -103,7 +99,7 @@ func shared() *pool {
 }
 
 func newPool(n int, wait time.Duration) *pool {
-	p := &pool{patience: wait, places: newPlaces(allowedCPUs(), n), since: time.Now()}
+	p := &pool{patience: wait, places: newPlaces(allowedCPUs(), n)}
 	p.away.Store(int32(n - 1))
 	var started sync.WaitGroup
 	for i := range n - 1 {
@@ -178,11 +174,9 @@ func (p *pool) do(r *run, s *scratch) error {
 // call brings the workers that are away, unless they shall stay there.
 func (p *pool) call() {
 	if p.apart.Load() {
-		now := time.Now()
-		if now.Before(p.back) {
+		if time.Now().Before(p.back) {
 			return
 		}
-		p.since = now
 		p.apart.Store(false)
 	}
 	for _, w := range p.others {
@@ -202,16 +196,9 @@ func (p *pool) host(w *worker) {
 	}
 }
 
-// dismiss sends the others away. The spell doubles while they come back to find
-// their cores still taken.
+// dismiss sends the others away for a spell.
 func (p *pool) dismiss(now time.Time) {
-	if now.Sub(p.since) < longSpell/4 {
-		p.spell = min(2*p.spell, longSpell)
-	} else {
-		p.spell = shortSpell
-	}
-	p.spell = max(p.spell, shortSpell)
-	p.back = now.Add(p.spell)
+	p.back = now.Add(spell)
 	p.apart.Store(true)
 }
 
