@@ -23,7 +23,7 @@ type pool struct {
 	places places
 
 	patience time.Duration // of who waits, before parking or looking around
-	away     atomic.Int32  // workers that sleep or leave
+	left     atomic.Bool   // a worker has left the present run and can be called back
 	apart    atomic.Bool   // the caller works alone
 	closed   atomic.Bool
 	cur      atomic.Pointer[run]
@@ -47,8 +47,10 @@ type worker struct {
 }
 
 const (
-	patience = 20 * time.Microsecond
-	longWait = time.Millisecond // too long where CPU time is not known
+	patience   = 20 * time.Microsecond
+	longWait   = time.Millisecond     // too long where CPU time is not known
+	shortSpell = 4 * time.Millisecond // as a slice of the scheduler
+	longSpell  = 200 * time.Millisecond
 )
 
 // thePool is made at first use and again when the number of workers changes.
@@ -100,7 +102,6 @@ func shared() *pool {
 
 func newPool(n int, wait time.Duration) *pool {
 	p := &pool{patience: wait, places: newPlaces(allowedCPUs(), n)}
-	p.away.Store(int32(n - 1))
 	var started sync.WaitGroup
 	for i := range n - 1 {
 		w := &worker{group: i + 1}
@@ -132,11 +133,9 @@ func (p *pool) serve(w *worker, started func()) {
 	started()
 	for p.await(w, &seen); !p.closed.Load(); p.await(w, &seen) {
 		w.asleep.Store(false)
-		p.away.Add(-1)
 		if r := p.cur.Load(); r != nil {
 			r.walk(p, w, &w.scratch, r.epoch.Load())
 		}
-		p.away.Add(1)
 	}
 }
 
@@ -179,6 +178,7 @@ func (p *pool) call() {
 		}
 		p.apart.Store(false)
 	}
+	p.left.Store(false)
 	for _, w := range p.others {
 		if w.guest {
 			w.guest = false
@@ -196,8 +196,13 @@ func (p *pool) host(w *worker) {
 	}
 }
 
-// dismiss sends the others away for a spell.
+// dismiss sends the others away, not for long if it costs little to find them
+// stuck again: where the caller can host them.
 func (p *pool) dismiss(now time.Time) {
+	spell := shortSpell
+	if p.places.threads == 0 {
+		spell = longSpell
+	}
 	p.back = now.Add(spell)
 	p.apart.Store(true)
 }

@@ -140,7 +140,7 @@ func (r *run) walk(p *pool, w *worker, s *scratch, e uint32) {
 		if st.sync && !r.until(p, w, st.before, e) {
 			return
 		}
-		if w == nil && r.tasks[i].chunks > 1 && p.away.Load() > 0 {
+		if w == nil && r.tasks[i].chunks > 1 && (p.left.Load() || p.apart.Load()) {
 			p.call()
 		}
 		if !k.task(i) {
@@ -223,6 +223,7 @@ func (r *run) until(p *pool, w *worker, n, e uint32) bool {
 			continue
 		}
 		if w != nil {
+			p.left.Store(true)
 			return false
 		}
 		if v.look(p) {

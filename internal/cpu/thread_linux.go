@@ -11,10 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// spell is how long a pool leaves workers alone that have lost their cores: as
-// long as a slice of the scheduler. To find them lost again costs little here.
-const spell = 4 * time.Millisecond
-
 // A thread is an OS thread as others see it.
 type thread struct{ id atomic.Int32 }
 

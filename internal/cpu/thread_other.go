@@ -8,10 +8,6 @@ import (
 	"time"
 )
 
-// spell is how long a pool leaves workers alone that have lost their cores. To
-// find them lost again costs a slice of the scheduler.
-const spell = 200 * time.Millisecond
-
 // A thread is an OS thread as others see it; here nothing is known of it.
 type thread struct{}
 
