@@ -21,6 +21,7 @@ const module = "github.com/mlxgo/mlx"
 const layers = `
 opt fmap threefry cpu/simd
 dtype
+cpu/limits
 hf/safetensors hf/tokenizer hf/template
 tensor
 tensor/fast tensor/random quant

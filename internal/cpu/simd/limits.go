@@ -1,5 +1,10 @@
 package simd
 
+import (
+	"math"
+	"sync/atomic"
+)
+
 // What the CPU can do at most, whatever the tier in use: rates of kernels are
 // compared with it. A limit is that of one thread; the caller has the clock.
 
@@ -29,10 +34,7 @@ func MultiplyAdd(rounds int) (operations int64) {
 func LimitKernels() string { return peakName() }
 
 // sink keeps the compiler from dropping the loops.
-var sink struct {
-	u uint64
-	f float32
-}
+var sink atomic.Uint64
 
 // readGo is ReadAll in Go: eight bytes a load, two streams.
 func readGo(b []byte) {
@@ -46,7 +48,7 @@ func readGo(b []byte) {
 		s2 ^= x[2] ^ x[6] ^ y[2] ^ y[6]
 		s3 ^= x[3] ^ x[7] ^ y[3] ^ y[7]
 	}
-	sink.u = s0 ^ s1 ^ s2 ^ s3
+	sink.Store(s0 ^ s1 ^ s2 ^ s3)
 }
 
 // multiplyAddGo is MultiplyAdd in Go, which fuses where the architecture lets it.
@@ -63,6 +65,6 @@ func multiplyAddGo(rounds int) int64 {
 		g += x * x
 		h += x * x
 	}
-	sink.f = a + b + c + d + e + f + g + h
+	sink.Store(uint64(math.Float32bits(a + b + c + d + e + f + g + h)))
 	return 16 * int64(rounds)
 }
