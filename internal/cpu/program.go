@@ -20,6 +20,7 @@ type program struct {
 	tasks []task
 	run   *run
 	ok    *event // what a good run returns
+	idle  *idle  // made by Dispatch
 }
 
 // Prepare binds the steps of a plan.

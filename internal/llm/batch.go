@@ -56,3 +56,18 @@ func (b *Batch) Step(tokens []int) ([][]float32, error) {
 	}
 	return rows, nil
 }
+
+// Dispatch does a step without its kernels: the inputs are written, the program is
+// entered, its chunks are claimed and its barriers passed. It measures what a step
+// costs beside its kernels, and says how many of these and of barriers there are; ok
+// is false where the backend cannot. The sequences stay as they are.
+func (b *Batch) Dispatch() (kernels, barriers int, ok bool, err error) {
+	s := b.s
+	if s.exec == nil {
+		if err := s.prepare(); err != nil {
+			return 0, 0, false, err
+		}
+	}
+	s.write(make([]int, s.batch))
+	return s.exec.Dispatch()
+}

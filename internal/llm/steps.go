@@ -176,10 +176,7 @@ func (s *session) step(tokens ...int) error {
 			return err
 		}
 	}
-	ids, positions := unsafe.Slice((*int32)(s.bind[0].Ptr()), s.batch), unsafe.Slice((*int32)(s.bind[1].Ptr()), s.batch)
-	for i, token := range tokens {
-		ids[i], positions[i] = int32(token), int32(s.cache.Len())
-	}
+	s.write(tokens)
 	event, err := s.exec.Run(s.bind)
 	if err == nil {
 		err = event.Wait()
@@ -191,6 +188,14 @@ func (s *session) step(tokens ...int) error {
 	tensor.CopyView(s.logits, &s.bind[len(s.bind)-1])
 	runtime.KeepAlive(s.bind)
 	return nil
+}
+
+// write puts the tokens and their position where the program reads them.
+func (s *session) write(tokens []int) {
+	ids, positions := unsafe.Slice((*int32)(s.bind[0].Ptr()), s.batch), unsafe.Slice((*int32)(s.bind[1].Ptr()), s.batch)
+	for i, token := range tokens {
+		ids[i], positions[i] = int32(token), int32(s.cache.Len())
+	}
 }
 
 // prepare binds the decode program of the capacity that one more token needs; the

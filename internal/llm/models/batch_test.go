@@ -57,8 +57,9 @@ func TestBatch(t *testing.T) {
 				}
 			}
 		}
-		if b.Len() != length {
-			t.Fatalf("length %d, want %d", b.Len(), length)
+		kernels, barriers, ok, err := b.Dispatch()
+		if b.Len() != length || err != nil || !ok || kernels < 20 || barriers < 10 || barriers >= kernels {
+			t.Fatalf("length %d, want %d; %d kernels, %d barriers, %v", b.Len(), length, kernels, barriers, err)
 		}
 		b.Reset()
 	}
