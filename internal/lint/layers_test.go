@@ -34,7 +34,7 @@ mlx/fast mlx/random
 mlx/nn
 llm/cache llm/sample
 llm
-llm/models
+llm/models llm/bench
 builtin
 cmd/mlx
 `
