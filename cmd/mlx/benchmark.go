@@ -65,9 +65,9 @@ func newBenchmark(s *streams, runF func(context.Context, *streams, *benchmarkOpt
 		Use:   "benchmark",
 		Short: "Measure a model's speed and the machine's limits",
 		Long:  benchmarkLong,
-		Example: `  mlx benchmark
-  mlx benchmark --model DIR --threads 2 --json
-  mlx benchmark --model DIR --prompt-tokens 1024 --context 8192 --batch-size 8 --num-trials 3`,
+		Example: `  mlx benchmark --num-trials 1
+  mlx benchmark --model builtin --threads 1 --limits=false --json
+  mlx benchmark --model builtin --prompt-tokens 64 --context 128 --batch-size 8 --num-trials 2 --limits=false`,
 		Args: noArgs("; the model goes into --model"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error

@@ -88,7 +88,6 @@ Every option can also come from the environment (--max-tokens from
 MLX_MAX_TOKENS) and from a YAML file given by --config. A flag wins over the
 environment, that over the file, that over the default.`,
 		Example: `  mlx generate --prompt "Once upon a time"
-  mlx benchmark
   mlx tokenize "Once upon a time"
   mlx version`,
 		SilenceErrors: true,
