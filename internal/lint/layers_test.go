@@ -20,8 +20,7 @@ const module = "github.com/mlxgo/mlx"
 // and mlx/X the public package X.
 const layers = `
 opt fmap threefry cpu/simd
-dtype
-cpu/limits
+dtype cpu/limits
 hf/safetensors hf/tokenizer hf/template
 tensor
 tensor/fast tensor/random quant
