@@ -86,18 +86,25 @@ if [ ! -d "$peer/node_modules/node-llama-cpp" ]; then
 fi
 cp "$here/bench-llama/peer.mjs" "$peer/peer.mjs" # beside its modules
 
+# make writes a model by randommodel, and leaves no half one behind.
+make() { # FLAG FILE SHAPE BITS
+	[ -e "$2" ] && return
+	rm -rf "$2.part"
+	go run ./internal/llm/llmtest/randommodel -shape "$3" -bits "$4" "$1" "$2.part"
+	mv "$2.part" "$2"
+}
+
 cd "$here/.."
 go build -buildvcs=auto -o "$dir/mlx" ./cmd/mlx
+small=$dir/story10m-Q4_0.gguf
+make -gguf "$small" story10m 4
 for b in ${bits//,/ }; do
 	model=$dir/$shape-mlx-${b}bit gguf=$dir/$shape-Q${b}_0.gguf
-	[ -f "$model/config.json" ] || go run ./internal/llm/llmtest/randommodel -shape "$shape" -bits "$b" -mlx "$model"
-	[ -f "$gguf" ] || {
-		go run ./internal/llm/llmtest/randommodel -shape "$shape" -bits "$b" -gguf "$gguf.part"
-		mv "$gguf.part" "$gguf"
-	}
+	make -mlx "$model" "$shape" "$b"
+	make -gguf "$gguf" "$shape" "$b"
 	cat "$model/model.safetensors" "$gguf" >/dev/null # into the page cache
 	for t in ${threads//,/ }; do
-		node "$here/bench-llama/compare.mjs" "$(printf '{"mlx": "%s", "peer": "%s", "model": "%s", "gguf": "%s", "name": "%s", "threads": %d, "rounds": %d, "prompt": %d, "context": %d, "generation": %d, "limits": %s, "json": "%s"}' \
-			"$dir/mlx" "$peer/peer.mjs" "$model" "$gguf" "$shape: MLX $b bits in groups of 64, llama.cpp Q${b}_0" "$t" "$rounds" "$prompt" "$context" "$generation" "$limits" "$json")"
+		node "$here/bench-llama/compare.mjs" "$(printf '{"mlx": "%s", "peer": "%s", "model": "%s", "gguf": "%s", "small": "%s", "name": "%s", "threads": %d, "rounds": %d, "prompt": %d, "context": %d, "generation": %d, "limits": %s, "json": "%s"}' \
+			"$dir/mlx" "$peer/peer.mjs" "$model" "$gguf" "$small" "$shape: MLX $b bits in groups of 64, llama.cpp Q${b}_0" "$t" "$rounds" "$prompt" "$context" "$generation" "$limits" "$json")"
 	done
 done

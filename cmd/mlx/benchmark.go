@@ -65,9 +65,9 @@ func newBenchmark(s *streams, runF func(context.Context, *streams, *benchmarkOpt
 		Use:   "benchmark",
 		Short: "Measure a model's speed and the machine's limits",
 		Long:  benchmarkLong,
-		Example: `  mlx benchmark --num-trials 1
-  mlx benchmark --model builtin --threads 1 --limits=false --json
-  mlx benchmark --model builtin --prompt-tokens 64 --context 128 --batch-size 8 --num-trials 2 --limits=false`,
+		Example: `  mlx benchmark --prompt-tokens 64 --context 128 --num-trials 2
+  mlx benchmark --model builtin --threads 1 --generation-tokens 16 --context 0 --num-trials 1 --json
+  mlx benchmark --model builtin --batch-size 8 -p 16 -g 16 -n 1 --context 64 --limits=false`,
 		Args: noArgs("; the model goes into --model"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
