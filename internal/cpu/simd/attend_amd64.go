@@ -74,7 +74,7 @@ func attScorePacked(s *float32, ss int, q *float32, qs int, k *float32, chunks, 
 func attScorePackedPair(s *float32, ss int, q *float32, qs int, k *float32, chunks, groups int)
 
 //go:noescape
-func attWeights(s *float32, ss int, see *uint64, m, f, l *float32, scale float32)
+func attWeights(s *float32, ss int, see *uint64, m, f, l *float32, scale float32, rows int)
 
 //go:noescape
 func maskBits(m *byte, n int) (r uint64)

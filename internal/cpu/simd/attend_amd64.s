@@ -3351,8 +3351,8 @@ loop:
 	VZEROUPPER
 	RET
 
-// func attWeights(s *float32, ss int, see *uint64, m, f, l *float32, scale float32)
-TEXT ·attWeights(SB), NOSPLIT, $0-52
+// func attWeights(s *float32, ss int, see *uint64, m, f, l *float32, scale float32, rows int)
+TEXT ·attWeights(SB), NOSPLIT, $0-64
 	MOVQ s+0(FP), SI
 	MOVQ ss+8(FP), R8
 	LEAQ (R8)(R8*2), R9
@@ -3466,6 +3466,7 @@ TEXT ·attWeights(SB), NOSPLIT, $0-52
 	MOVQ f+32(FP), DX
 	VMOVUPS Z17, (DX)
 	MOVQ l+40(FP), DX
+	MOVQ rows+56(FP), CX
 	VSHUFF32X4 $0x0, Z16, Z16, Z20
 	VSUBPS Z20, Z0, Z0
 	VMULPS Z29, Z0, Z0
@@ -3529,6 +3530,8 @@ TEXT ·attWeights(SB), NOSPLIT, $0-52
 	VADDPS Z0, Z2, Z0
 	VFMADD231PS 0(DX), Z20, Z0
 	VMOVUPS Z0, 0(DX)
+	CMPQ CX, $1
+	JEQ done
 	VSHUFF32X4 $0x55, Z16, Z16, Z20
 	VSUBPS Z20, Z4, Z4
 	VMULPS Z29, Z4, Z4
@@ -3592,6 +3595,8 @@ TEXT ·attWeights(SB), NOSPLIT, $0-52
 	VADDPS Z4, Z6, Z4
 	VFMADD231PS 64(DX), Z20, Z4
 	VMOVUPS Z4, 64(DX)
+	CMPQ CX, $2
+	JEQ done
 	VSHUFF32X4 $0xaa, Z16, Z16, Z20
 	VSUBPS Z20, Z8, Z8
 	VMULPS Z29, Z8, Z8
@@ -3655,6 +3660,8 @@ TEXT ·attWeights(SB), NOSPLIT, $0-52
 	VADDPS Z8, Z10, Z8
 	VFMADD231PS 128(DX), Z20, Z8
 	VMOVUPS Z8, 128(DX)
+	CMPQ CX, $3
+	JEQ done
 	VSHUFF32X4 $0xff, Z16, Z16, Z20
 	VSUBPS Z20, Z12, Z12
 	VMULPS Z29, Z12, Z12
@@ -3718,6 +3725,7 @@ TEXT ·attWeights(SB), NOSPLIT, $0-52
 	VADDPS Z12, Z14, Z12
 	VFMADD231PS 192(DX), Z20, Z12
 	VMOVUPS Z12, 192(DX)
+done:
 	VZEROUPPER
 	RET
 

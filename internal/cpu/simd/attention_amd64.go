@@ -35,8 +35,9 @@ const pair = BF16 + 1
 
 const (
 	attRows     = 4
-	scoreStride = keyBlock + 16 // room behind the scores: tiles store 16 at a time
-	packedTiles = 6             // so many tiles pay for packed keys
+	scoreStride = keyBlock + 16 // room behind and before the scores: tiles store 8 at a time
+	scoreFront  = 16
+	packedTiles = 6 // so many tiles pay for packed keys
 )
 
 // attStep is how many elements of a row of values a step of the kernels reads, twice
@@ -53,14 +54,16 @@ func padded(n, to int) int { return (n + to - 1) / to * to }
 // attTiles is the scratch of a part. For a tile of 4 rows: its queries, sums,
 // maxima (four times each) and 16 lanes of the sum of weights.
 type attTiles struct {
-	q, o, m, l   []float32
-	s, f, one    []float32
-	row, k       []float32
-	kind         Elem // of the keys, or pair
-	dq, dv       int  // padded row lengths, in float32s
-	see          [attRows]uint64
-	from, packed int // the first packed key, and how many are
-	tiles, live  int
+	q, o, m, l  []float32
+	front, s    []float32 // scores, with room before them
+	f, one      []float32
+	row, k      []float32
+	kind        Elem // of the keys, or pair
+	dq, dv      int  // padded row lengths, in float32s
+	see         [attRows]uint64
+	from, to    int // keys of the block that any row may see
+	packed      int // how many of them are packed
+	tiles, live int
 }
 
 func (t *attTiles) carve(a *Attention, mem []float32) int {
@@ -83,7 +86,8 @@ func (t *attTiles) carve(a *Attention, mem []float32) int {
 	}
 	t.q, t.o = take(rows*t.dq), take(rows*t.dv)
 	t.l, t.m = take(rows*16), take(rows*4)
-	t.s, t.f, t.one = take(attRows*scoreStride), take(16), take(16)
+	t.front, t.s = take(scoreFront), take(attRows*scoreStride)
+	t.f, t.one = take(16), take(16)
 	t.row = take(max(t.dq, t.dv))
 	if t.tiles >= packedTiles {
 		t.k = take((keyBlock + 8) * t.dq)
@@ -170,7 +174,7 @@ func (t *attTiles) result(o []float32, r int, e Elem) {
 
 // block adds keys [from, to) of the block at j to all tiles.
 func (t *attTiles) block(a *Attention, j, from, to int) {
-	t.from, t.packed = from, 0
+	t.from, t.to, t.packed = from, to, 0
 	if t.tiles >= packedTiles && a.D > 0 {
 		t.pack(a, from, to-from)
 	}
@@ -232,7 +236,7 @@ func (t *attTiles) tile(a *Attention, i, j int) {
 			vecAddF32(&s[0], &s[0], &a.bias(i*attRows + r)[j+lo:][:hi-lo][0], hi-lo)
 		}
 	}
-	attWeights(&t.s[0], 4*scoreStride, &t.see[0], &t.m[16*i], &t.f[0], &t.l[64*i], scale)
+	attWeights(&t.s[0], 4*scoreStride, &t.see[0], &t.m[16*i], &t.f[0], &t.l[64*i], scale, t.live)
 	if a.DV > 0 {
 		t.values(a, i, j)
 	}
@@ -290,21 +294,28 @@ func (t *attTiles) scores(a *Attention, i, k, at, n int) {
 		clear(t.s)
 		return
 	}
-	size := a.K.Elem.Size()
-	ks := a.KStride * size
-	w := unsafe.Pointer(&a.K.Data[k*ks])
-	q, s := &t.q[i*attRows*t.dq], t.s[at:]
-	rows := t.live
 	if t.packed > 0 {
 		t.packedScores(i, k, at, n)
 		return
 	}
+	if n < 8 { // keys behind or before them, whose scores nobody reads
+		if k+8 > t.to {
+			back := min(8-n, k)
+			k, at, n = k-back, at-back, n+back
+		} else {
+			n = 8
+		}
+	}
+	size := a.K.Elem.Size()
+	ks := a.KStride * size
+	w := unsafe.Pointer(&a.K.Data[k*ks])
+	q, s := &t.q[i*attRows*t.dq], t.front[:scoreFront+attRows*scoreStride][scoreFront+at:]
 	if n >= 8 {
-		scoreTiles[t.kind][rows](&s[0], 4*scoreStride, q, 4*t.dq, (*byte)(w), ks, a.D, n, distance(i, a.D, a.KStride))
+		scoreTiles[t.kind][t.live](&s[0], 4*scoreStride, q, 4*t.dq, (*byte)(w), ks, a.D, n, distance(i, a.D, a.KStride))
 		return
 	}
 	for x := range n { // one key as eight
-		scoreTiles[t.kind][4](&s[x], 4*scoreStride, q, 4*t.dq, (*byte)(unsafe.Add(w, x*ks)), 0, a.D, 8, 0)
+		scoreTiles[t.kind][t.live](&s[x], 4*scoreStride, q, 4*t.dq, (*byte)(unsafe.Add(w, x*ks)), 0, a.D, 8, 0)
 	}
 }
 

@@ -154,7 +154,7 @@ func TestAttendWeights(t *testing.T) {
 			}
 			l[16*i] = 2
 		}
-		attWeights(&s[0], 4*scoreStride, &see[0], &m[0], &f[0], &l[0], scale)
+		attWeights(&s[0], 4*scoreStride, &see[0], &m[0], &f[0], &l[0], scale, attRows)
 		for i := range attRows {
 			sum := 2 * math.Exp(float64(before[i]-m[4*i]))
 			for j, w := range want[i*scoreStride:][:keyBlock] {

@@ -210,12 +210,12 @@ func weightedValues(e string, mr int) {
 	p("RET")
 }
 
-// weights turns 4 rows of 64 scores s, scaled, of which the bits of see leave some,
+// weights turns up to 4 rows of 64 scores s, scaled, of which the bits of see leave some,
 // into exp(s - m) with m the maximum so far, four times for each row; f = exp(m of
 // before - m), also four times, and l = f·l + sums by lanes. -Inf as maximum
 // counts as 0: weights and sums stay 0.
 func weights() {
-	head("attWeights", "s *float32, ss int, see *uint64, m, f, l *float32, scale float32", 52)
+	head("attWeights", "s *float32, ss int, see *uint64, m, f, l *float32, scale float32, rows int", 64)
 	p("MOVQ s+0(FP), SI")
 	p("MOVQ ss+8(FP), R8")
 	p("LEAQ (R8)(R8*2), R9")
@@ -268,7 +268,12 @@ func weights() {
 	p("MOVQ f+32(FP), DX")
 	p("VMOVUPS Z17, (DX)")
 	p("MOVQ l+40(FP), DX")
+	p("MOVQ rows+56(FP), CX")
 	for r, a := range rows {
+		if r > 0 {
+			p("CMPQ CX, $%d", r)
+			p("JEQ done")
+		}
 		p("VSHUFF32X4 $%#x, Z16, Z16, Z20", 0x55*r)
 		for i := range 4 {
 			z := 4*r + i
@@ -283,6 +288,7 @@ func weights() {
 		p("VFMADD231PS %d(DX), Z20, Z%d", 64*r, 4*r)
 		p("VMOVUPS Z%d, %d(DX)", 4*r, 64*r)
 	}
+	fmt.Println("done:")
 	p("VZEROUPPER")
 	p("RET")
 }
