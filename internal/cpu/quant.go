@@ -73,7 +73,7 @@ func qmatmulTask(p quant.MatMul, in, out []View) (task, error) {
 	g := &qgemm{packed: w, x: &in[0], y: &out[0], k: w.cols, n: w.rows, transpose: p.Transpose, width: tileNT}
 	if !p.Transpose {
 		g.k, g.n = g.n, g.k
-		g.width = 128 // a multiple of every group size
+		g.width = 256 // a multiple of every group size
 	}
 	g.m = in[0].Shape[:len(in[0].Shape)-1].Size()
 	g.bm, g.bn = (g.m+tileM-1)/tileM, (g.n+g.width-1)/g.width

@@ -59,8 +59,8 @@ func BenchmarkRowRates(b *testing.B) {
 			q := quantized(normals(r, k*k), k, k, p)
 			s := make([]float32, K.QScratchLen(q, m))
 			run(fmt.Sprintf("NN-b4.g64-m%d", m), 2*float64(m)*k*k, "GFLOP/s-cpu", func() {
-				for j := 0; j < k; j += 128 {
-					K.QGemmNN(out, 256, v, k, m, q, j, j+128, s)
+				for j := 0; j < k; j += 256 {
+					K.QGemmNN(out, 256, v, k, m, q, j, j+256, s)
 				}
 			})
 		}
