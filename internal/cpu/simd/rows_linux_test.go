@@ -26,7 +26,7 @@ func BenchmarkRowRates(b *testing.B) {
 		for _, op := range []struct {
 			name string
 			op   UnaryOp
-		}{{"abs", Abs}, {"floor", Floor}, {"rsqrt", Rsqrt}, {"exp", Exp}, {"expm1", Expm1}, {"log", Log}, {"log1p", Log1p}, {"tanh", Tanh}, {"erf", Erf}, {"sin", Sin}, {"cos", Cos}} {
+		}{{"abs", Abs}, {"floor", Floor}, {"rsqrt", Rsqrt}, {"exp", Exp}, {"expm1", Expm1}, {"log", Log}, {"log1p", Log1p}, {"tanh", Tanh}, {"erf", Erf}, {"erfinv", ErfInv}, {"sin", Sin}, {"cos", Cos}} {
 			row(op.name, func() { K.Unary[op.op](y, x) })
 		}
 		row("maximum", func() { K.Binary[Maximum](y, x, z) })

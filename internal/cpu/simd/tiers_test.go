@@ -100,6 +100,25 @@ func TestWideOperations(t *testing.T) {
 	})
 }
 
+// The inverse of erf is a fixed approximation: tiers agree within 1 ulp.
+func TestErfInvTiers(t *testing.T) {
+	everyTier(t, func(t *testing.T) {
+		x := append(sample(65537), edges...)
+		r := newRand(48)
+		for range 50000 {
+			x = append(x, 2*r.Float32()-1, 1-r.Float32()*1e-5)
+		}
+		y, z := make([]float32, len(x)), make([]float32, len(x))
+		K.Unary[ErfInv](y, x)
+		erfinvLoop(z, x)
+		for i, v := range x {
+			if u := ulps(y[i], float64(z[i])); !(u <= 1) || v == 0 && !alike(y[i], z[i]) {
+				t.Fatalf("erfinv(%v) = %v, in pure Go %v", v, y[i], z[i])
+			}
+		}
+	})
+}
+
 // SwiGLU is within 4 ulp over all of float32, down to denormals.
 func TestSwiGLUEverywhere(t *testing.T) {
 	everyTier(t, func(t *testing.T) {
