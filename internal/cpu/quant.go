@@ -186,7 +186,7 @@ type qgemmNN struct {
 	bm, bn  int
 }
 
-const tileQNN = 128 // columns of a tile: a multiple of every group size
+const tileQNN = 256 // columns of a tile: a multiple of every group size
 
 func newQGemmNN(w *packed, x, y *View, m int) *qgemmNN {
 	return &qgemmNN{packed: w, x: x, y: y, m: m, k: w.rows, n: w.cols,
