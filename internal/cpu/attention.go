@@ -16,7 +16,7 @@ import (
 const (
 	unitRows = 128 // about the most rows of a unit
 	fewUnits = 32
-	partRows = 16 // most rows whose parts are kept: 3 % of the keys and values they are of
+	partRows = 16 // most rows of several positions whose parts are kept: 3 % of the keys and values they are of
 )
 
 // An attention is fast.Attention on its views.
@@ -45,7 +45,7 @@ func attentionTask(p fast.Attention, in, out []View) task {
 		return newTask(a.b*a.hq*a.l, 2*cost, a.runWide)
 	}
 	a.cut()
-	if a.units >= fewUnits || a.segments < 2 || a.block*a.group > partRows {
+	if a.units >= fewUnits || a.segments < 2 || a.l > 1 && a.block*a.group > partRows {
 		return newTask(a.units, cost, a.run)
 	}
 	a.partLen = simd.AttendPartLen(a.block*a.group, a.dv)
