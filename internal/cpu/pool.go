@@ -148,7 +148,7 @@ func (p *pool) await(w *worker, seen *uint32) {
 			*seen = now
 			return
 		}
-		if !spin.once() {
+		if p.apart.Load() || !spin.once() {
 			w.asleep.Store(true)
 			p.bell.sleep(now)
 		}
