@@ -159,7 +159,7 @@ func (p *pool) await(w *worker, seen *uint32) {
 func (p *pool) do(r *run, s *scratch) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.settle()
+	p.settle(currentCPU())
 	e := r.epoch.Load() + 1
 	r.start(e, len(p.others)+1)
 	p.cur.Store(r)
@@ -207,9 +207,9 @@ func (p *pool) dismiss(now time.Time) {
 	p.apart.Store(true)
 }
 
-// settle gives a worker that has its place on the caller's CPU another one.
-func (p *pool) settle() {
-	if g := p.places.moved(currentCPU()); g >= 0 {
+// settle gives a worker that has its place on cpu, the caller's, another one.
+func (p *pool) settle(cpu int) {
+	if g := p.places.moved(cpu); g >= 0 {
 		for _, w := range p.others {
 			if w.group == g {
 				w.group, p.places.home = p.places.home, g
