@@ -20,6 +20,7 @@ import (
 type pool struct {
 	mu     sync.Mutex
 	others []*worker
+	share  int // a claim takes one part in so many of what is left
 	places places
 
 	patience time.Duration // of who waits, before parking or looking around
@@ -101,7 +102,7 @@ func shared() *pool {
 }
 
 func newPool(n int, wait time.Duration) *pool {
-	p := &pool{patience: wait, places: newPlaces(allowedCPUs(), n)}
+	p := &pool{share: 2 * n, patience: wait, places: newPlaces(allowedCPUs(), n)}
 	var started sync.WaitGroup
 	for i := range n - 1 {
 		w := &worker{group: i + 1}
@@ -161,7 +162,7 @@ func (p *pool) do(r *run, s *scratch) error {
 	defer p.mu.Unlock()
 	p.settle(currentCPU())
 	e := r.epoch.Load() + 1
-	r.start(e, len(p.others)+1)
+	r.start(e)
 	p.cur.Store(r)
 	p.call()
 	r.walk(p, nil, s, e)

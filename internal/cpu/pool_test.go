@@ -149,7 +149,7 @@ func TestStuckWorker(t *testing.T) {
 				return
 			}
 			once.Do(func() { close(entered) })
-			for !p.apart.Load() {
+			for !p.apart.Load() { // ends only if the caller notices
 				time.Sleep(50 * time.Microsecond) // off the CPU, as if somebody else had it
 			}
 			if fails {
@@ -159,9 +159,6 @@ func TestStuckWorker(t *testing.T) {
 		err := p.do(newRun(ts), &mine)
 		if want := map[bool]string{true: "panics: kernel fault: deliberate", false: "<nil>"}[fails]; fmt.Sprint(err) != want {
 			t.Errorf("error %v, want %s", err, want)
-		}
-		if hosts := p.places.threads > 0; !p.apart.Load() || p.others[0].guest != hosts {
-			t.Errorf("apart %v, guest %v (places %v)", p.apart.Load(), p.others[0].guest, hosts)
 		}
 		p.back = time.Time{} // the spell is over
 		both := newRun([]task{{prim: panics{}, chunks: 2, sync: true, run: ts[0].run}})

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -70,13 +71,16 @@ func TestAffinity(t *testing.T) {
 				t.Errorf("%d threads: a guest may use CPUs %v", n, c)
 			}
 		}
+		p.back = time.Time{} // they may be dismissed
 		p.call()
 		p.mu.Unlock()
 		check("called back")
 		if err := p.do(r, &s); err != nil {
 			t.Fatal(err)
 		}
-		check("after a run")
+		if got := affinity(t, 0); !slices.Equal(got, before) {
+			t.Fatalf("%d threads: after a run the caller may use CPUs %v, had %v", n, got, before)
+		}
 		p.close()
 	}
 }
