@@ -20,7 +20,7 @@ func (p *planner) arena() {
 		used = slices.DeleteFunc(used, func(u span) bool { return u.last < i })
 		for _, r := range s.out {
 			b := &p.blocks[r.block]
-			if b.placed {
+			if b.placed || p.over(i, r, used) {
 				continue
 			}
 			size := (b.bytes + arenaAlign - 1) &^ (arenaAlign - 1)
@@ -34,6 +34,33 @@ func (p *planner) arena() {
 			p.plan.Arena = max(p.plan.Arena, lo+size)
 		}
 	}
+}
+
+// over gives the result of an elementwise step the range of an operand of the same
+// layout that is used for the last time.
+func (p *planner) over(i int, out ref, used []span) bool {
+	s := p.steps[i]
+	switch s.prim.(type) {
+	case tensor.Unary, tensor.Binary, tensor.SwiGLU:
+	default:
+		return false
+	}
+	for _, in := range s.in {
+		b := &p.blocks[in.block]
+		if !b.placed || b.slot.Kind != tensor.SlotArena || b.last != i || !p.whole(in) || !in.view.Spec.Equal(out.view.Spec) {
+			continue
+		}
+		alone := !slices.ContainsFunc(s.in, func(o ref) bool { return o.block == in.block && !p.whole(o) })
+		u := slices.IndexFunc(used, func(u span) bool { return u.lo == b.slot.Offset })
+		if !alone || u < 0 {
+			continue
+		}
+		to := &p.blocks[out.block]
+		used[u].last = to.last
+		to.placed, to.slot = true, b.slot
+		return true
+	}
+	return false
 }
 
 // finish writes the steps with their slots.
