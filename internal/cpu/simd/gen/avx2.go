@@ -23,6 +23,8 @@ func main() {
 	switch os.Args[1] {
 	case "map":
 		maps()
+	case "packed":
+		packedProducts()
 	case "dot":
 		dots()
 	}
