@@ -28,6 +28,7 @@ type pool struct {
 	epoch  atomic.Uint32
 	_      [60]byte
 	others []*worker
+	shared []byte // memory of tasks that prepare something for the next one
 }
 
 // A worker is an OS thread that helps the callers.
@@ -40,6 +41,8 @@ type worker struct {
 // A run is the claim counters of one task list.
 type run struct {
 	tasks  []task
+	bytes  int    // of shared memory
+	shared []byte // the pool's, while it runs
 	epoch  atomic.Uint32
 	before []uint32 // chunks of the tasks before; the total last
 	next   []padded // epoch<<32 | chunks claimed
@@ -162,7 +165,7 @@ func (p *pool) serve(w *worker) {
 }
 
 func newRun(ts []task) *run {
-	r := &run{tasks: ts, before: make([]uint32, len(ts)+1), next: make([]padded, len(ts))}
+	r := &run{tasks: ts, bytes: sharedBytes(ts), before: make([]uint32, len(ts)+1), next: make([]padded, len(ts))}
 	for i := range ts {
 		r.before[i+1] = r.before[i] + uint32(ts[i].chunks)
 	}
@@ -186,6 +189,8 @@ func (p *pool) do(r *run, s *scratch) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e := p.epoch.Load() + 1
+	p.shared = grown(p.shared, r.bytes)
+	r.shared = p.shared
 	r.start(e)
 	if p.alone > 0 {
 		p.alone--
@@ -258,6 +263,7 @@ func (r *run) walk(p *pool, s *scratch, e uint32) {
 			if !r.abort.Load() && r.next[i].CompareAndSwap(v, v+1) {
 				now = t.prim
 				s.reset()
+				s.shared = r.shared
 				t.run(s, c, t.chunks)
 				r.done.Add(1)
 			}
@@ -299,6 +305,8 @@ func serial(ts []task, s *scratch) (err error) {
 			err = fault(now, v)
 		}
 	}()
+	s.shared = grown(s.own, sharedBytes(ts))
+	s.own = s.shared
 	for i := range ts {
 		t := &ts[i]
 		now = t.prim

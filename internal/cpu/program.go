@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"github.com/mlxgo/mlx/internal/dtype"
 	"github.com/mlxgo/mlx/internal/tensor"
 )
 
@@ -12,14 +13,15 @@ import (
 // that Run points at the caller's buffers. A stream runs one thing at a time, so
 // one arena is enough for any number of callers.
 type program struct {
-	q     *queue
-	specs []tensor.Spec // of what is bound
-	cells []*tensor.Buffer
-	arena *tensor.Buffer
-	keep  *tensor.Plan // holds the constants
-	tasks []task
-	run   *run
-	ok    *event // what a good run returns
+	q        *queue
+	specs    []tensor.Spec // of what is bound
+	cells    []*tensor.Buffer
+	arena    *tensor.Buffer
+	keep     *tensor.Plan // holds the constants
+	tasks    []task
+	run      *run
+	prepared prepared // while tasks are added
+	ok       *event   // what a good run returns
 }
 
 // Prepare binds the steps of a plan.
@@ -67,8 +69,34 @@ func (g *program) add(b *backend, s tensor.Step, hz *hazards) error {
 		return fmt.Errorf("%s: %w", s.Prim.Name(), err)
 	}
 	t.prim = s.Prim
-	g.tasks = flatten(g.tasks, t, hz.next(s))
+	sync := hz.next(s)
+	if t.prep != nil {
+		now := prepared{t.prep, extentOf(s.In[0]), s.In[0].DType}
+		if g.prepared.same(now) {
+			t = t.skip(t.prep.plan.Passes)
+		} else {
+			g.prepared, sync = now, true // the shared memory may be in use
+		}
+	}
+	g.tasks = flatten(g.tasks, t, sync)
+	for _, x := range s.Out {
+		if overlaps(x, []extent{g.prepared.of}) {
+			g.prepared.key = nil // x is no more what was prepared
+		}
+	}
 	return nil
+}
+
+// prepared is what shared memory holds: query, key and value products of one x
+// prepare it once.
+type prepared struct {
+	key   *prepKey
+	of    extent
+	dtype dtype.DType
+}
+
+func (p prepared) same(o prepared) bool {
+	return p.key != nil && *p.key == *o.key && p.of == o.of && p.dtype == o.dtype
 }
 
 func (g *program) view(s tensor.Slot) View {

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"errors"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/mlxgo/mlx/internal/cpu/simd"
@@ -55,32 +56,128 @@ func (p *packed) matrix(q *simd.QMatrix) *simd.QMatrix {
 	return q
 }
 
-// A qgemm is x times a packed matrix, in tiles as gemm.
-type qgemm struct {
-	*packed
-	x, y      *View
-	m, k, n   int
-	bm, bn    int
-	width     int // columns of a tile
-	transpose bool
-}
-
 func qmatmulTask(p quant.MatMul, in, out []View) (task, error) {
 	w, err := packedOf(p.Scheme, in[1:])
 	if err != nil {
 		return task{}, err
 	}
-	g := &qgemm{packed: w, x: &in[0], y: &out[0], k: w.cols, n: w.rows, transpose: p.Transpose, width: tileNT}
-	if !p.Transpose {
-		g.k, g.n = g.n, g.k
-		g.width = 128 // a multiple of every group size
+	x, y := &in[0], &out[0]
+	m := x.Shape[:len(x.Shape)-1].Size()
+	_, okx := elemOf(x.DType)
+	_, oky := elemOf(y.DType)
+	if !okx || !oky {
+		return task{}, tensor.ErrUnsupported
 	}
-	g.m = in[0].Shape[:len(in[0].Shape)-1].Size()
-	g.bm, g.bn = (g.m+tileM-1)/tileM, (g.n+g.width-1)/g.width
-	return newTask(g.bm*g.bn, max(g.m*g.n*g.k, g.m*g.n), g.run), nil
+	if !p.Transpose {
+		return newQGemmNN(w, x, y, m).task(), nil
+	}
+	return productTask(&product{weights: w, x: x, y: y, k: w.cols, n: w.rows}, m), nil
 }
 
-func (g *qgemm) run(s *scratch, c, nc int) {
+// A product is x·Wᵀ with packed W: the rows of x are prepared once, by all
+// threads, and then read by all.
+type product struct {
+	weights *packed
+	x, y    *View
+	k, n    int
+	plan    simd.QPlan
+	rows    int // of a unit
+	bm, bn  int // units
+}
+
+// exact is set where products must not round their activations.
+var exact atomic.Bool
+
+// SetExactActivations says whether products with packed weights keep their half
+// precision activations as they are, instead of rounding them to the integers or
+// bfloat16 values that fast kernels take. What is bound later obeys it.
+func SetExactActivations(on bool) { exact.Store(on) }
+
+// precisionOf is what a product may do to activations of type d: those of
+// float32 are never rounded.
+func precisionOf(d dtype.DType) simd.Precision {
+	if isHalf(d) && !exact.Load() {
+		return simd.Rounded
+	}
+	return simd.Exact
+}
+
+// prepKey is what products with the same x must share to share its preparation.
+type prepKey struct {
+	plan        simd.QPlan
+	mode        simd.Mode
+	bits, group int
+	cols        int
+}
+
+func productTask(g *product, m int) task {
+	w := g.weights
+	q := simd.QMatrix{Mode: w.mode, Bits: w.bits, Group: w.group, Rows: w.rows, Cols: w.cols, Elem: w.elem}
+	g.plan = simd.K.QPlan(&q, m, precisionOf(g.x.DType))
+	pl := &g.plan
+	g.bn = (g.n + pl.Cols - 1) / pl.Cols
+	g.rows = m
+	if want := 4 * Workers(); m > pl.Rows && g.bn < want { // few columns: cut rows, too
+		parts := min((want+g.bn-1)/max(g.bn, 1), (m+pl.Rows-1)/pl.Rows)
+		g.rows = ((m+parts-1)/parts + pl.Rows - 1) / pl.Rows * pl.Rows
+	}
+	g.bm = (m + g.rows - 1) / max(g.rows, 1)
+	t := newTask(g.bm*g.bn, max(m*g.n*g.k, m*g.n), g.run)
+	units := (m + pl.Rows - 1) / pl.Rows
+	for pass := pl.Passes - 1; pass >= 0; pass-- {
+		then := t
+		t = newTask(units, 2*m*g.k, func(s *scratch, c, nc int) { g.prepare(s, pass, c, nc) })
+		t.shared, t.then = pl.Prep, &then
+	}
+	t.prep = &prepKey{*pl, w.mode, w.bits, w.group, w.cols}
+	return t
+}
+
+func (g *product) prepare(s *scratch, pass, c, nc int) {
+	pl := &g.plan
+	lo, hi := span((pl.M+pl.Rows-1)/pl.Rows, c, nc)
+	if lo < hi {
+		x := rawAt(g.x, 0, pl.M*g.k)
+		simd.K.QPrep(pl, pass, s.shared, x, g.weights.matrix(&s.q), lo*pl.Rows, min(hi*pl.Rows, pl.M), piece[byte](s, pl.Scratch))
+	}
+}
+
+// run computes units lo to hi, those of the same rows in one call.
+func (g *product) run(s *scratch, c, nc int) {
+	pl, q := &g.plan, g.weights.matrix(&s.q)
+	work := piece[byte](s, pl.Scratch)
+	lo, hi := span(g.bm*g.bn, c, nc)
+	for lo < hi {
+		i, j := lo/g.bn, lo%g.bn
+		end := min(hi, (i+1)*g.bn)
+		i0, n0 := i*g.rows, j*pl.Cols
+		i1, n1 := min(i0+g.rows, pl.M), min(n0+(end-lo)*pl.Cols, g.n)
+		y := rawAt(g.y, i0*g.n+n0, (i1-i0-1)*g.n+n1-n0)
+		simd.K.QGemmNT(pl, y, g.n, s.shared, q, i0, i1, n0, n1, work)
+		lo = end
+	}
+}
+
+// A qgemmNN is x·W with packed W, in tiles as gemm.
+type qgemmNN struct {
+	*packed
+	x, y    *View
+	m, k, n int
+	bm, bn  int
+}
+
+const tileQNN = 128 // columns of a tile: a multiple of every group size
+
+func newQGemmNN(w *packed, x, y *View, m int) *qgemmNN {
+	return &qgemmNN{packed: w, x: x, y: y, m: m, k: w.rows, n: w.cols,
+		bm: (m + tileM - 1) / tileM, bn: (w.cols + tileQNN - 1) / tileQNN}
+}
+
+func (g *qgemmNN) task() task {
+	return newTask(g.bm*g.bn, max(g.m*g.n*g.k, g.m*g.n), g.run)
+}
+
+func (g *qgemmNN) run(s *scratch, c, nc int) {
 	lo, hi := span(g.bm*g.bn, c, nc)
 	if lo >= hi {
 		return
@@ -90,11 +187,7 @@ func (g *qgemm) run(s *scratch, c, nc int) {
 	var x []float32
 	xbuf, ybuf := piece[float32](s, rows*g.k), []float32(nil)
 	if g.y.DType != dtype.Float32 {
-		ybuf = piece[float32](s, rows*g.width)
-	}
-	var prep []float32
-	if g.transpose {
-		prep = piece[float32](s, simd.K.QPrepLen(q, rows))
+		ybuf = piece[float32](s, rows*tileQNN)
 	}
 	work := piece[float32](s, simd.K.QScratchLen(q, rows))
 	for u, have := lo, -1; u < hi; u++ {
@@ -102,31 +195,24 @@ func (g *qgemm) run(s *scratch, c, nc int) {
 		n := min(tileM, g.m-i*tileM)
 		if i != have {
 			x = widen(xbuf, unsafe.Add(g.x.Ptr(), i*tileM*g.k*g.x.DType.Size()), g.x.DType, n*g.k)
-			if g.transpose {
-				simd.K.QPrep(prep, x, g.k, n, q)
-			}
 			have = i
 		}
-		g.tile(q, ybuf, x, prep, work, i*tileM, n, j*g.width, min((j+1)*g.width, g.n))
+		g.tile(q, ybuf, x, work, i*tileM, n, j*tileQNN, min((j+1)*tileQNN, g.n))
 	}
 }
 
-func (g *qgemm) tile(q *simd.QMatrix, ybuf, x, prep, work []float32, i0, rows, n0, n1 int) {
+func (g *qgemmNN) tile(q *simd.QMatrix, ybuf, x, work []float32, i0, rows, n0, n1 int) {
 	base := i0*g.n + n0
-	y, ldy := ybuf, g.width
+	y, ldy := ybuf, tileQNN
 	if ybuf == nil {
 		y, ldy = at[float32](g.y, base, (rows-1)*g.n+n1-n0), g.n
 	}
-	if g.transpose {
-		simd.K.QGemmNT(y, ldy, x, g.k, rows, q, n0, n1, prep, work)
-	} else {
-		simd.K.QGemmNN(y, ldy, x, g.k, rows, q, n0, n1, work)
-	}
+	simd.K.QGemmNN(y, ldy, x, g.k, rows, q, n0, n1, work)
 	if ybuf == nil {
 		return
 	}
 	for i := range rows {
-		narrow(unsafe.Add(g.y.Ptr(), (base+i*g.n)*2), ybuf[i*g.width:i*g.width+n1-n0], g.y.DType)
+		narrow(unsafe.Add(g.y.Ptr(), (base+i*g.n)*2), ybuf[i*tileQNN:i*tileQNN+n1-n0], g.y.DType)
 	}
 }
 

@@ -14,6 +14,9 @@ type scratch struct {
 	level int // words taken
 	peak  int // most words taken since reset, also beyond the slab
 
+	shared []byte // what a task prepares for the next one; of all workers of a run
+	own    []byte // the same, for runs of this worker alone
+
 	// Arguments of kernels that are called through a table, which would move
 	// them to the heap otherwise.
 	q   simd.QMatrix
@@ -47,4 +50,13 @@ func piece[T any](s *scratch, n int) []T {
 	}
 	w := s.take((n*int(unsafe.Sizeof(*new(T))) + 7) / 8)
 	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(w))), n)
+}
+
+// grown is b with at least n bytes; what was in it is lost when it grows.
+func grown(b []byte, n int) []byte {
+	if n <= len(b) {
+		return b
+	}
+	w := make([]uint64, n/8+8) // aligned to 8
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(w))), 8*len(w))
 }

@@ -15,8 +15,10 @@ type task struct {
 	run    func(s *scratch, c, nc int) // chunk c of nc
 	chunks int
 	cost   int
-	sync   bool  // starts after all tasks before it
-	then   *task // a second phase, after all chunks of the first
+	sync   bool     // starts after all tasks before it
+	shared int      // bytes that it writes to the memory that all workers share
+	prep   *prepKey // what it prepares there
+	then   *task    // a second phase, after all chunks of the first
 }
 
 const (
@@ -44,6 +46,22 @@ func flatten(ts []task, t task, sync bool) []task {
 		ts = flatten(ts, *then, true)
 	}
 	return ts
+}
+
+// skip is t without its first n phases.
+func (t task) skip(n int) task {
+	for range n {
+		t = *t.then
+	}
+	return t
+}
+
+// sharedBytes is what the largest of ts needs.
+func sharedBytes(ts []task) (n int) {
+	for i := range ts {
+		n = max(n, ts[i].shared)
+	}
+	return n
 }
 
 // parallel is the cost of the tasks that can be shared.

@@ -30,8 +30,8 @@ func avx512Table() Table {
 	t.Load, t.Store, t.Round = loadAVX512, storeAVX512, roundAVX512
 	t.Dot, t.Sum = dotAVX512, sumAVX512
 	t.GemmNT, t.GemmNN = gemmNTAVX512, gemmNNAVX512
-	t.QPrepLen, t.QPrep = qPrepLenAVX512, qPrepAVX512
-	t.QScratchLen, t.QGemmNT = qScratchLenAVX512, qGemmNTAVX512
+	t.QPlan, t.QPrep, t.QGemmNT = qPlanAVX512, qPrepAVX512, qGemmNTAVX512
+	t.QScratchLen = qScratchLenAVX512
 	t.RMSNorm, t.Softmax = rmsNormAVX512, softmaxAVX512
 	t.AttendScratchLen, t.Attend = attendScratchLenAVX512, attendAVX512
 	t.Unary[Exp] = func(y, x []float32) { unaryAVX512(expF32, y, x) }

@@ -35,11 +35,12 @@ func benchQGemm(b *testing.B, p QParams, m int) {
 	p.Elem = BF16
 	q := quantized(normals(r, n*k), n, k, p)
 	x, y := normals(r, m*k), make([]float32, m*n)
-	prep, scratch := make([]float32, K.QPrepLen(q, m)), make([]float32, K.QScratchLen(q, m))
+	pl := K.QPlan(q, m, Exact)
+	prep, scratch := make([]byte, pl.Prep), make([]byte, pl.Scratch)
 	b.SetBytes(int64(4*len(q.Words) + len(q.Scales) + len(q.Biases)))
 	for b.Loop() {
-		K.QPrep(prep, x, k, m, q)
-		K.QGemmNT(y, n, x, k, m, q, 0, n, prep, scratch)
+		K.QPrep(&pl, 0, prep, RawF32(x), q, 0, m, scratch)
+		K.QGemmNT(&pl, RawF32(y), n, prep, q, 0, m, 0, n, scratch)
 	}
 	b.ReportMetric(float64(b.N)*2*float64(m)*n*k/1e9/b.Elapsed().Seconds(), "GFLOP/s")
 }

@@ -22,9 +22,12 @@ func Example() {
 	}
 	x, y := make([]float32, cols), make([]float32, rows)
 	x[3], x[40] = 1, 2
-	prep, scratch := make([]float32, simd.K.QPrepLen(q, 1)), make([]float32, simd.K.QScratchLen(q, 1))
-	simd.K.QPrep(prep, x, cols, 1, q)
-	simd.K.QGemmNT(y, rows, x, cols, 1, q, 0, rows, prep, scratch)
+	pl := simd.K.QPlan(q, 1, simd.Exact)
+	prep, scratch := make([]byte, pl.Prep), make([]byte, pl.Scratch)
+	for pass := range pl.Passes {
+		simd.K.QPrep(&pl, pass, prep, simd.RawF32(x), q, 0, 1, scratch)
+	}
+	simd.K.QGemmNT(&pl, simd.RawF32(y), rows, prep, q, 0, 1, 0, rows, scratch)
 	fmt.Println(w[3]+2*w[40], y)
 	// Output: -5 [-5 -5]
 }

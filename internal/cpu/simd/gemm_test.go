@@ -170,10 +170,7 @@ func TestQGemmChunks(t *testing.T) {
 			for range 10 {
 				i0, n0 := r.IntN(m), r.IntN(n)
 				mi, n1 := 1+r.IntN(m-i0), n0+1+r.IntN(n-n0)
-				part := make([]float32, mi*(n1-n0))
-				prep, scratch := make([]float32, K.QPrepLen(q, mi)), make([]float32, K.QScratchLen(q, mi))
-				K.QPrep(prep, x[i0*k:], k, mi, q)
-				K.QGemmNT(part, n1-n0, x[i0*k:], k, mi, q, n0, n1, prep, scratch)
+				part := qmmPart(x, m, q, Exact, i0, i0+mi, n0, n1)
 				for i := range mi {
 					if !sameBits(part[i*(n1-n0):(i+1)*(n1-n0)], y[(i0+i)*n+n0:(i0+i)*n+n1]) {
 						t.Fatalf("NT %s: rows %d+%d columns [%d,%d) differ from the whole", p.name(), i0, mi, n0, n1)
@@ -184,6 +181,7 @@ func TestQGemmChunks(t *testing.T) {
 				n1 = n0 + 1 + r.IntN(g-n0)
 				n0, n1 = n0*p.Group, n1*p.Group
 				part = make([]float32, mi*(n1-n0))
+				scratch := make([]float32, K.QScratchLen(qn, mi))
 				K.QGemmNN(part, n1-n0, x[i0*37:], 37, mi, qn, n0, n1, scratch)
 				for i := range mi {
 					if !sameBits(part[i*(n1-n0):(i+1)*(n1-n0)], z[(i0+i)*k+n0:(i0+i)*k+n1]) {
@@ -245,14 +243,15 @@ func TestKernelsDoNotAllocate(t *testing.T) {
 	p := QParams{Mode: Affine, Bits: 4, Group: 64, Elem: BF16}
 	q := quantized(normals(r, 8*128), 8, 128, p)
 	x, y := normals(r, 4*128), make([]float32, 4*128)
-	prep, scratch := make([]float32, K.QPrepLen(q, 4)), make([]float32, K.QScratchLen(q, 4))
+	pl := K.QPlan(q, 4, Exact)
+	prep, work, scratch := make([]byte, pl.Prep), make([]byte, pl.Scratch), make([]float32, K.QScratchLen(q, 4))
 	w := rawOf(BF16, normals(r, 8*128))
 	a := &Attention{Q: x, QStride: 128, Rows: 4, D: 128, K: w, V: w, KStride: 128, VStride: 128, Keys: 8, DV: 128}
 	s := make([]float32, K.AttendScratchLen(a))
 	words, sc, bi := make([]uint32, 16), make([]byte, 4), make([]byte, 4)
 	n := testing.AllocsPerRun(10, func() {
-		K.QPrep(prep, x, 128, 4, q)
-		K.QGemmNT(y, 8, x, 128, 4, q, 0, 8, prep, scratch)
+		K.QPrep(&pl, 0, prep, RawF32(x), q, 0, 4, work)
+		K.QGemmNT(&pl, RawF32(y), 8, prep, q, 0, 4, 0, 8, work)
 		K.QGemmNN(y, 128, x, 8, 4, q, 0, 128, scratch)
 		K.GemmNT(y, 8, x, 128, 4, w, 128, 8, 128)
 		K.GemmNN(y, 128, x, 8, 4, w, 128, 128, 8)

@@ -62,19 +62,26 @@ func (q *QMatrix) perGroup() int {
 	return q.Group / 16
 }
 
-func qPrepLenAVX512(q *QMatrix, m int) int {
-	if !q.split() {
-		return 0
-	}
-	return m * q.Cols
+func qPlanAVX512(q *QMatrix, m int, _ Precision) QPlan {
+	return QPlan{M: m, Prep: 4 * m * q.Cols, Passes: 1, Rows: 1, Cols: tileCols,
+		Scratch: 4 * max(tileRows*tileCols+qScratchLenAVX512(q, m), q.Cols)}
 }
 
-func qPrepAVX512(prep []float32, x []float32, ldx, m int, q *QMatrix) {
-	if !q.split() || q.Cols == 0 {
+// qPrepAVX512 makes x float32, in the order of split32 where the kernels want it.
+func qPrepAVX512(_ *QPlan, _ int, prep []byte, x Raw, q *QMatrix, i0, i1 int, scratch []byte) {
+	k := q.Cols
+	if k == 0 {
 		return
 	}
-	for i := range m {
-		split32(ptr(prep[i*q.Cols:][:q.Cols]), ptr(x[i*ldx:][:q.Cols]), q.Cols)
+	to, row := Float32s(prep), Float32s(scratch)[:k]
+	for i := i0; i < i1; i++ {
+		dst := to[i*k : (i+1)*k]
+		if !q.split() {
+			loadAVX512(dst, x.Slice(i*k, (i+1)*k))
+			continue
+		}
+		loadAVX512(row, x.Slice(i*k, (i+1)*k))
+		split32(ptr(dst), ptr(row), k)
 	}
 }
 
@@ -84,10 +91,11 @@ func qScratchLenAVX512(q *QMatrix, m int) int {
 	return max(qScratchLen(q, m), 4*q.Cols+2*scaleRows(q.groups())*q.groups())
 }
 
-func qGemmNTAVX512(y []float32, ldy int, x []float32, ldx, m int, q *QMatrix, n0, n1 int, prep, scratch []float32) {
-	if m == 0 || n0 >= n1 {
-		return
-	}
+func qGemmNTAVX512(pl *QPlan, y Raw, ldy int, prep []byte, q *QMatrix, i0, i1, n0, n1 int, scratch []byte) {
+	floatTiles(qTileAVX512, pl.M, y, ldy, prep, q, i0, i1, n0, n1, scratch)
+}
+
+func qTileAVX512(y []float32, ldy int, prep []byte, _ int, q *QMatrix, i0, m, n0, n1 int, scratch []float32) {
 	_ = y[(m-1)*ldy+n1-n0-1]
 	if q.Cols == 0 {
 		for i := range m {
@@ -95,9 +103,7 @@ func qGemmNTAVX512(y []float32, ldy int, x []float32, ldx, m int, q *QMatrix, n0
 		}
 		return
 	}
-	if q.split() {
-		x, ldx = prep, q.Cols
-	}
+	x, ldx := Float32s(prep)[i0*q.Cols:], q.Cols
 	_ = x[(m-1)*ldx+q.Cols-1]
 	_ = q.Words[n1*q.rowWords()-1]
 	g := q.groups()

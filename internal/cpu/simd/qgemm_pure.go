@@ -4,23 +4,36 @@ package simd
 // y += s·Σ(x·code) + b·Σx, where both inner sums are those of dot over the
 // group. Σx is the prep: one value a row of x and group, shared by all rows of q.
 
-func qPrepLen(q *QMatrix, m int) int {
+//
+// The prep is x as float32, [M,K], and behind it the sums, [M,groups].
+
+func qPlan(q *QMatrix, m int, _ Precision) QPlan {
+	return QPlan{M: m, Prep: 4 * m * (q.Cols + q.sums()), Passes: 1, Rows: 1, Cols: tileCols,
+		Scratch: 4 * (tileRows*tileCols + qScratchLen(q, m))}
+}
+
+// sums is how many sums of x a row of it has.
+func (q *QMatrix) sums() int {
 	if q.Mode != Affine {
 		return 0
 	}
-	return m * q.groups()
+	return q.groups()
 }
 
-func qPrep(prep []float32, x []float32, ldx, m int, q *QMatrix) {
-	if q.Mode != Affine {
-		return
-	}
-	g := q.groups()
-	for i := range m {
+func qPrep(pl *QPlan, _ int, prep []byte, x Raw, q *QMatrix, i0, i1 int, _ []byte) {
+	f, k, g := Float32s(prep), q.Cols, q.sums()
+	rows, sums := f[:pl.M*k], f[pl.M*k:]
+	for i := i0; i < i1; i++ {
+		row := rows[i*k : (i+1)*k]
+		K.Load(row, x.Slice(i*k, (i+1)*k))
 		for t := range g {
-			prep[i*g+t] = sum(x[i*ldx+t*q.Group:][:q.Group])
+			sums[i*g+t] = sum(row[t*q.Group:][:q.Group])
 		}
 	}
+}
+
+func qGemmNT(pl *QPlan, y Raw, ldy int, prep []byte, q *QMatrix, i0, i1, n0, n1 int, scratch []byte) {
+	floatTiles(qTile, pl.M, y, ldy, prep, q, i0, i1, n0, n1, scratch)
 }
 
 // qScratchLen: codes of four rows of a chunk, and their scales and biases.
@@ -41,7 +54,10 @@ func (p *qPanel) init(q *QMatrix, scratch []float32) {
 	}
 }
 
-func qGemmNT(y []float32, ldy int, x []float32, ldx, m int, q *QMatrix, n0, n1 int, prep, scratch []float32) {
+// qTile is qGemmNT on one tile of float32.
+func qTile(y []float32, ldy int, prep []byte, all int, q *QMatrix, i0, m, n0, n1 int, scratch []float32) {
+	f, ldx := Float32s(prep), q.Cols
+	x, sums := f[i0*ldx:], f[all*ldx+i0*q.sums():]
 	for i := range m {
 		clear(y[i*ldy : i*ldy+n1-n0])
 	}
@@ -49,7 +65,7 @@ func qGemmNT(y []float32, ldy int, x []float32, ldx, m int, q *QMatrix, n0, n1 i
 	p.init(q, scratch)
 	biased, groups := q.Mode == Affine, q.groups()
 	if m == 1 && q.fused() {
-		qGemvNT(y, x, q, n0, n1, prep, &p)
+		qGemvNT(y, x, q, n0, n1, sums, &p)
 		return
 	}
 	for j := n0; j < n1; j += 4 {
@@ -66,17 +82,17 @@ func qGemmNT(y []float32, ldy int, x []float32, ldx, m int, q *QMatrix, n0, n1 i
 			}
 			for i := range m {
 				row := x[i*ldx+k0 : i*ldx+k0+kc]
-				var sums []float32
+				var xs []float32
 				if biased {
-					sums = prep[i*groups+g0 : i*groups+g0+g]
+					xs = sums[i*groups+g0 : i*groups+g0+g]
 				}
 				out := y[i*ldy+j-n0 : i*ldy+j-n0+rows]
 				if rows == 4 {
-					p.row4((*[4]float32)(out), row, sums)
+					p.row4((*[4]float32)(out), row, xs)
 					continue
 				}
 				for t := range out {
-					out[t] = p.row1(out[t], t, row, sums)
+					out[t] = p.row1(out[t], t, row, xs)
 				}
 			}
 		}

@@ -110,12 +110,17 @@ func testDeqGolden(t *testing.T, key string, q *QMatrix, g map[string]golden) {
 	}
 }
 
-// qmm runs QGemmNT over all rows of q in one chunk.
-func qmm(x []float32, m int, q *QMatrix) []float32 {
-	y := make([]float32, m*q.Rows)
-	prep, scratch := make([]float32, K.QPrepLen(q, m)), make([]float32, K.QScratchLen(q, m))
-	K.QPrep(prep, x, q.Cols, m, q)
-	K.QGemmNT(y, q.Rows, x, q.Cols, m, q, 0, q.Rows, prep, scratch)
+// qmm is the exact product over all of x and q, in one chunk.
+func qmm(x []float32, m int, q *QMatrix) []float32 { return qmmPart(x, m, q, Exact, 0, m, 0, q.Rows) }
+
+// qmmPart is rows [i0, i1) by columns [n0, n1) of a product of m rows.
+func qmmPart(x []float32, m int, q *QMatrix, p Precision, i0, i1, n0, n1 int) []float32 {
+	pl := K.QPlan(q, m, p)
+	y, prep, scratch := make([]float32, (i1-i0)*(n1-n0)), make([]byte, pl.Prep), make([]byte, pl.Scratch)
+	for pass := range pl.Passes {
+		K.QPrep(&pl, pass, prep, RawF32(x[:m*q.Cols]), q, 0, m, scratch)
+	}
+	K.QGemmNT(&pl, RawF32(y), n1-n0, prep, q, i0, i1, n0, n1, scratch)
 	return y
 }
 

@@ -69,13 +69,18 @@ func BenchmarkRates(b *testing.B) {
 			q.Rows = n
 			q.Words, q.Scales, q.Biases = slices.Repeat(q.Words, n/tile), slices.Repeat(q.Scales, n/tile), slices.Repeat(q.Biases, n/tile)
 			x := normals(r, m*k)
-			prep, scratch := make([]float32, K.QPrepLen(&q, m)), make([]float32, K.QScratchLen(&q, m))
-			run(p.name(), m, n, 4*len(q.Words)+len(q.Scales)+len(q.Biases), func(y []float32, j int) {
-				if j == 0 {
-					K.QPrep(prep, x, k, m, &q)
-				}
-				K.QGemmNT(y, n, x, k, m, &q, j, j+tile, prep, scratch)
-			})
+			for _, prec := range []Precision{Exact, Rounded} {
+				pl := K.QPlan(&q, m, prec)
+				prep, scratch := make([]byte, pl.Prep), make([]byte, pl.Scratch)
+				run(fmt.Sprintf("%s/%v", p.name(), prec), m, n, 4*len(q.Words)+len(q.Scales)+len(q.Biases), func(y []float32, j int) {
+					for pass := range pl.Passes {
+						if j == 0 {
+							K.QPrep(&pl, pass, prep, RawF32(x), &q, 0, m, scratch)
+						}
+					}
+					K.QGemmNT(&pl, RawF32(y), n, prep, &q, 0, m, j, j+tile, scratch)
+				})
+			}
 		}
 	}
 }

@@ -36,17 +36,19 @@ type Table struct {
 	// Cut work by columns of w: pass w.Slice(j0, …) and y[j0:].
 	GemmNN func(y []float32, ldy int, x []float32, ldx, m int, w Raw, ldw, n, k int)
 
-	// QPrepLen is the length of the prep that QGemmNT needs for m rows of x.
-	QPrepLen func(q *QMatrix, m int) int
-	// QPrep fills prep from x once; all chunks of QGemmNT then read it.
-	QPrep func(prep []float32, x []float32, ldx, m int, q *QMatrix)
-	// QScratchLen is the length of the scratch of one QGemmNT or QGemmNN call
-	// over m rows of x; concurrent calls need one each.
+	// QPlan says how QGemmNT multiplies m rows of x by q, whose memory is not
+	// read: only its shape and scheme count.
+	QPlan func(q *QMatrix, m int, p Precision) QPlan
+	// QPrep brings rows [i0, i1) of x, [M,K] row-major, into the form that
+	// QGemmNT reads. It is called for all rows in each of pl.Passes passes; the
+	// ranges of a pass may run at the same time.
+	QPrep func(pl *QPlan, pass int, prep []byte, x Raw, q *QMatrix, i0, i1 int, scratch []byte)
+	// QGemmNT: y[i-i0,j-n0] = Σ_k x[i,k]·deq(q)[j,k] for rows i in [i0, i1) of x
+	// and j in [n0, n1) of q.
+	QGemmNT func(pl *QPlan, y Raw, ldy int, prep []byte, q *QMatrix, i0, i1, n0, n1 int, scratch []byte)
+	// QScratchLen is the length of the scratch of one QGemmNN call over m rows of
+	// x; concurrent calls need one each.
 	QScratchLen func(q *QMatrix, m int) int
-	// QGemmNT: y[i,j-n0] = Σ_k x[i,k]·deq(q)[j,k] for rows j in [n0,n1) of q.
-	// Affine groups sum as s·Σ(x·code) + b·Σx in the pure tier, as
-	// Σ(x·(s·code + b)) in avx512.
-	QGemmNT func(y []float32, ldy int, x []float32, ldx, m int, q *QMatrix, n0, n1 int, prep, scratch []float32)
 	// QGemmNN: y[i,j-n0] = Σ_k x[i,k]·deq(q)[k,j] for columns j in [n0,n1) of
 	// q, which is [K,N] packed along N. n0 is a multiple of q.Group, and so is
 	// n1 (q.Cols is one).
@@ -181,8 +183,8 @@ func pureTable() Table {
 		Load: load, Store: store, Round: round,
 		Dot: dot, Sum: sum,
 		GemmNT: gemmNT, GemmNN: gemmNN,
-		QPrepLen: qPrepLen, QPrep: qPrep, QScratchLen: qScratchLen,
-		QGemmNT: qGemmNT, QGemmNN: qGemmNN,
+		QPlan: qPlan, QPrep: qPrep, QGemmNT: qGemmNT,
+		QScratchLen: qScratchLen, QGemmNN: qGemmNN,
 		DequantRow: dequantRow, QuantizeRow: quantizeRow,
 		RMSNorm: rmsNorm, LayerNorm: layerNorm,
 		Softmax: softmax, LogSumExp: logSumExp,
