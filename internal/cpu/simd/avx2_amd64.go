@@ -28,6 +28,7 @@ func avx2Table() Table {
 	t.Load, t.Store, t.Round = loadAVX2, storeAVX2, roundAVX2
 	t.Dot, t.Sum, t.Axpy = dotAVX2, sumAVX2, axpyAVX2
 	t.GemmNT, t.GemmNN = gemmNTAVX2, gemmNNAVX2
+	t.QPlan, t.QPrep, t.QGemmNT = qPlanAVX2, qPrepAVX2, qGemmNTAVX2
 	t.RMSNorm, t.LayerNorm = rmsNormAVX2, layerNormAVX2
 	t.Softmax, t.LogSumExp = softmaxAVX2, logSumExpAVX2
 	t.Rope = ropeAVX2

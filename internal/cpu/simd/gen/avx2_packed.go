@@ -109,7 +109,13 @@ func packedProducts() {
 			k.product(false, nr)
 		}
 		k.unpackRow()
+		k.unpackF(false)
+		if k.half {
+			k.unpackF(true)
+		}
 	}
+	e4m3UnpackF()
+	byteScales()
 	for _, nr := range []int{1, 4} {
 		e4m3Product(nr)
 	}
@@ -364,6 +370,167 @@ func (k packed) unpackRow() {
 	ret()
 }
 
+// unpackF writes rows as float32 values code·s + b, rounded after the product
+// and after the sum, in their own order.
+func (k packed) unpackF(pairs bool) {
+	name := "a2UnpackF" + k.name
+	if pairs {
+		name += "Pairs"
+	}
+	fn(name, "dst *float32, w *byte, s, b *float32, groups, per, half int", "")
+	load("dst", "DI")
+	load("w", "BX")
+	load("s", "DX")
+	load("b", "R8")
+	load("groups", "CX")
+	k.consts()
+	eight := func(x, at, scale, bias int) {
+		ext := "ZX"
+		if k.signed {
+			ext = "SX"
+		}
+		p("VPMOV%sWD X%d, Y13", ext, x)
+		p("VCVTDQ2PS Y13, Y13")
+		p("VMULPS Y%d, Y13, Y13", scale)
+		if !pairs {
+			p("VADDPS Y%d, Y13, Y13", bias)
+		}
+		p("VMOVUPS Y13, %d(DI)", at)
+	}
+	step := func(half bool) {
+		k.unpack("(BX)", 10, 11, half)
+		at := []int{0, 64, 32, 96} // where low and high lanes of both words go
+		switch {
+		case k.name == "8":
+			at = []int{0, 32, 64, 96}
+		case k.bytes == 16: // even and odd codes
+			p("VPUNPCKLWD Y11, Y10, Y12")
+			p("VPUNPCKHWD Y11, Y10, Y11")
+			p("VMOVDQA Y12, Y10")
+		}
+		for h := range 2 {
+			for l := range 2 {
+				if half && l == 1 {
+					break
+				}
+				if l == 1 {
+					p("VEXTRACTI128 $1, Y%d, X%d", 10+h, 10+h)
+				}
+				scale := 8
+				if pairs {
+					scale = 8 + l
+				}
+				eight(10+h, at[2*h+l], scale, 9)
+			}
+		}
+	}
+	if pairs {
+		p("TESTQ CX, CX")
+		p("JZ last")
+		label("group")
+		p("VBROADCASTSS (DX), Y8")
+		p("VBROADCASTSS 4(DX), Y9")
+		step(false)
+		p("ADDQ $8, DX")
+		p("ADDQ $128, DI")
+		p("ADDQ $%d, BX", k.bytes)
+		p("DECQ CX")
+		p("JNZ group")
+		label("last")
+		p("CMPQ %s, $0", arg("half"))
+		p("JE done")
+		p("VBROADCASTSS (DX), Y8")
+		step(true)
+		label("done")
+		ret()
+		return
+	}
+	label("group")
+	p("VBROADCASTSS (DX), Y8")
+	p("VBROADCASTSS (R8), Y9")
+	p("MOVQ %s, AX", arg("per"))
+	label("step")
+	step(false)
+	p("ADDQ $128, DI")
+	p("ADDQ $%d, BX", k.bytes)
+	p("DECQ AX")
+	p("JNZ step")
+	p("ADDQ $4, DX")
+	p("ADDQ $4, R8")
+	p("DECQ CX")
+	p("JNZ group")
+	ret()
+}
+
+// e4m3UnpackF is unpackF for MX float8.
+func e4m3UnpackF() {
+	fn("a2UnpackFE4M3", "dst *float32, w *byte, s, b *float32, groups, per, half int", "")
+	load("dst", "DI")
+	load("w", "BX")
+	load("s", "DX")
+	load("groups", "CX")
+	p("VMOVDQU %s, Y14", vec(uint16(0x3f80)))
+	p("VMOVDQU %s, Y15", vec(uint16(0x8000)))
+	label("group")
+	p("VBROADCASTSS (DX), Y8")
+	p("MOVQ %s, AX", arg("per"))
+	label("step")
+	for h := range 2 {
+		e4m3(fmt.Sprintf("%d(BX)", 16*h), 10, 11)
+		p("VCVTPH2PS X10, Y11")
+		p("VEXTRACTI128 $1, Y10, X10")
+		p("VCVTPH2PS X10, Y10")
+		for i, y := range []int{11, 10} {
+			p("VMULPS Y8, Y%d, Y%d", y, y)
+			p("VMOVUPS Y%d, %d(DI)", y, 64*h+32*i)
+		}
+	}
+	p("ADDQ $128, DI")
+	p("ADDQ $32, BX")
+	p("DECQ AX")
+	p("JNZ step")
+	p("ADDQ $4, DX")
+	p("DECQ CX")
+	p("JNZ group")
+	ret()
+}
+
+// byteScales turns n bytes, a multiple of 8, into scales times f.
+func byteScales() {
+	start := func(name string) {
+		fn(name, "dst *float32, src *byte, n int, f float32", "")
+		load("dst", "DI")
+		load("src", "SI")
+		load("n", "CX")
+		p("VBROADCASTSS %s, Y8", arg("f"))
+		p("VPXOR Y7, Y7, Y7")
+	}
+	start("a2E8M0")
+	eight(map[string]int{"DI": 4, "SI": 1}, func() {
+		p("VPMOVZXBD (SI), Y0")
+		p("VPCMPEQD Y7, Y0, Y1") // 2^-127 is subnormal
+		p("VPAND %s, Y1, Y1", vec(uint32(1<<22)))
+		p("VPSLLD $23, Y0, Y0")
+		p("VPOR Y1, Y0, Y0")
+		p("VMULPS Y8, Y0, Y0")
+		p("VMOVUPS Y0, (DI)")
+	})
+	ret()
+	start("a2E4M3")
+	eight(map[string]int{"DI": 4, "SI": 1}, func() { // f has the 2^8 of e4m3
+		p("VPMOVZXBW (SI), X0")
+		p("VPSLLW $8, X0, X1")
+		p("VPSLLW $7, X0, X0")
+		p("VPAND %s, X1, X1", vec(uint16(0x8000)))
+		p("VPAND %s, X0, X0", vec(uint16(0x3f80)))
+		p("VPOR X1, X0, X0")
+		p("VCVTPH2PS X0, Y0")
+		p("VMULPS Y8, Y0, Y0")
+		p("VMOVUPS Y0, (DI)")
+	})
+	ret()
+}
+
 // tileI adds mr rows of x by nr rows of words to acc, eight lanes an output:
 // groups of per steps, and nb times eight biases.
 func tileI(mr, nr int) {
@@ -501,20 +668,22 @@ func quantizers() {
 		for i := range 4 {
 			p("VANDPS %d(R10), Y15, Y%d", 32*i, 1+i)
 		}
-		p("VMAXPS Y1, Y2, Y1")
-		p("VMAXPS Y3, Y4, Y3")
-		p("VMAXPS Y1, Y3, Y1")
-		p("VMAXPS Y1, Y0, Y0")
+		p("VPMAXUD Y1, Y2, Y1") // of bits: NaN is the largest
+		p("VPMAXUD Y3, Y4, Y3")
+		p("VPMAXUD Y1, Y3, Y1")
+		p("VPMAXUD Y1, Y0, Y0")
 		p("ADDQ $128, R10")
 		p("DECQ AX")
 		p("JNZ max")
-		lanes(0, 1, "VMAXPS")
+		lanes(0, 1, "VPMAXUD")
 		p("VMOVSS %s, X1", vec(float32(1e-30)))
-		p("VMAXSS X0, X1, X0") // max is src2 if NaN
+		p("VMAXSS X0, X1, X0") // X0 if it is NaN
 		p("VMOVSS %s, X1", vec(float32(32767)))
 		p("VDIVSS X0, X1, X2")
 		p("VBROADCASTSS X2, Y2") // 32767/max
+		p("VSUBSS X0, X0, X3")   // 0, or NaN
 		p("VDIVSS X1, X0, X0")   // the scale
+		p("VADDSS X3, X0, X0")
 		p("VMOVSS X0, (R9)")
 		p("MOVQ DX, AX")
 		p("VPXOR Y12, Y12, Y12")

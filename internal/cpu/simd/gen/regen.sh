@@ -12,7 +12,7 @@ for f in dot map; do
 	go run main.go map.go $f > ../${f}_amd64.s
 	declare_funcs $f
 done
-for f in map dot; do
+for f in map dot packed; do
 	go run avx2.go avx2_*.go $f > ../avx2_${f}_amd64.s
 	declare_funcs avx2_$f
 done
