@@ -29,6 +29,8 @@ func avx2Table() Table {
 	t.Dot, t.Sum, t.Axpy = dotAVX2, sumAVX2, axpyAVX2
 	t.GemmNT, t.GemmNN = gemmNTAVX2, gemmNNAVX2
 	t.QPlan, t.QPrep, t.QGemmNT = qPlanAVX2, qPrepAVX2, qGemmNTAVX2
+	t.QScratchLen, t.QGemmNN = qScratchLenAVX2, qGemmNNAVX2
+	t.DequantRow = dequantRowAVX2
 	t.RMSNorm, t.LayerNorm = rmsNormAVX2, layerNormAVX2
 	t.Softmax, t.LogSumExp = softmaxAVX2, logSumExpAVX2
 	t.Rope = ropeAVX2

@@ -48,7 +48,7 @@ var (
 	}
 	mxfp4AVX2 = codeTier{[2]mulTile{a2MulIFP4x1, a2MulIFP4x4}, [2]mulTile{a2MulFFP4x1, a2MulFFP4x4}, a2UnpackIFP4, a2UnpackFFP4, a2QuantSplit, 16, &orderSplit, 1. / 512}
 	nvfp4AVX2 = codeTier{[2]mulTile{a2MulIFP4Pairsx1, a2MulIFP4Pairsx4}, [2]mulTile{a2MulFFP4Pairsx1, a2MulFFP4Pairsx4}, a2UnpackIFP4, a2UnpackFFP4Pairs, a2QuantSplit, 16, &orderSplit, 1. / 512}
-	mxfp8AVX2 = codeTier{floats: [2]mulTile{a2MulE4M3x1, a2MulE4M3x4}, values: a2UnpackFE4M3, bytes: 32, order: &orderPlain, unit: 256}
+	mxfp8AVX2 = codeTier{floats: [2]mulTile{a2MulE4M3x1, a2MulE4M3x4}, values: a2UnpackFE4M3, bytes: 32, order: &orderPlain, unit: 1}
 
 	orderPlain, orderNatural, orderSplit, orderLanes [32]uint8
 )
@@ -83,6 +83,7 @@ type qShape struct {
 	groups int // as the kernels count: of per steps
 	half   int // 1: one of them is half a step more
 	pad    int // floats of a row of scales or sums
+	line   int // bytes from one row of words to the next: rows spread over the sets of L1
 	pairs  bool
 }
 
@@ -90,6 +91,7 @@ func (q *QMatrix) shapeAVX2() qShape {
 	s := qShape{steps: (q.Cols + 31) / 32, per: max(q.Group/32, 1), pairs: q.Group < 32}
 	s.groups, s.half = q.Cols/(32*s.per), q.Cols%32/16
 	s.pad = (q.groups() + 7) &^ 7
+	s.line = 64 * ((s.steps+7)&^7 + 4)
 	return s
 }
 
@@ -106,8 +108,8 @@ func (s *qShape) blocks(q *QMatrix) int {
 
 const (
 	colsAVX2  = 24 // rows of w that are unpacked at a time
-	rowsIAVX2 = 16 // rows of x that pass over them at a time
-	cutAVX2   = 512
+	rowsIAVX2 = 8  // rows of x that pass over them at a time
+	cutAVX2   = 1024
 )
 
 func qPlanAVX2(q *QMatrix, m int, p Precision) QPlan {
@@ -117,8 +119,8 @@ func qPlanAVX2(q *QMatrix, m int, p Precision) QPlan {
 	switch {
 	case p == Rounded && q.Mode != MXFP8:
 		pl.kind = planInts
-		pl.Prep = m * (2*k + 4*2*s.pad)
-		pl.Scratch = 4 * max(k, scaleRowsAVX2(s.pad)*(2*s.pad+1), 2*colsAVX2*s.pad+rowsIAVX2*colsAVX2*9+colsAVX2*k/2)
+		pl.Prep = m * (s.line + 4*2*s.pad)
+		pl.Scratch = 4 * max(k, scaleRowsAVX2(s.pad)*(2*s.pad+1), 2*colsAVX2*s.pad+rowsIAVX2*colsAVX2*9+colsAVX2*s.line/4)
 	case m == 1:
 		pl.kind = planRow
 		pl.Prep = 4 * (k + s.pad)
@@ -138,15 +140,16 @@ func scaleRowsAVX2(pad int) int { return max(4, 2048/max(pad, 1)&^3) }
 type intPrep struct {
 	x        []byte
 	sx, sums []float32
+	line     int
 }
 
 func (s *qShape) intPrep(prep []byte, m int) intPrep {
 	n := 8 * s.pad * m
 	f := Float32s(prep[:n])
-	return intPrep{prep[n:], f[:m*s.pad], f[m*s.pad:]}
+	return intPrep{prep[n:], f[:m*s.pad], f[m*s.pad:], s.line}
 }
 
-func (p *intPrep) row(i, steps int) *int16 { return (*int16)(unsafe.Pointer(&p.x[i*64*steps])) }
+func (p *intPrep) row(i int) *int16 { return (*int16)(unsafe.Pointer(&p.x[i*p.line])) }
 
 func qPrepAVX2(pl *QPlan, _ int, prep []byte, x Raw, q *QMatrix, i0, i1 int, scratch []byte) {
 	k, s, c := q.Cols, q.shapeAVX2(), q.codesAVX2()
@@ -165,7 +168,7 @@ func qPrepAVX2(pl *QPlan, _ int, prep []byte, x Raw, q *QMatrix, i0, i1 int, scr
 			clear(row[k:])
 			sx, sums := p.sx[i*s.pad:][:s.pad], p.sums[i*s.pad:][:s.pad]
 			clear(sums[s.pad-min(s.pad, 8):])
-			c.quant(p.row(i, s.steps), &sx[0], &sums[0], &row[0], s.all(), s.per)
+			c.quant(p.row(i), &sx[0], &sums[0], &row[0], s.all(), s.per)
 		}
 	case planRow:
 		if i0 >= i1 {
@@ -355,12 +358,12 @@ func qIntsAVX2(pl *QPlan, y Raw, ldy int, prep []byte, q *QMatrix, i0, i1, n0, n
 	}
 	b.sc, b.bi = take(colsAVX2*b.s.pad), take(colsAVX2*b.s.pad)
 	b.acc, b.out = take(rowsIAVX2*colsAVX2*8), take(rowsIAVX2*colsAVX2)
-	b.words = take(colsAVX2 * 16 * b.s.steps)
+	b.words = take(colsAVX2 * b.s.line / 4)
 	for j := n0; j < n1; j += colsAVX2 {
 		b.n = min(colsAVX2, n1-j)
 		q.scalesAVX2(b.sc, b.bi, b.s.pad, j, b.n, c.unit)
 		for r := range b.n {
-			c.words((*int16)(unsafe.Pointer(&b.words[r*16*b.s.steps])), q.rowAVX2(j+r), b.s.steps-b.s.half, b.s.half)
+			c.words((*int16)(unsafe.Pointer(&b.words[r*b.s.line/4])), q.rowAVX2(j+r), b.s.steps-b.s.half, b.s.half)
 		}
 		for i := i0; i < i1; i += rowsIAVX2 {
 			m := min(rowsIAVX2, i1-i)
@@ -397,9 +400,9 @@ func (b *intBlock) rows(i, m int) {
 				if b.n-j < 3 {
 					nr = 1
 				}
-				x := (*int16)(unsafe.Add(unsafe.Pointer(b.p.row(i+r, s.steps)), 64*g*s.per))
-				w := (*int16)(unsafe.Add(unsafe.Pointer(&b.words[j*16*s.steps]), 64*g*s.per))
-				set[mr][nr](&b.acc[at], x, 64*s.steps, &b.p.sx[(i+r)*s.pad+g], 4*s.pad, w, 64*s.steps,
+				x := (*int16)(unsafe.Add(unsafe.Pointer(b.p.row(i+r)), 64*g*s.per))
+				w := (*int16)(unsafe.Add(unsafe.Pointer(&b.words[j*s.line/4]), 64*g*s.per))
+				set[mr][nr](&b.acc[at], x, s.line, &b.p.sx[(i+r)*s.pad+g], 4*s.pad, w, s.line,
 					&b.sc[j*s.pad+g*wide], 4*s.pad, n, s.per, &b.p.sums[(i+r)*s.pad], &b.bi[j*s.pad], nb)
 				at += 8 * mr * nr
 				j += nr

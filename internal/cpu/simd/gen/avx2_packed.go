@@ -284,7 +284,7 @@ func bias(nr int) {
 	label("sums")
 }
 
-// e4m3Product: a byte becomes a float16 that is 2^8 too small; s has the factor.
+// e4m3Product: a byte becomes a float16 that is 2^8 too small.
 func e4m3Product(nr int) {
 	fn(fmt.Sprintf("a2MulE4M3x%d", nr), mulArgs, "")
 	load("w", "BX")
@@ -321,6 +321,7 @@ func e4m3Product(nr int) {
 	p("JNZ step")
 	for r := range nr {
 		scaleOf(srow[r], 10, false)
+		p("VMULPS %s, Y%d, Y%d", vec(float32(256)), 4+r, 4+r)
 		p("VFMADD231PS Y%d, Y10, Y%d", 4+r, r)
 	}
 	p("ADDQ $4, DX")
@@ -481,6 +482,7 @@ func e4m3UnpackF() {
 		p("VEXTRACTI128 $1, Y10, X10")
 		p("VCVTPH2PS X10, Y10")
 		for i, y := range []int{11, 10} {
+			p("VMULPS %s, Y%d, Y%d", vec(float32(256)), y, y)
 			p("VMULPS Y8, Y%d, Y%d", y, y)
 			p("VMOVUPS Y%d, %d(DI)", y, 64*h+32*i)
 		}
