@@ -8,6 +8,16 @@ import (
 	"testing"
 )
 
+// everyAssembly runs f once for each tier of assembly of this machine.
+func everyAssembly(t *testing.T, f func(t *testing.T)) {
+	everyTier(t, func(t *testing.T) {
+		if Active() == "pure" {
+			t.Skip("no assembly")
+		}
+		f(t)
+	})
+}
+
 func onlyAVX2(t *testing.T) {
 	old := Active()
 	if Select("avx2") != nil {

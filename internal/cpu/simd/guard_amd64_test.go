@@ -37,8 +37,9 @@ func guardedRaw(t *testing.T, r Raw) Raw {
 
 // Kernels of the tier read and write inside their slices only, and give the
 // bits that they give elsewhere.
-func TestGuardPages(t *testing.T) {
-	onlyAVX512(t)
+func TestGuardPages(t *testing.T) { everyAssembly(t, testGuardPages) }
+
+func testGuardPages(t *testing.T) {
 	r := newRand(30)
 	for _, k := range []int{1, 15, 16, 17, 31, 33, 48, 65} {
 		for _, e := range elems {
@@ -72,12 +73,16 @@ func TestGuardPages(t *testing.T) {
 			K.Softmax(o, o)
 			K.Axpy(o, 2, x)
 			_ = K.Sum(o) + K.Dot(o, x)
-			for _, op := range []UnaryOp{Exp, Sigmoid, SiLU} {
+			for op := range NumUnary {
 				K.Unary[op](o, x)
 			}
-			for _, op := range []BinaryOp{Add, Sub, Mul, Div} {
+			for op := range NumBinary {
 				K.Binary[op](o, x, q)
 			}
+			K.LayerNorm(o, x, h, h, 1e-5, e)
+			K.Rope(o, q, x[:k/2], x[:k/2], true, false)
+			K.Rope(o, q, x[:k/2], x[:k/2], false, true)
+			_ = K.LogSumExp(x) + K.Max(x) + K.Min(x) + float32(K.ArgMax(x)+K.ArgMin(x)+K.FirstNaN(x))
 		}
 	}
 	for _, p := range modes {
@@ -86,14 +91,31 @@ func TestGuardPages(t *testing.T) {
 			n, k := 5, 3*p.Group
 			q := quantized(normals(r, n*k), n, k, p)
 			x := normals(r, m*k)
-			y := qmm(x, m, q)
 			g := *q
 			g.Words = Uint32s(guarded(t, 4*len(q.Words)))
 			copy(g.Words, q.Words)
 			g.Scales, g.Biases = guardedRaw(t, Raw{F32, q.Scales}).Data, guardedRaw(t, Raw{F32, q.Biases}).Data
-			if !sameBits(qmm(guardedFloats(t, x), m, &g), y) {
-				t.Fatalf("%s m%d differs at a page's end", p.name(), m)
+			for _, prec := range []Precision{Exact, Rounded} {
+				y := qmmPart(x, m, q, prec, 0, m, 0, n)
+				if !sameBits(guardedProduct(t, x, m, &g, prec), y) {
+					t.Fatalf("%s m%d differs at a page's end", p.name(), m)
+				}
 			}
+			row := guardedFloats(t, make([]float32, k))
+			K.DequantRow(row, &g, n-1, F16)
+			a, o := guardedFloats(t, normals(r, m*n)), guardedFloats(t, make([]float32, m*k)) // w as [n,k]
+			K.QGemmNN(o, k, a, n, m, &g, 0, k, guardedFloats(t, make([]float32, K.QScratchLen(&g, m))))
 		}
 	}
+}
+
+// guardedProduct is qmm with all memory at the ends of pages.
+func guardedProduct(t *testing.T, x []float32, m int, q *QMatrix, p Precision) []float32 {
+	pl := K.QPlan(q, m, p)
+	y, prep, scratch := guardedFloats(t, make([]float32, m*q.Rows)), guarded(t, pl.Prep), guarded(t, pl.Scratch)
+	for pass := range pl.Passes {
+		K.QPrep(&pl, pass, prep, guardedRaw(t, RawF32(x)), q, 0, m, scratch)
+	}
+	K.QGemmNT(&pl, RawF32(y), q.Rows, prep, q, 0, m, 0, q.Rows, scratch)
+	return y
 }
