@@ -42,6 +42,12 @@ type Bits int
 // TransposeRHS is transpose= of quantized products; the default is true.
 type TransposeRHS bool
 
+// RoundActivations lets a quantized product round x of half precision to integers
+// with a scale for each group, or to bfloat16, where that is faster; the default is
+// false. Not in MLX. Few rows keep five digits, many about two, as the products of
+// llama.cpp do; float32 is never rounded.
+type RoundActivations bool
+
 // Mode is mode= of quantization: "affine", "mxfp4", "mxfp8" or "nvfp4".
 type Mode = quant.Mode
 
@@ -75,6 +81,9 @@ func (b Bits) ForQuant(s *opt.Set) { s.Bits = int(b) }
 
 // ForGather makes it the argument transpose=.
 func (t TransposeRHS) ForGather(s *opt.Set) { s.NoTranspose = !bool(t) }
+
+// ForGather lets the product round its activations.
+func (r RoundActivations) ForGather(s *opt.Set) { s.Round = bool(r) }
 
 // ForQuantize makes it the argument group_size= of nn.quantize.
 func (g GroupSize) ForQuantize(s *opt.Set) { s.GroupSize = int(g) }

@@ -64,5 +64,5 @@ func QuantizedMatMul(x *Array, q Quantized, opts ...GatherOption) *Array {
 	for _, o := range opts {
 		o.ForGather(&set)
 	}
-	return quant.MatMulOf(x, q.Weight, q.Scales, q.Biases, q.Scheme, !set.NoTranspose, streamOf("quantized_matmul", &set))
+	return quant.MatMulOf(x, q.Weight, q.Scales, q.Biases, q.Scheme, !set.NoTranspose, set.Round, streamOf("quantized_matmul", &set))
 }

@@ -12,6 +12,10 @@ func addDType(f *pflag.FlagSet) {
 	f.String("dtype", "", "computing `TYPE`: float32, bfloat16 or float16 (default the model's)")
 }
 
+func addExact(f *pflag.FlagSet) {
+	f.Bool("exact-activations", false, "do not round half precision activations for products with quantized weights: slower")
+}
+
 func addThreads(f *pflag.FlagSet) {
 	f.Int("threads", 0, "number of threads; 0 is one a core")
 }

@@ -35,6 +35,7 @@ type generateOptions struct {
 	Verbose         string `mapstructure:"verbose"`
 	JSON            bool   `mapstructure:"json"`
 	DType           string `mapstructure:"dtype"`
+	Exact           bool   `mapstructure:"exact-activations"`
 	PrefillStepSize int    `mapstructure:"prefill-step-size"`
 	Threads         int    `mapstructure:"threads"`
 
@@ -107,6 +108,7 @@ func addGenerateFlags(f *pflag.FlagSet) {
 	f.String("verbose", "true", "false or f prints the text alone")
 	f.Bool("json", false, "print a JSON object with ids, text, log-probabilities and statistics instead")
 	addDType(f)
+	addExact(f)
 	f.Int("prefill-step-size", 512, "most prompt tokens that run at once; Ctrl-C waits for them")
 	addThreads(f)
 }
@@ -154,7 +156,7 @@ func runGenerate(ctx context.Context, s *streams, o *generateOptions) error {
 	if err != nil {
 		return err
 	}
-	m, err := loadModel(s, o.Model, llm.LoadOptions{DType: dtype})
+	m, err := loadModel(s, o.Model, llm.LoadOptions{DType: dtype, ExactActivations: o.Exact})
 	if err != nil {
 		return err
 	}

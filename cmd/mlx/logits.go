@@ -20,6 +20,7 @@ type logitsOptions struct {
 	Tokens  []int  `mapstructure:"tokens"`
 	Out     string `mapstructure:"out"`
 	DType   string `mapstructure:"dtype"`
+	Exact   bool   `mapstructure:"exact-activations"`
 	Threads int    `mapstructure:"threads"`
 }
 
@@ -52,6 +53,7 @@ tokenizer is needed, and no BOS is added. The file appears when it is complete.`
 	f.IntSlice("tokens", nil, "token `IDS` with commas between them")
 	f.String("out", "", "safetensors `FILE` to write")
 	addDType(f)
+	addExact(f)
 	addThreads(f)
 	addConfig(cmd)
 	return cmd
@@ -65,7 +67,7 @@ func runLogits(s *streams, o *logitsOptions) error {
 	if err := setThreads(o.Threads); err != nil {
 		return err
 	}
-	m, err := loadModel(s, o.Model, llm.LoadOptions{DType: dtype, NoTokenizer: true})
+	m, err := loadModel(s, o.Model, llm.LoadOptions{DType: dtype, ExactActivations: o.Exact, NoTokenizer: true})
 	if err != nil {
 		return err
 	}

@@ -71,6 +71,9 @@ func matmulTask(in, out []View) (task, error) {
 	g.batch = tensor.Shape(g.a.Shape[:n-2]).Size()
 	g.wa, g.wb = newWalk(g.a.Shape[:n-2], g.a.Strides[:n-2]), newWalk(g.b.Shape[:n-2], g.b.Strides[:n-2])
 	g.m, g.k, g.n = g.ma.rows, g.ma.cols, g.mb.cols
+	if w := g.linear(); w != nil {
+		return productTask(&product{weights: w, x: g.a, y: g.y, k: g.k, n: g.n}, g.batch*g.m, simd.Exact), nil
+	}
 	g.width = tileNN
 	if g.mb.transposed {
 		g.width = tileNT
@@ -78,6 +81,21 @@ func matmulTask(in, out []View) (task, error) {
 	g.bm, g.bn = (g.m+tileM-1)/tileM, (g.n+g.width-1)/g.width
 	units := g.batch * g.bm * g.bn
 	return newTask(units, max(g.batch*g.m*g.n*g.k/2, g.batch*g.m*g.n), g.run), nil
+}
+
+// linear is b as a matrix of weights if g is the product of rows and one such
+// matrix that the kernels of packed weights take, too, or nil. They neither round
+// bfloat16 values nor read anything else.
+func (g *gemm) linear() *packed {
+	one := true
+	for i, s := range g.b.Strides[:len(g.b.Strides)-2] {
+		one = one && (s == 0 || g.b.Shape[i] == 1)
+	}
+	if !one || !g.mb.transposed || g.mb.ld != g.k || !g.a.Contiguous() ||
+		g.a.DType != dtype.BFloat16 || g.b.DType != dtype.BFloat16 || !simd.K.PlansDense(g.batch*g.m, g.k) {
+		return nil
+	}
+	return &packed{mode: simd.Dense, bits: 16, group: 32, rows: g.n, cols: g.k, words: g.b, elem: simd.BF16}
 }
 
 // A gemm is a batch of products in float32.

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	"github.com/mlxgo/mlx/internal/dtype"
@@ -134,7 +135,15 @@ func checkQuantized(t *testing.T, s quant.Scheme, d dtype.DType, q []*tensor.Arr
 				}
 			}
 		}
-		y := quant.MatMulOf(x, q[0], q[1], q[2], s, transpose, none)
+		y := quant.MatMulOf(x, q[0], q[1], q[2], s, transpose, false, none)
 		compareValues(t, fmt.Sprintf("%v of %v, %d rows, transpose %v", s, d, m, transpose), d, values(t, y), fromFloats(want), map[bool]float64{true: 20, false: 1}[d == dtype.Float32])
+		// The same with activations that may be rounded.
+		var diff, norm float64
+		for i, v := range floatsOf(values(t, quant.MatMulOf(x, q[0], q[1], q[2], s, transpose, true, none))) {
+			diff, norm = diff+(v-want[i])*(v-want[i]), norm+want[i]*want[i]
+		}
+		if !(diff <= 1e-4*norm) {
+			t.Errorf("%v of %v, %d rows, transpose %v: error %.2g of the norm", s, d, m, transpose, math.Sqrt(diff/norm))
+		}
 	}
 }

@@ -2,7 +2,6 @@ package cpu
 
 import (
 	"errors"
-	"sync/atomic"
 	"unsafe"
 
 	"github.com/mlxgo/mlx/internal/cpu/simd"
@@ -48,6 +47,11 @@ func packedOf(s quant.Scheme, in []View) (*packed, error) {
 
 // matrix fills q with the memory of now.
 func (p *packed) matrix(q *simd.QMatrix) *simd.QMatrix {
+	if p.mode == simd.Dense {
+		*q = simd.QMatrix{Mode: p.mode, Bits: p.bits, Group: p.group, Rows: p.rows, Cols: p.cols, Elem: p.elem,
+			Words: simd.Uint32s(rawAt(p.words, 0, p.rows*p.cols).Data)}
+		return q
+	}
 	*q = simd.QMatrix{Mode: p.mode, Bits: p.bits, Group: p.group, Rows: p.rows, Cols: p.cols, Elem: p.elem,
 		Words: all[uint32](p.words), Scales: p.scales.HostBytes()}
 	if p.biases != nil {
@@ -71,7 +75,11 @@ func qmatmulTask(p quant.MatMul, in, out []View) (task, error) {
 	if !p.Transpose {
 		return newQGemmNN(w, x, y, m).task(), nil
 	}
-	return productTask(&product{weights: w, x: x, y: y, k: w.cols, n: w.rows}, m), nil
+	precision := simd.Exact
+	if p.Round && isHalf(x.DType) {
+		precision = simd.Rounded
+	}
+	return productTask(&product{weights: w, x: x, y: y, k: w.cols, n: w.rows}, m, precision), nil
 }
 
 // A product is x·Wᵀ with packed W: the rows of x are prepared once, by all
@@ -85,23 +93,6 @@ type product struct {
 	bm, bn  int // units
 }
 
-// exact is set where products must not round their activations.
-var exact atomic.Bool
-
-// SetExactActivations says whether products with packed weights keep their half
-// precision activations as they are, instead of rounding them to the integers or
-// bfloat16 values that fast kernels take. What is bound later obeys it.
-func SetExactActivations(on bool) { exact.Store(on) }
-
-// precisionOf is what a product may do to activations of type d: those of
-// float32 are never rounded.
-func precisionOf(d dtype.DType) simd.Precision {
-	if isHalf(d) && !exact.Load() {
-		return simd.Rounded
-	}
-	return simd.Exact
-}
-
 // prepKey is what products with the same x must share to share its preparation.
 type prepKey struct {
 	plan        simd.QPlan
@@ -110,10 +101,10 @@ type prepKey struct {
 	cols        int
 }
 
-func productTask(g *product, m int) task {
+func productTask(g *product, m int, p simd.Precision) task {
 	w := g.weights
 	q := simd.QMatrix{Mode: w.mode, Bits: w.bits, Group: w.group, Rows: w.rows, Cols: w.cols, Elem: w.elem}
-	g.plan = simd.K.QPlan(&q, m, precisionOf(g.x.DType))
+	g.plan = simd.K.QPlan(&q, m, p)
 	pl := &g.plan
 	g.bn = (g.n + pl.Cols - 1) / pl.Cols
 	g.rows = m

@@ -304,9 +304,11 @@ func TestSameBitsForAnyWorkers(t *testing.T) {
 	xq, _ := normalArray(rng, dtype.BFloat16, 70, 512)
 	q, _ := normalArray(rng, dtype.Float32, 1, 8, 100, 64)
 	k, _ := normalArray(rng, dtype.BFloat16, 1, 2, 200, 64)
-	ops["quantized"] = func() *tensor.Array { return quant.MatMulOf(xq, packed[0], packed[1], packed[2], scheme, true, none) }
+	ops["quantized"] = func() *tensor.Array {
+		return quant.MatMulOf(xq, packed[0], packed[1], packed[2], scheme, true, true, none)
+	}
 	ops["quantized_nn"] = func() *tensor.Array {
-		return quant.MatMulOf(tensor.SliceAxis(tensor.SwapAxes(big, 0, 1, none), 0, 0, 90, none), packed[0], packed[1], packed[2], scheme, false, none)
+		return quant.MatMulOf(tensor.SliceAxis(tensor.SwapAxes(big, 0, 1, none), 0, 0, 90, none), packed[0], packed[1], packed[2], scheme, false, false, none)
 	}
 	ops["attention"] = func() *tensor.Array {
 		return fast.AttentionOf(fast.Attention{Scale: tensor.MakeF64(.125), Causal: true}, q, k, k, nil, nil, nil, none)

@@ -45,6 +45,9 @@ type LoadOptions struct {
 	New Constructor
 	// DType is the computing type; nil means the model's.
 	DType *mlx.DType
+	// ExactActivations keeps activations of half precision as they are in products
+	// with quantized weights; otherwise a device may round them for speed.
+	ExactActivations bool
 	// MemoryAvailable is how many bytes may be used, weights, cache and temporaries
 	// together; 0 asks the system.
 	MemoryAvailable int64

@@ -213,6 +213,14 @@ func (l *loader) quantize() error {
 	if err != nil {
 		return fmt.Errorf("config.json: quantization: %w", err)
 	}
+	for _, m := range nn.Modules(l.model) {
+		switch m := m.(type) {
+		case *nn.QuantizedLinear:
+			m.RoundActivations = !l.options.ExactActivations
+		case *nn.QuantizedEmbedding:
+			m.RoundActivations = !l.options.ExactActivations
+		}
+	}
 	return nil
 }
 

@@ -22,6 +22,7 @@ type Set struct {
 	Mode            string
 	Rounding        int
 	NoTranspose     bool // transpose=False of quantized products
+	Round           bool // products may round their activations
 	Predicate       any  // nn.Predicate
 
 	Key        any // random.Key

@@ -137,6 +137,7 @@ type (
 	MatMul struct {
 		Scheme
 		Transpose bool
+		Round     bool // activations of half precision may be rounded for speed
 	}
 )
 
@@ -257,12 +258,13 @@ func DequantizeOf(weight, scales, biases *Array, s Scheme, to tensor.DType, on S
 	return tensor.Apply1(Dequantize{s, to}, on, packed(weight, scales, biases)...)
 }
 
-// MatMulOf is x times the packed weight.
-func MatMulOf(x, weight, scales, biases *Array, s Scheme, transpose bool, on Stream) *Array {
+// MatMulOf is x times the packed weight. With round a device may round x of half
+// precision to the integers or bfloat16 values that its fast kernels take.
+func MatMulOf(x, weight, scales, biases *Array, s Scheme, transpose, round bool, on Stream) *Array {
 	s = must("quantized_matmul", s)
 	s.Rounding = 0
 	in := append([]*Array{x}, packed(weight, scales, biases)...)
-	return tensor.Apply1(MatMul{s, transpose}, on, in...)
+	return tensor.Apply1(MatMul{s, transpose, round}, on, in...)
 }
 
 func packed(weight, scales, biases *Array) []*Array {

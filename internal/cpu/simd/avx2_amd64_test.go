@@ -28,7 +28,7 @@ func onlyAVX2(t *testing.T) {
 
 // Rounded products: int16 keeps 15 bits of the largest activation of a group, so
 // the error is below 1e-4 of the norms with outliers.
-func TestRoundedProducts(t *testing.T) {
+func TestInt16Products(t *testing.T) {
 	onlyAVX2(t)
 	r := newRand(41)
 	for _, p := range modes {

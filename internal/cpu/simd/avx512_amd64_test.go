@@ -73,25 +73,6 @@ func TestProductError(t *testing.T) {
 	}
 }
 
-// A row of x gives the same bits alone, among few rows and among many.
-func TestSameBitsForAnyRows(t *testing.T) {
-	onlyAVX512(t)
-	r := newRand(32)
-	const m, n = 17, 11
-	for _, p := range modes {
-		p.Elem = BF16
-		k := 9 * p.Group
-		q := quantized(normals(r, n*k), n, k, p)
-		x := normals(r, m*k)
-		whole := qmm(x, m, q)
-		for rows := 1; rows < m; rows++ {
-			if part := qmm(x[(m-rows)*k:], rows, q); !sameBits(part, whole[(m-rows)*n:]) {
-				t.Fatalf("%s: %d rows alone differ", p.name(), rows)
-			}
-		}
-	}
-}
-
 // NaN and Inf reach the result as they do in pure Go.
 func TestNotFinite(t *testing.T) {
 	everyTier(t, func(t *testing.T) {

@@ -62,13 +62,47 @@ func (q *QMatrix) perGroup() int {
 	return q.Group / 16
 }
 
-func qPlanAVX512(q *QMatrix, m int, _ Precision) QPlan {
+func qPlanAVX512(q *QMatrix, m int, p Precision) QPlan {
+	switch {
+	case p == Rounded && m <= rowsI16 && q.integers():
+		return vecPlan(q, m, kindI16)
+	case p == Exact && m <= rowsI32 && q.integers():
+		return vecPlan(q, m, kindI32)
+	case p == Rounded && m >= rowsPanels && q.Mode == Affine && (q.Bits == 4 || q.Bits == 8) && q.Group >= 64 && q.Cols > 0:
+		return blockPlan(q, m, kindI8)
+	case (p == Rounded || q.Mode == Dense) && plansDense(m, q.Cols):
+		return blockPlan(q, m, kindBF16)
+	}
 	return QPlan{M: m, Prep: 4 * m * q.Cols, Passes: 1, Rows: 1, Cols: tileCols,
 		Scratch: 4 * max(tileRows*tileCols+qScratchLenAVX512(q, m), q.Cols)}
 }
 
-// qPrepAVX512 makes x float32, in the order of split32 where the kernels want it.
-func qPrepAVX512(_ *QPlan, _ int, prep []byte, x Raw, q *QMatrix, i0, i1 int, scratch []byte) {
+func plansDense(m, k int) bool { return fastBF16 && m >= rowsPanels && k%32 == 0 && k > 0 }
+
+func qPrepAVX512(pl *QPlan, pass int, prep []byte, x Raw, q *QMatrix, i0, i1 int, scratch []byte) {
+	switch pl.kind {
+	case kindI16, kindI32:
+		vecPrep(pl, prep, x, q, i0, i1, scratch)
+	case kindI8, kindBF16:
+		blockPrep(pl, pass, prep, x, q, i0, i1, scratch)
+	default:
+		floatPrep(prep, x, q, i0, i1, scratch)
+	}
+}
+
+func qGemmNTAVX512(pl *QPlan, y Raw, ldy int, prep []byte, q *QMatrix, i0, i1, n0, n1 int, scratch []byte) {
+	switch pl.kind {
+	case kindI16, kindI32:
+		vecGemm(pl, y, ldy, prep, q, i0, i1, n0, n1, scratch)
+	case kindI8, kindBF16:
+		blockGemm(pl, y, ldy, prep, q, i0, i1, n0, n1, scratch)
+	default:
+		floatTiles(qTileAVX512, pl.M, y, ldy, prep, q, i0, i1, n0, n1, scratch)
+	}
+}
+
+// floatPrep makes x float32, in the order of split32 where the kernels want it.
+func floatPrep(prep []byte, x Raw, q *QMatrix, i0, i1 int, scratch []byte) {
 	k := q.Cols
 	if k == 0 {
 		return
@@ -89,10 +123,6 @@ func qPrepAVX512(_ *QPlan, _ int, prep []byte, x Raw, q *QMatrix, i0, i1 int, sc
 func scaleRows(groups int) int { return max(4, 2048/max(groups, 1)&^3) }
 func qScratchLenAVX512(q *QMatrix, m int) int {
 	return max(qScratchLen(q, m), 4*q.Cols+2*scaleRows(q.groups())*q.groups())
-}
-
-func qGemmNTAVX512(pl *QPlan, y Raw, ldy int, prep []byte, q *QMatrix, i0, i1, n0, n1 int, scratch []byte) {
-	floatTiles(qTileAVX512, pl.M, y, ldy, prep, q, i0, i1, n0, n1, scratch)
 }
 
 func qTileAVX512(y []float32, ldy int, prep []byte, _ int, q *QMatrix, i0, m, n0, n1 int, scratch []float32) {

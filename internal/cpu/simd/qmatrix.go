@@ -14,6 +14,7 @@ const (
 	MXFP4              // e2m1 codes, e8m0 scales, group 32
 	MXFP8              // e4m3 codes, e8m0 scales, group 32
 	NVFP4              // e2m1 codes, e4m3 scales, group 16, optional global scale
+	Dense              // bfloat16 values, Bits 16, Group 32; only for products, see [Table].PlansDense
 )
 
 func (m Mode) String() string {
@@ -26,6 +27,8 @@ func (m Mode) String() string {
 		return "mxfp8"
 	case NVFP4:
 		return "nvfp4"
+	case Dense:
+		return "dense"
 	}
 	return fmt.Sprintf("Mode(%d)", uint8(m))
 }

@@ -16,8 +16,10 @@
 //   - Sums accumulate in float32 in an order that depends only on the length of
 //     the sum, never on the number of rows or on how the caller cuts the work,
 //     so any chunking gives the same bits and row r of a batch equals the call
-//     for that row alone. Tiers differ in that order. The pure tier forbids fused multiply-add, so its sums
-//     and quantized bytes do not depend on the platform either.
+//     for that row alone. Products with packed weights keep the first half of
+//     that only: their arithmetic follows from the whole product, see [QPlan].
+//     Tiers differ in the order. The pure tier forbids fused multiply-add, so its
+//     sums and quantized bytes do not depend on the platform either.
 //   - Memory may lie at any address: amd64 and arm64 load unaligned.
 //   - Matrices are row-major; ld* are row strides in elements.
 //   - A size that does not fit panics as a slice index does: callers check

@@ -39,6 +39,9 @@ type Table struct {
 	// QPlan says how QGemmNT multiplies m rows of x by q, whose memory is not
 	// read: only its shape and scheme count.
 	QPlan func(q *QMatrix, m int, p Precision) QPlan
+	// PlansDense reports whether QPlan takes a Dense matrix of k columns for m
+	// rows of x, which it then multiplies in bfloat16 with either precision.
+	PlansDense func(m, k int) bool
 	// QPrep brings rows [i0, i1) of x, [M,K] row-major, into the form that
 	// QGemmNT reads. It is called for all rows in each of pl.Passes passes; the
 	// ranges of a pass may run at the same time.
@@ -183,7 +186,7 @@ func pureTable() Table {
 		Load: load, Store: store, Round: round,
 		Dot: dot, Sum: sum,
 		GemmNT: gemmNT, GemmNN: gemmNN,
-		QPlan: qPlan, QPrep: qPrep, QGemmNT: qGemmNT,
+		QPlan: qPlan, PlansDense: func(m, k int) bool { return false }, QPrep: qPrep, QGemmNT: qGemmNT,
 		QScratchLen: qScratchLen, QGemmNN: qGemmNN,
 		DequantRow: dequantRow, QuantizeRow: quantizeRow,
 		RMSNorm: rmsNorm, LayerNorm: layerNorm,

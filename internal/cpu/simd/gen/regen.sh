@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes the assembly of the avx512 and avx2 tiers and its declarations.
+# Writes the assembly of the amd64 tiers and its declarations.
 set -e
 cd "$(dirname "$0")"
 declare_funcs() {
@@ -8,8 +8,8 @@ declare_funcs() {
 		grep -h '^// func' ../$1_amd64.s | sed 's#^// #\n//go:noescape\n#'
 	} > ../$1_amd64.go
 }
-for f in dot map; do
-	go run main.go map.go $f > ../${f}_amd64.s
+for f in dot map matvec panels; do
+	go run main.go map.go matvec.go panels.go $f > ../${f}_amd64.s
 	declare_funcs $f
 done
 for f in map dot packed; do
