@@ -2,7 +2,11 @@
 
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // A packed is a way to unpack a step of 32 codes into int16 words in two
 // registers, and the order in which they come: see packOrder in avx2_qgemm_amd64.go.
@@ -26,7 +30,7 @@ var packeds = []packed{
 	lanesOf(5), lanesOf(6),
 	{name: "8", bytes: 32, unpack: func(w string, a, b int, _ bool) {
 		p("VPMOVZXBW %s, Y%d", w, a)
-		p("VPMOVZXBW 16%s, Y%d", w, b)
+		p("VPMOVZXBW %s, Y%d", plus(w, 16), b)
 	}, consts: func() {}},
 	{name: "FP4", bytes: 16, signed: true, half: true, unpack: func(w string, a, b int, half bool) {
 		if half {
@@ -53,6 +57,13 @@ var packeds = []packed{
 	}},
 }
 
+// plus is an address n bytes behind addr, which may begin with an offset.
+func plus(addr string, n int) string {
+	i := strings.Index(addr, "(")
+	at, _ := strconv.Atoi(addr[:i])
+	return fmt.Sprintf("%d%s", at+n, addr[i:])
+}
+
 // lanesOf puts the bytes of codes 0 to 15 into the low lane and those of 16 to
 // 31 into the high one; a word gets the two bytes with its code, a product moves
 // the code to the top, a shift down.
@@ -65,11 +76,11 @@ func lanesOf(bits int) packed {
 			second = 0
 		case 3:
 			p("VMOVQ %s, X%d", w, a)
-			p("VMOVQ %d%s, X%d", second, w, b)
+			p("VMOVQ %s, X%d", plus(w, second), b)
 			p("VINSERTI128 $1, X%d, Y%d, Y%d", b, a, a)
 		default:
 			p("VMOVDQU %s, X%d", w, a)
-			p("VINSERTI128 $1, %d%s, Y%d, Y%d", second, w, a, a)
+			p("VINSERTI128 $1, %s, Y%d, Y%d", plus(w, second), a, a)
 		}
 		for r, reg := range []int{b, a} { // b first: a is the source
 			r = 1 - r
@@ -170,56 +181,34 @@ func (k packed) product(ints bool, nr int) {
 		for r := range nr {
 			p("VXORPS Y%d, Y%d, Y%d", r, r, r)
 		}
-		step := func(half bool) {
+		// step t of a group whose sums are not there before the first one
+		step := func(t int, half bool) {
 			if ints {
-				p("VMOVDQU (SI), Y8")
-				p("VMOVDQU 32(SI), Y9")
+				p("VMOVDQU %d(SI), Y8", 64*t)
+				p("VMOVDQU %d(SI), Y9", 64*t+32)
 			}
 			for r := range nr {
-				k.unpack("(BX)"+wrow[r], 10, 11, half)
+				k.unpack(fmt.Sprintf("%d(BX)%s", k.bytes*t, wrow[r]), 10, 11, half)
 				if ints {
-					p("VPMADDWD Y8, Y10, Y10")
-					p("VPMADDWD Y9, Y11, Y11")
-					p("VPADDD Y10, Y11, Y10")
-					p("VPADDD Y10, Y%d, Y%d", 4+r, 4+r)
-					continue
-				}
-				for h := range 2 { // even words, then odd ones
-					if k.signed {
-						p("VPSLLD $16, Y%d, Y12", 10+h)
-						p("VPSRAD $16, Y12, Y12")
-						p("VPSRAD $16, Y%d, Y13", 10+h)
-					} else {
-						p("VPBLENDW $0xaa, Y8, Y%d, Y12", 10+h)
-						p("VPSRLD $16, Y%d, Y13", 10+h)
-					}
-					for o := range 2 {
-						p("VCVTDQ2PS Y%d, Y%d", 12+o, 12+o)
-						p("VFMADD231PS %d(SI), Y%d, Y%d", 64*h+32*o, 12+o, 4+r)
-					}
+					k.addInts(4+r, t == 0)
+				} else {
+					k.addFloats(4+r, 128*t, t == 0)
 				}
 			}
 		}
 		if !ints {
 			p("VXORPS Y8, Y8, Y8")
 		}
-		group := func(half bool) {
-			for r := range nr {
-				p("VXORPS Y%d, Y%d, Y%d", 4+r, 4+r, 4+r)
-				if !half {
+		group := func(per int, half bool) {
+			for t := range per {
+				step(t, half)
+			}
+			if !half {
+				for r := range nr {
 					p("PREFETCHT0 %d(BX)%s", prefetch, wrow[r])
 				}
-			}
-			if half {
-				step(true)
-			} else {
-				p("MOVQ DI, AX")
-				label("step")
-				step(false)
-				p("ADDQ $%d, SI", 32*xsize)
-				p("ADDQ $%d, BX", k.bytes)
-				p("DECQ AX")
-				p("JNZ step")
+				p("ADDQ $%d, SI", 32*xsize*per)
+				p("ADDQ $%d, BX", k.bytes*per)
 			}
 			if ints {
 				p("VBROADCASTSS (R9), Y8")
@@ -242,18 +231,29 @@ func (k packed) product(ints bool, nr int) {
 		if pairs { // nb is 1 where half a step follows, and there are no biases
 			p("TESTQ CX, CX")
 			p("JZ last")
-		}
-		label("group")
-		group(false)
-		p("DECQ CX")
-		p("JNZ group")
-		if pairs {
+			label("group")
+			group(1, false)
+			p("DECQ CX")
+			p("JNZ group")
 			label("last")
 			p("CMPQ %s, $0", arg("nb"))
 			p("JE done")
-			group(true)
+			group(1, true)
 			label("done")
 		} else {
+			p("CMPQ DI, $2")
+			p("JEQ group2")
+			p("JGT group4")
+			for _, per := range []int{1, 2, 4} {
+				label(fmt.Sprintf("group%d", per))
+				group(per, false)
+				p("DECQ CX")
+				p("JNZ group%d", per)
+				if per < 4 {
+					p("JMP biases")
+				}
+			}
+			label("biases")
 			bias(nr)
 		}
 		reduce(1, nr)
@@ -262,6 +262,40 @@ func (k packed) product(ints bool, nr int) {
 	pair(false)
 	if k.half {
 		pair(true)
+	}
+}
+
+// addInts adds the words in Y10 and Y11 times x in Y8 and Y9 to the sums of a group.
+func (k packed) addInts(acc int, first bool) {
+	p("VPMADDWD Y9, Y11, Y11")
+	if first {
+		p("VPMADDWD Y8, Y10, Y%d", acc)
+	} else {
+		p("VPMADDWD Y8, Y10, Y10")
+		p("VPADDD Y10, Y%d, Y%d", acc, acc)
+	}
+	p("VPADDD Y11, Y%d, Y%d", acc, acc)
+}
+
+// addFloats adds the words in Y10 and Y11, the even ones first, times x at SI.
+func (k packed) addFloats(acc, at int, first bool) {
+	for h := range 2 {
+		if k.signed {
+			p("VPSLLD $16, Y%d, Y12", 10+h)
+			p("VPSRAD $16, Y12, Y12")
+			p("VPSRAD $16, Y%d, Y13", 10+h)
+		} else {
+			p("VPBLENDW $0xaa, Y8, Y%d, Y12", 10+h)
+			p("VPSRLD $16, Y%d, Y13", 10+h)
+		}
+		for o := range 2 {
+			p("VCVTDQ2PS Y%d, Y%d", 12+o, 12+o)
+			if first && h+o == 0 {
+				p("VMULPS %d(SI), Y12, Y%d", at, acc)
+				continue
+			}
+			p("VFMADD231PS %d(SI), Y%d, Y%d", at+64*h+32*o, 12+o, acc)
+		}
 	}
 }
 
@@ -557,48 +591,63 @@ func tileI(mr, nr int) {
 			p("VMOVUPS %d(DI), Y%d", 32*a, a)
 		}
 		const x, w, t = 12, 14, 15
-		label("group")
-		for a := range n {
-			p("VPXOR Y%d, Y%d, Y%d", 6+a, 6+a, 6+a)
-		}
-		p("MOVQ %s, AX", arg("per"))
-		label("step")
-		for h := range 2 {
-			for i := range mr {
-				p("VMOVDQU %d%s, Y%d", 32*h, xrow[i], x+i)
-			}
-			for j := range nr {
-				p("VMOVDQU %d(BX)%s, Y%d", 32*h, wrow[j], w)
+		group := func(per int) {
+			for h := range 2 * per {
 				for i := range mr {
-					p("VPMADDWD Y%d, Y%d, Y%d", x+i, w, t)
-					p("VPADDD Y%d, Y%d, Y%d", t, 6+i*nr+j, 6+i*nr+j)
+					p("VMOVDQU %d%s, Y%d", 32*h, xrow[i], x+i)
+				}
+				for j := range nr {
+					p("VMOVDQU %d(BX)%s, Y%d", 32*h, wrow[j], w)
+					for i := range mr {
+						a := 6 + i*nr + j
+						if h == 0 {
+							p("VPMADDWD Y%d, Y%d, Y%d", x+i, w, a)
+							continue
+						}
+						p("VPMADDWD Y%d, Y%d, Y%d", x+i, w, t)
+						p("VPADDD Y%d, Y%d, Y%d", t, a, a)
+					}
 				}
 			}
-		}
-		p("ADDQ $64, SI")
-		p("ADDQ $64, BX")
-		p("DECQ AX")
-		p("JNZ step")
-		for i := range mr {
-			p("VBROADCASTSS (R9)%s, Y%d", []string{"", "(R10*1)"}[i], x+i)
-		}
-		for j := range nr {
-			scaleOf(srow[j], w, pairs)
+			p("ADDQ $%d, SI", 64*per)
+			p("ADDQ $%d, BX", 64*per)
 			for i := range mr {
-				a := i*nr + j
-				p("VMULPS Y%d, Y%d, Y%d", x+i, w, t)
-				p("VCVTDQ2PS Y%d, Y%d", 6+a, 6+a)
-				p("VFMADD231PS Y%d, Y%d, Y%d", t, 6+a, a)
+				p("VBROADCASTSS (R9)%s, Y%d", []string{"", "(R10*1)"}[i], x+i)
 			}
+			for j := range nr {
+				scaleOf(srow[j], w, pairs)
+				for i := range mr {
+					a := i*nr + j
+					p("VMULPS Y%d, Y%d, Y%d", x+i, w, t)
+					p("VCVTDQ2PS Y%d, Y%d", 6+a, 6+a)
+					p("VFMADD231PS Y%d, Y%d, Y%d", t, 6+a, a)
+				}
+			}
+			p("ADDQ $4, R9")
+			if pairs {
+				p("ADDQ $8, DX")
+			} else {
+				p("ADDQ $4, DX")
+			}
+			p("DECQ CX")
+			p("JNZ group%d", per)
 		}
-		p("ADDQ $4, R9")
 		if pairs {
-			p("ADDQ $8, DX")
+			label("group1")
+			group(1)
 		} else {
-			p("ADDQ $4, DX")
+			p("CMPQ %s, $2", arg("per"))
+			p("JEQ group2")
+			p("JGT group4")
+			for _, per := range []int{1, 2, 4} {
+				label(fmt.Sprintf("group%d", per))
+				group(per)
+				if per < 4 {
+					p("JMP biases")
+				}
+			}
+			label("biases")
 		}
-		p("DECQ CX")
-		p("JNZ group")
 		if !pairs {
 			load("nb", "CX")
 			p("TESTQ CX, CX")
