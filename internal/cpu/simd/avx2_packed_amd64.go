@@ -17,7 +17,7 @@ func a2MulI2x4(y *float32, yns int, w *byte, ws int, s, b *float32, ss int, x *b
 func a2MulF2x4(y *float32, yns int, w *byte, ws int, s, b *float32, ss int, x *byte, sx, xs *float32, groups, per, nb int)
 
 //go:noescape
-func a2UnpackI2(dst *int16, w *byte, steps, half int)
+func a2UnpackI2(dst *int16, w *byte, steps int)
 
 //go:noescape
 func a2UnpackF2(dst *float32, w *byte, s, b *float32, groups, per, half int)
@@ -35,7 +35,7 @@ func a2MulI3x4(y *float32, yns int, w *byte, ws int, s, b *float32, ss int, x *b
 func a2MulF3x4(y *float32, yns int, w *byte, ws int, s, b *float32, ss int, x *byte, sx, xs *float32, groups, per, nb int)
 
 //go:noescape
-func a2UnpackI3(dst *int16, w *byte, steps, half int)
+func a2UnpackI3(dst *int16, w *byte, steps int)
 
 //go:noescape
 func a2UnpackF3(dst *float32, w *byte, s, b *float32, groups, per, half int)
@@ -53,7 +53,7 @@ func a2MulI4x4(y *float32, yns int, w *byte, ws int, s, b *float32, ss int, x *b
 func a2MulF4x4(y *float32, yns int, w *byte, ws int, s, b *float32, ss int, x *byte, sx, xs *float32, groups, per, nb int)
 
 //go:noescape
-func a2UnpackI4(dst *int16, w *byte, steps, half int)
+func a2UnpackI4(dst *int16, w *byte, steps int)
 
 //go:noescape
 func a2UnpackF4(dst *float32, w *byte, s, b *float32, groups, per, half int)
@@ -71,7 +71,7 @@ func a2MulI5x4(y *float32, yns int, w *byte, ws int, s, b *float32, ss int, x *b
 func a2MulF5x4(y *float32, yns int, w *byte, ws int, s, b *float32, ss int, x *byte, sx, xs *float32, groups, per, nb int)
 
 //go:noescape
-func a2UnpackI5(dst *int16, w *byte, steps, half int)
+func a2UnpackI5(dst *int16, w *byte, steps int)
 
 //go:noescape
 func a2UnpackF5(dst *float32, w *byte, s, b *float32, groups, per, half int)
@@ -89,7 +89,7 @@ func a2MulI6x4(y *float32, yns int, w *byte, ws int, s, b *float32, ss int, x *b
 func a2MulF6x4(y *float32, yns int, w *byte, ws int, s, b *float32, ss int, x *byte, sx, xs *float32, groups, per, nb int)
 
 //go:noescape
-func a2UnpackI6(dst *int16, w *byte, steps, half int)
+func a2UnpackI6(dst *int16, w *byte, steps int)
 
 //go:noescape
 func a2UnpackF6(dst *float32, w *byte, s, b *float32, groups, per, half int)
@@ -107,7 +107,7 @@ func a2MulI8x4(y *float32, yns int, w *byte, ws int, s, b *float32, ss int, x *b
 func a2MulF8x4(y *float32, yns int, w *byte, ws int, s, b *float32, ss int, x *byte, sx, xs *float32, groups, per, nb int)
 
 //go:noescape
-func a2UnpackI8(dst *int16, w *byte, steps, half int)
+func a2UnpackI8(dst *int16, w *byte, steps int)
 
 //go:noescape
 func a2UnpackF8(dst *float32, w *byte, s, b *float32, groups, per, half int)
@@ -137,7 +137,7 @@ func a2MulFFP4x4(y *float32, yns int, w *byte, ws int, s, b *float32, ss int, x 
 func a2MulFFP4Pairsx4(y *float32, yns int, w *byte, ws int, s, b *float32, ss int, x *byte, sx, xs *float32, groups, per, nb int)
 
 //go:noescape
-func a2UnpackIFP4(dst *int16, w *byte, steps, half int)
+func a2UnpackIFP4(dst *int16, w *byte, steps int)
 
 //go:noescape
 func a2UnpackFFP4(dst *float32, w *byte, s, b *float32, groups, per, half int)
@@ -164,25 +164,13 @@ func a2MulE4M3x4(y *float32, yns int, w *byte, ws int, s, b *float32, ss int, x 
 func a2TileI1x1(acc *float32, x *int16, xs int, sx *float32, sxs int, w *int16, ws int, s *float32, ss, groups, per int, sums, b *float32, nb int)
 
 //go:noescape
-func a2TileIPairs1x1(acc *float32, x *int16, xs int, sx *float32, sxs int, w *int16, ws int, s *float32, ss, groups, per int, sums, b *float32, nb int)
-
-//go:noescape
 func a2TileI1x3(acc *float32, x *int16, xs int, sx *float32, sxs int, w *int16, ws int, s *float32, ss, groups, per int, sums, b *float32, nb int)
-
-//go:noescape
-func a2TileIPairs1x3(acc *float32, x *int16, xs int, sx *float32, sxs int, w *int16, ws int, s *float32, ss, groups, per int, sums, b *float32, nb int)
 
 //go:noescape
 func a2TileI2x1(acc *float32, x *int16, xs int, sx *float32, sxs int, w *int16, ws int, s *float32, ss, groups, per int, sums, b *float32, nb int)
 
 //go:noescape
-func a2TileIPairs2x1(acc *float32, x *int16, xs int, sx *float32, sxs int, w *int16, ws int, s *float32, ss, groups, per int, sums, b *float32, nb int)
-
-//go:noescape
 func a2TileI2x3(acc *float32, x *int16, xs int, sx *float32, sxs int, w *int16, ws int, s *float32, ss, groups, per int, sums, b *float32, nb int)
-
-//go:noescape
-func a2TileIPairs2x3(acc *float32, x *int16, xs int, sx *float32, sxs int, w *int16, ws int, s *float32, ss, groups, per int, sums, b *float32, nb int)
 
 //go:noescape
 func a2LaneSums(y, acc *float32, n int)

@@ -14,6 +14,7 @@ import (
 //     for all of them, for the same bits.
 //   - Exact, one row of x: the same in float32.
 //   - Exact, more rows, and mxfp8: rows of float32 weights, multiplied as such.
+//   - From panelsMin rows on both in blocks, see avx2_qblock_amd64.go.
 //
 // Codes of fp4 are int16 words of 512 times their value.
 
@@ -22,12 +23,14 @@ const (
 	planInts = iota
 	planRow
 	planPanels
+	planIntBlocks
+	planValueBlocks
 )
 
 // A codeTier holds the kernels of one width of codes.
 type codeTier struct {
 	ints, floats [2]mulTile // for one and for four rows of w
-	words        func(dst *int16, w *byte, steps, half int)
+	words        func(dst *int16, w *byte, steps int)
 	values       func(dst *float32, w *byte, s, b *float32, groups, per, half int)
 	quant        func(q *int16, sx, sums, x *float32, groups, per int)
 	bytes        int        // of 32 codes
@@ -116,22 +119,35 @@ func qPlanAVX2(q *QMatrix, m int, p Precision) QPlan {
 	s := q.shapeAVX2()
 	pl := QPlan{M: m, Passes: 1, Rows: 1, Cols: tileCols}
 	k := 32 * s.steps
+	ints := p == Rounded && q.Mode != MXFP8 && (!s.pairs || m == 1)
 	switch {
-	case p == Rounded && q.Mode != MXFP8:
+	case ints && m >= panelsMin:
+		pl.kind = planIntBlocks
+		pl.Scratch = 4 * max(k, tileRows*tileCols+qBlockLen(&s, s.line))
+	case ints:
 		pl.kind = planInts
-		pl.Prep = m * (s.line + 4*2*s.pad)
 		pl.Scratch = 4 * max(k, scaleRowsAVX2(s.pad)*(2*s.pad+1), 2*colsAVX2*s.pad+rowsIAVX2*colsAVX2*9+colsAVX2*s.line/4)
 	case m == 1:
 		pl.kind = planRow
 		pl.Prep = 4 * (k + s.pad)
 		pl.Scratch = 4 * max(k, scaleRowsAVX2(s.pad)*(2*s.pad+1))
+	case m >= panelsMin:
+		pl.kind = planValueBlocks
+		pl.Prep = m * q.valueLine()
+		pl.Scratch = 4 * (tileRows*tileCols + qBlockLen(&s, q.valueLine()))
 	default:
 		pl.kind = planPanels
 		pl.Prep = 4 * m * q.Cols
 		pl.Scratch = 4 * (tileRows*tileCols + panelRowsAVX2*(q.Cols+2*s.pad))
 	}
+	if ints {
+		pl.Prep = m * (s.line + 4*2*s.pad)
+	}
 	return pl
 }
+
+// panelsMin is from how many rows of x on unpacking into panels pays.
+const panelsMin = 8
 
 // scaleRowsAVX2 is how many rows have their scales converted at a time.
 func scaleRowsAVX2(pad int) int { return max(4, 2048/max(pad, 1)&^3) }
@@ -160,7 +176,12 @@ func qPrepAVX2(pl *QPlan, _ int, prep []byte, x Raw, q *QMatrix, i0, i1 int, scr
 	switch pl.kind {
 	case planPanels:
 		loadAVX2(Float32s(prep)[i0*k:i1*k], x.Slice(i0*k, i1*k))
-	case planInts:
+	case planValueBlocks:
+		line := q.valueLine() / 4
+		for i := i0; i < i1; i++ {
+			loadAVX2(Float32s(prep)[i*line:][:k], x.Slice(i*k, (i+1)*k))
+		}
+	case planInts, planIntBlocks:
 		p := s.intPrep(prep, pl.M)
 		row := buf[:32*s.steps]
 		for i := i0; i < i1; i++ {
@@ -252,7 +273,11 @@ func qGemmNTAVX2(pl *QPlan, y Raw, ldy int, prep []byte, q *QMatrix, i0, i1, n0,
 		}
 	case pl.kind == planPanels:
 		floatTiles(qTileAVX2, pl.M, y, ldy, prep, q, i0, i1, n0, n1, scratch)
-	case pl.kind == planRow || pl.M == 1:
+	case pl.kind == planIntBlocks:
+		floatTiles(qIntBlocksAVX2, pl.M, y, ldy, prep, q, i0, i1, n0, n1, scratch)
+	case pl.kind == planValueBlocks:
+		floatTiles(qValueBlocksAVX2, pl.M, y, ldy, prep, q, i0, i1, n0, n1, scratch)
+	case pl.M == 1:
 		qRowAVX2(pl, y, prep, q, n0, n1, Float32s(scratch))
 	default:
 		qIntsAVX2(pl, y, ldy, prep, q, i0, i1, n0, n1, Float32s(scratch))
@@ -329,11 +354,8 @@ func (q *QMatrix) valuesAVX2(j, n int, buf []float32) []float32 {
 // A tileI adds products of rows of words to accumulators of eight lanes.
 type tileI func(acc *float32, x *int16, xs int, sx *float32, sxs int, w *int16, ws int, s *float32, ss, groups, per int, sums, b *float32, nb int)
 
-// tilesI for 1 or 2 rows of x by 1 or 3 rows of w, without and with pairs of scales.
-var tilesI = [2][3][4]tileI{
-	{1: {1: a2TileI1x1, 3: a2TileI1x3}, 2: {1: a2TileI2x1, 3: a2TileI2x3}},
-	{1: {1: a2TileIPairs1x1, 3: a2TileIPairs1x3}, 2: {1: a2TileIPairs2x1, 3: a2TileIPairs2x3}},
-}
+// tilesI for 1 or 2 rows of x by 1 or 3 rows of w.
+var tilesI = [3][4]tileI{1: {1: a2TileI1x1, 3: a2TileI1x3}, 2: {1: a2TileI2x1, 3: a2TileI2x3}}
 
 // intBlock is the words of some rows of w for the rows of x.
 type intBlock struct {
@@ -363,7 +385,7 @@ func qIntsAVX2(pl *QPlan, y Raw, ldy int, prep []byte, q *QMatrix, i0, i1, n0, n
 		b.n = min(colsAVX2, n1-j)
 		q.scalesAVX2(b.sc, b.bi, b.s.pad, j, b.n, c.unit)
 		for r := range b.n {
-			c.words((*int16)(unsafe.Pointer(&b.words[r*b.s.line/4])), q.rowAVX2(j+r), b.s.steps-b.s.half, b.s.half)
+			c.words((*int16)(unsafe.Pointer(&b.words[r*b.s.line/4])), q.rowAVX2(j+r), b.s.steps)
 		}
 		for i := i0; i < i1; i += rowsIAVX2 {
 			m := min(rowsIAVX2, i1-i)
@@ -381,15 +403,10 @@ func (b *intBlock) rows(i, m int) {
 	s := &b.s
 	clear(b.acc[:m*b.n*8])
 	cut := max(cutAVX2/(32*s.per), 1)
-	set := &tilesI[0]
-	wide := 1 // scales of a group
-	if s.pairs {
-		set, wide = &tilesI[1], 2
-	}
-	for g := 0; g < s.all(); g += cut {
-		n := min(cut, s.all()-g)
+	for g := 0; g < s.groups; g += cut {
+		n := min(cut, s.groups-g)
 		nb := 0
-		if g+n == s.all() {
+		if g+n == s.groups {
 			nb = s.blocks(b.q)
 		}
 		at := 0
@@ -402,8 +419,8 @@ func (b *intBlock) rows(i, m int) {
 				}
 				x := (*int16)(unsafe.Add(unsafe.Pointer(b.p.row(i+r)), 64*g*s.per))
 				w := (*int16)(unsafe.Add(unsafe.Pointer(&b.words[j*s.line/4]), 64*g*s.per))
-				set[mr][nr](&b.acc[at], x, s.line, &b.p.sx[(i+r)*s.pad+g], 4*s.pad, w, s.line,
-					&b.sc[j*s.pad+g*wide], 4*s.pad, n, s.per, &b.p.sums[(i+r)*s.pad], &b.bi[j*s.pad], nb)
+				tilesI[mr][nr](&b.acc[at], x, s.line, &b.p.sx[(i+r)*s.pad+g], 4*s.pad, w, s.line,
+					&b.sc[j*s.pad+g], 4*s.pad, n, s.per, &b.p.sums[(i+r)*s.pad], &b.bi[j*s.pad], nb)
 				at += 8 * mr * nr
 				j += nr
 			}

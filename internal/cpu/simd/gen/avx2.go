@@ -25,6 +25,8 @@ func main() {
 		maps()
 	case "packed":
 		packedProducts()
+	case "blocks":
+		blocks()
 	case "dot":
 		dots()
 	}

@@ -375,33 +375,21 @@ func e4m3(w string, y, t int) {
 	p("VPOR Y%d, Y%d, Y%d", t, y, y)
 }
 
-// unpackRow writes steps of words; with half, half a step more, zeros behind.
+// unpackRow writes steps of words.
 func (k packed) unpackRow() {
-	fn("a2UnpackI"+k.name, "dst *int16, w *byte, steps, half int", "")
+	fn("a2UnpackI"+k.name, "dst *int16, w *byte, steps int", "")
 	load("dst", "DI")
 	load("w", "BX")
 	load("steps", "CX")
 	k.consts()
-	step := func(half bool) {
-		k.unpack("(BX)", 10, 11, half)
-		p("VMOVDQU Y10, (DI)")
-		p("VMOVDQU Y11, 32(DI)")
-	}
-	p("TESTQ CX, CX")
-	p("JZ last")
 	label("loop")
-	step(false)
+	k.unpack("0(BX)", 10, 11, false)
+	p("VMOVDQU Y10, (DI)")
+	p("VMOVDQU Y11, 32(DI)")
 	p("ADDQ $64, DI")
 	p("ADDQ $%d, BX", k.bytes)
 	p("DECQ CX")
 	p("JNZ loop")
-	label("last")
-	if k.half {
-		p("CMPQ %s, $0", arg("half"))
-		p("JE done")
-		step(true)
-		label("done")
-	}
 	ret()
 }
 
@@ -570,111 +558,95 @@ func byteScales() {
 // tileI adds mr rows of x by nr rows of words to acc, eight lanes an output:
 // groups of per steps, and nb times eight biases.
 func tileI(mr, nr int) {
-	for _, pairs := range []bool{false, true} {
-		name := fmt.Sprintf("a2TileI%dx%d", mr, nr)
-		if pairs {
-			name = fmt.Sprintf("a2TileIPairs%dx%d", mr, nr)
-		}
-		fn(name, "acc *float32, x *int16, xs int, sx *float32, sxs int, w *int16, ws int, s *float32, ss, groups, per int, sums, b *float32, nb int", "")
-		load("acc", "DI")
-		load("x", "SI")
-		load("xs", "R8")
-		load("sx", "R9")
-		load("sxs", "R10")
-		load("w", "BX")
-		load("ws", "R11")
-		load("s", "DX")
-		load("ss", "R13")
-		load("groups", "CX")
-		n := mr * nr
-		for a := range n {
-			p("VMOVUPS %d(DI), Y%d", 32*a, a)
-		}
-		const x, w, t = 12, 14, 15
-		group := func(per int) {
-			for h := range 2 * per {
-				for i := range mr {
-					p("VMOVDQU %d%s, Y%d", 32*h, xrow[i], x+i)
-				}
-				for j := range nr {
-					p("VMOVDQU %d(BX)%s, Y%d", 32*h, wrow[j], w)
-					for i := range mr {
-						a := 6 + i*nr + j
-						if h == 0 {
-							p("VPMADDWD Y%d, Y%d, Y%d", x+i, w, a)
-							continue
-						}
-						p("VPMADDWD Y%d, Y%d, Y%d", x+i, w, t)
-						p("VPADDD Y%d, Y%d, Y%d", t, a, a)
-					}
-				}
-			}
-			p("ADDQ $%d, SI", 64*per)
-			p("ADDQ $%d, BX", 64*per)
-			for i := range mr {
-				p("VBROADCASTSS (R9)%s, Y%d", []string{"", "(R10*1)"}[i], x+i)
-			}
-			for j := range nr {
-				scaleOf(srow[j], w, pairs)
-				for i := range mr {
-					a := i*nr + j
-					p("VMULPS Y%d, Y%d, Y%d", x+i, w, t)
-					p("VCVTDQ2PS Y%d, Y%d", 6+a, 6+a)
-					p("VFMADD231PS Y%d, Y%d, Y%d", t, 6+a, a)
-				}
-			}
-			p("ADDQ $4, R9")
-			if pairs {
-				p("ADDQ $8, DX")
-			} else {
-				p("ADDQ $4, DX")
-			}
-			p("DECQ CX")
-			p("JNZ group%d", per)
-		}
-		if pairs {
-			label("group1")
-			group(1)
-		} else {
-			p("CMPQ %s, $2", arg("per"))
-			p("JEQ group2")
-			p("JGT group4")
-			for _, per := range []int{1, 2, 4} {
-				label(fmt.Sprintf("group%d", per))
-				group(per)
-				if per < 4 {
-					p("JMP biases")
-				}
-			}
-			label("biases")
-		}
-		if !pairs {
-			load("nb", "CX")
-			p("TESTQ CX, CX")
-			p("JZ done")
-			load("sums", "R9")
-			load("b", "DX")
-			label("bias")
-			for i := range mr {
-				p("VMOVUPS (R9)%s, Y%d", []string{"", "(R10*1)"}[i], x+i)
-			}
-			for j := range nr {
-				p("VMOVUPS %s, Y%d", srow[j], w)
-				for i := range mr {
-					p("VFMADD231PS Y%d, Y%d, Y%d", x+i, w, i*nr+j)
-				}
-			}
-			p("ADDQ $32, R9")
-			p("ADDQ $32, DX")
-			p("DECQ CX")
-			p("JNZ bias")
-			label("done")
-		}
-		for a := range n {
-			p("VMOVUPS Y%d, %d(DI)", a, 32*a)
-		}
-		ret()
+	fn(fmt.Sprintf("a2TileI%dx%d", mr, nr), "acc *float32, x *int16, xs int, sx *float32, sxs int, w *int16, ws int, s *float32, ss, groups, per int, sums, b *float32, nb int", "")
+	load("acc", "DI")
+	load("x", "SI")
+	load("xs", "R8")
+	load("sx", "R9")
+	load("sxs", "R10")
+	load("w", "BX")
+	load("ws", "R11")
+	load("s", "DX")
+	load("ss", "R13")
+	load("groups", "CX")
+	n := mr * nr
+	for a := range n {
+		p("VMOVUPS %d(DI), Y%d", 32*a, a)
 	}
+	const x, w, t = 12, 14, 15
+	sxrow := []string{"(R9)", "(R9)(R10*1)"}
+	group := func(per int) {
+		for h := range 2 * per {
+			for i := range mr {
+				p("VMOVDQU %d%s, Y%d", 32*h, xrow[i], x+i)
+			}
+			for j := range nr {
+				p("VMOVDQU %d(BX)%s, Y%d", 32*h, wrow[j], w)
+				for i := range mr {
+					a := 6 + i*nr + j
+					if h == 0 {
+						p("VPMADDWD Y%d, Y%d, Y%d", x+i, w, a)
+						continue
+					}
+					p("VPMADDWD Y%d, Y%d, Y%d", x+i, w, t)
+					p("VPADDD Y%d, Y%d, Y%d", t, a, a)
+				}
+			}
+		}
+		p("ADDQ $%d, SI", 64*per)
+		p("ADDQ $%d, BX", 64*per)
+		for i := range mr {
+			p("VBROADCASTSS %s, Y%d", sxrow[i], x+i)
+		}
+		for j := range nr {
+			p("VBROADCASTSS %s, Y%d", srow[j], w)
+			for i := range mr {
+				a := i*nr + j
+				p("VMULPS Y%d, Y%d, Y%d", x+i, w, t)
+				p("VCVTDQ2PS Y%d, Y%d", 6+a, 6+a)
+				p("VFMADD231PS Y%d, Y%d, Y%d", t, 6+a, a)
+			}
+		}
+		p("ADDQ $4, R9")
+		p("ADDQ $4, DX")
+		p("DECQ CX")
+		p("JNZ group%d", per)
+	}
+	p("CMPQ %s, $2", arg("per"))
+	p("JEQ group2")
+	p("JGT group4")
+	for _, per := range []int{1, 2, 4} {
+		label(fmt.Sprintf("group%d", per))
+		group(per)
+		if per < 4 {
+			p("JMP biases")
+		}
+	}
+	label("biases")
+	load("nb", "CX")
+	p("TESTQ CX, CX")
+	p("JZ done")
+	load("sums", "R9")
+	load("b", "DX")
+	label("bias")
+	for i := range mr {
+		p("VMOVUPS %s, Y%d", sxrow[i], x+i)
+	}
+	for j := range nr {
+		p("VMOVUPS %s, Y%d", srow[j], w)
+		for i := range mr {
+			p("VFMADD231PS Y%d, Y%d, Y%d", x+i, w, i*nr+j)
+		}
+	}
+	p("ADDQ $32, R9")
+	p("ADDQ $32, DX")
+	p("DECQ CX")
+	p("JNZ bias")
+	label("done")
+	for a := range n {
+		p("VMOVUPS Y%d, %d(DI)", a, 32*a)
+	}
+	ret()
 }
 
 // laneSums folds n > 0 accumulators of eight lanes to one value each.

@@ -12,7 +12,7 @@ for f in dot map matvec panels; do
 	go run main.go map.go matvec.go panels.go $f > ../${f}_amd64.s
 	declare_funcs $f
 done
-for f in map dot packed; do
+for f in map dot packed blocks; do
 	go run avx2.go avx2_*.go $f > ../avx2_${f}_amd64.s
 	declare_funcs avx2_$f
 done
