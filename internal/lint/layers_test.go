@@ -39,7 +39,7 @@ cmd/mlx
 `
 
 // testOnly packages may import anything, and no package may import them.
-const testOnly = "optest lint llm/llmtest"
+const testOnly = "optest lint amxemu llm/llmtest"
 
 // below gives the packages that one layer may not import though they lie below it.
 var below = map[string]string{"tensor": "hf/", "cpu/simd": "tensor"}

@@ -45,7 +45,7 @@ func (q *QMatrix) piece(dst []float32, j, g, n int, s, b []float32, biased bool)
 		part.Biases = q.Biases[at*size : (at+n)*size]
 	}
 	part.Scales = q.Scales[at*size : (at+n)*size]
-	part.scalesAVX2(s, b, (n+7)&^7, 0, 1, c.unit)
+	part.scalesAVX2(s, b, (n+7)&^7, 0, 1, 1)
 	add := b
 	if !biased || q.Mode != Affine {
 		add = noBias[:]
@@ -64,11 +64,11 @@ var noBias = func() (z [128]float32) {
 }()
 
 // qScratchLenAVX2: 32 rows by 128 columns of weights.
-func qScratchLenAVX2(*QMatrix, int) int { return nnRows * nnCols }
+func qScratchLenAVX2(*QMatrix, int) int { return nnRowsAVX2 * nnColsAVX2 }
 
 const (
-	nnRows = 32
-	nnCols = 128 // a multiple of every group
+	nnRowsAVX2 = 32
+	nnColsAVX2 = 128 // a multiple of every group
 )
 
 // qGemmNNAVX2 adds rows of w in turn as gemmNNAVX2 does.
@@ -84,17 +84,17 @@ func qGemmNNAVX2(y []float32, ldy int, x []float32, ldx, m int, q *QMatrix, n0, 
 	}
 	_ = x[(m-1)*ldx+q.Rows-1]
 	var s, b [8]float32
-	buf := scratch[:nnRows*nnCols]
+	buf := scratch[:nnRowsAVX2*nnColsAVX2]
 	// Pieces start at multiples of 8 groups: of nvfp4 these are 128 columns, of others more.
 	for j := n0; j < n1; {
-		nc := min(nnCols-j%nnCols, n1-j)
-		for l := 0; l < q.Rows; l += nnRows {
-			kc := min(nnRows, q.Rows-l)
+		nc := min(nnColsAVX2-j%nnColsAVX2, n1-j)
+		for l := 0; l < q.Rows; l += nnRowsAVX2 {
+			kc := min(nnRowsAVX2, q.Rows-l)
 			for t := range kc {
-				q.piece(buf[t*nnCols:][:nc], l+t, j/q.Group, nc/q.Group, s[:], b[:], true)
+				q.piece(buf[t*nnColsAVX2:][:nc], l+t, j/q.Group, nc/q.Group, s[:], b[:], true)
 			}
 			for i := range m {
-				a2WeightedF32(&y[i*ldy+j-n0], nc, &x[i*ldx+l], kc, (*byte)(unsafe.Pointer(&buf[0])), 4*nnCols)
+				a2WeightedF32(&y[i*ldy+j-n0], nc, &x[i*ldx+l], kc, (*byte)(unsafe.Pointer(&buf[0])), 4*nnColsAVX2)
 			}
 		}
 		j += nc

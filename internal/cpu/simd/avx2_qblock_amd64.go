@@ -65,10 +65,10 @@ func newQBlock16(q *QMatrix, line int, buf []float32) qBlock16 {
 }
 
 // scales loads those of n rows from j on; rows beyond are zeros.
-func (b *qBlock16) scales(j, n int) {
+func (b *qBlock16) scales(j, n int, unit float32) {
 	clear(b.sc[n*b.s.pad:])
 	clear(b.bi[n*b.s.pad:])
-	b.q.scalesAVX2(b.sc, b.bi, b.s.pad, j, n, b.c.unit)
+	b.q.scalesAVX2(b.sc, b.bi, b.s.pad, j, n, unit)
 }
 
 // out is where the results of columns [j, j+n) of m rows go, cleared: y itself or tmp.
@@ -99,7 +99,7 @@ func qIntBlocksAVX2(y []float32, ldy int, prep []byte, all int, q *QMatrix, i0, 
 	cut := max(laneCut/(16*s.per), 1)
 	for j := n0; j < n1; j += laneCols {
 		n := min(laneCols, n1-j)
-		b.scales(j, n)
+		b.scales(j, n, b.c.unit)
 		a2Transpose16(&b.scP[0], &b.sc[0], 4*s.pad, s.pad)
 		for r := range n {
 			b.c.words((*int16)(unsafe.Pointer(&b.rows[r*s.line/4])), q.rowAVX2(j+r), s.steps)
@@ -148,7 +148,7 @@ func qValueBlocksAVX2(y []float32, ldy int, prep []byte, _ int, q *QMatrix, i0, 
 	x := Float32s(prep)[i0*line:]
 	for j := n0; j < n1; j += laneCols {
 		n := min(laneCols, n1-j)
-		b.scales(j, n)
+		b.scales(j, n, 1)
 		if q.Mode != Affine {
 			clear(b.bi)
 		}

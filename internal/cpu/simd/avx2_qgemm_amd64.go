@@ -35,7 +35,7 @@ type codeTier struct {
 	quant        func(q *int16, sx, sums, x *float32, groups, per int)
 	bytes        int        // of 32 codes
 	order        *[32]uint8 // of x for floats
-	unit         float32    // of scales
+	unit         float32    // of scales, where codes are ints
 }
 
 type mulTile func(y *float32, yns int, w *byte, ws int, s, b *float32, ss int, x *byte, sx, xs *float32, groups, per, nb int)
@@ -344,7 +344,7 @@ func (q *QMatrix) valuesAVX2(j, n int, buf []float32) []float32 {
 	w, buf := buf[:n*q.Cols], buf[n*q.Cols:]
 	sc, bi := buf[:n*s.pad], buf[n*s.pad:2*n*s.pad]
 	clear(bi)
-	q.scalesAVX2(sc, bi, s.pad, j, n, c.unit)
+	q.scalesAVX2(sc, bi, s.pad, j, n, 1)
 	for r := range n {
 		c.values(&w[r*q.Cols], q.rowAVX2(j+r), &sc[r*s.pad], &bi[r*s.pad], s.groups, s.per, s.half)
 	}

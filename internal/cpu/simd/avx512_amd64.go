@@ -14,7 +14,8 @@ import (
 // saves its registers.
 
 func init() {
-	tiers = append([]tier{{"avx512", hasAVX512, avx512Table}}, tiers...)
+	amx := tier{"amx", func() bool { return hasAMX() }, amxTable}
+	tiers = append([]tier{amx, {"avx512", hasAVX512, avx512Table}}, tiers...)
 }
 
 func hasAVX512() bool {
@@ -26,6 +27,15 @@ func hasAVX512() bool {
 // of float32 FMA, AMD's at twice; a list by vendor, since a measurement at start
 // would let noise choose the bits of a result.
 var fastBF16 = cpu.X86.HasAVX512BF16 && vendor() == "AuthenticAMD"
+
+// amxTable is the avx512 tier with products of 16 rows and more on tiles, where
+// activations may be rounded or are bfloat16.
+func amxTable() Table {
+	t := avx512Table()
+	t.Name = "amx"
+	t.QPlan, t.PlansDense = qPlanAMX, plansDenseAMX
+	return t
+}
 
 func avx512Table() Table {
 	t := pureTable()
@@ -39,17 +49,33 @@ func avx512Table() Table {
 	t.QPlan, t.QPrep, t.QGemmNT = qPlanAVX512, qPrepAVX512, qGemmNTAVX512
 	t.QScratchLen = qScratchLenAVX512
 	t.RMSNorm, t.Softmax = rmsNormAVX512, softmaxAVX512
+	t.LayerNorm, t.LogSumExp = layerNormAVX512, logSumExpAVX512
+	t.ArgMax, t.ArgMin, t.Max, t.Min, t.FirstNaN = argMaxAVX512, argMinAVX512, maxAVX512, minAVX512, firstNaNAVX512
+	t.Rope, t.RopeTable, t.RopePeriods = ropeAVX512, ropeTableAVX512, ropePeriodsAVX512
+	t.DequantRow, t.QuantizeRow, t.QGemmNN = dequantRowAVX512, quantizeRowAVX512, qGemmNNAVX512
 	t.AttendScratchLen, t.Attend = attendScratchLenAVX512, attendAVX512
-	t.Unary[Exp] = func(y, x []float32) { unaryAVX512(expF32, y, x) }
-	t.Unary[Sigmoid] = func(y, x []float32) { unaryAVX512(sigmoidF32, y, x) }
-	t.Unary[SiLU] = func(y, x []float32) { unaryAVX512(siluF32, y, x) }
-	t.Binary[Add] = func(y, a, b []float32) { binaryAVX512(vecAddF32, y, a, b) }
-	t.Binary[Sub] = func(y, a, b []float32) { binaryAVX512(vecSubF32, y, a, b) }
-	t.Binary[Mul] = func(y, a, b []float32) { binaryAVX512(vecMulF32, y, a, b) }
-	t.Binary[Div] = func(y, a, b []float32) { binaryAVX512(vecDivF32, y, a, b) }
-	t.SwiGLU = func(y, a, b []float32) { binaryAVX512(vecSwiGLU, y, a, b) }
+	for op, f := range unaryKernels {
+		t.Unary[op] = func(y, x []float32) { unaryAVX512(f, y, x) }
+	}
+	t.Unary[Sin] = func(y, x []float32) { angles(y, x, sinF32, pureUnary[Sin]) }
+	t.Unary[Cos] = func(y, x []float32) { angles(y, x, cosF32, pureUnary[Cos]) }
+	for op, f := range binaryKernels {
+		t.Binary[op] = func(y, a, b []float32) { binaryAVX512(f, y, a, b) }
+	}
+	t.SwiGLU = func(y, a, b []float32) { binaryAVX512(swigluF32, y, a, b) }
 	t.Axpy = axpyAVX512
 	return t
+}
+
+var unaryKernels = map[UnaryOp]func(y, x *float32, n int){
+	Neg: negF32, Abs: absF32, Sign: signF32, Square: squareF32, Sqrt: sqrtF32, Rsqrt: rsqrtF32, Reciprocal: reciprocalF32,
+	Floor: floorF32, Ceil: ceilF32, Trunc: truncF32, Rint: rintF32,
+	Exp: expF32, Expm1: expm1F32, Log: logF32, Log1p: log1pF32, Log2: log2F32, Log10: log10F32,
+	Tanh: tanhF32, Sigmoid: sigmoidF32, SiLU: siluF32, Erf: erfF32,
+}
+
+var binaryKernels = map[BinaryOp]func(y, a, b *float32, n int){
+	Add: vecAddF32, Sub: vecSubF32, Mul: vecMulF32, Div: vecDivF32, Maximum: vecMaxF32, Minimum: vecMinF32,
 }
 
 // ptr is the address of the first element, for kernels that know the length.
@@ -120,16 +146,7 @@ func rmsNormAVX512(y, x []float32, w Raw, eps float32, t Elem) {
 	if len(w.Data) == 0 {
 		return
 	}
-	w = w.Slice(0, len(y))
-	p := unsafe.Pointer(ptr(w.Data))
-	switch w.Elem {
-	case F32:
-		vecMulF32(ptr(y), ptr(y), (*float32)(p), len(y))
-	case F16:
-		vecMulF16(ptr(y), ptr(y), (*uint16)(p), len(y))
-	case BF16:
-		vecMulBF16(ptr(y), ptr(y), (*uint16)(p), len(y))
-	}
+	mulRawAVX512(y, w)
 }
 
 // softmaxAVX512: a NaN that MAX loses is met again by exp, and the sum is NaN.

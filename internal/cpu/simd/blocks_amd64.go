@@ -13,6 +13,7 @@ import (
 //
 //	kindI8    x in int8 with a scale for each 64, codes of 4 and 8 bits as they are
 //	kindBF16  x and w in bfloat16
+//	kindTiles the same on the tiles of AMX, which take rows of x one after another
 //
 // Int8 leaves 6e-3 of the norm of a usual product, but 1.5e-2 where few channels
 // are far larger than the others; groups of 64 with such channels get a second
@@ -26,6 +27,8 @@ const (
 	blockRows  = 504 // of x, so that their results stay in L2
 	tileX      = 12  // rows of the widest tile
 	rowsPanels = 8   // of x, the fewest that pay for unpacking w
+	rowsTiles  = 16  // for tiles
+	passTiles  = 96  // that share a pass over panels
 	maxRest    = 16  // groups with a second set of codes
 	restHeader = 128 // bytes: their number and their indices
 )
@@ -66,22 +69,25 @@ func perm16(bits int) *[32]uint16 {
 
 // blockLayout is the prep, and how a block of w is unpacked.
 type blockLayout struct {
-	i8       bool
-	per      int // values of a step
-	group    int // of unpacked scales
-	groups   int
-	rest     int // most groups with a second set of codes
-	head     int // bytes before the sub-panels
-	xps, xms int // bytes of a sub-panel and of its scales
-	subs     int // sub-panels
+	i8, tiles bool
+	per       int // values of a step
+	group     int // of unpacked scales
+	groups    int
+	rest      int // most groups with a second set of codes
+	head      int // bytes before the sub-panels
+	xps, xms  int // bytes of a sub-panel, or of a row for tiles, and of its scales
+	subs      int // sub-panels, or rows
 }
 
 func blockLayoutOf(q *QMatrix, m, kind int) (l blockLayout) {
 	l.subs = (m + 3) / 4
-	if kind == kindBF16 {
+	if kind != kindI8 {
 		l.per, l.group = 2, min(q.Group, 64)
 		l.groups = q.Cols / l.group
 		l.xps = q.Cols / l.per * 16
+		if kind == kindTiles {
+			l.tiles, l.xps, l.subs = true, tileStride(q.Cols/2), m
+		}
 		return l
 	}
 	l.i8, l.per, l.group, l.groups = true, 4, 64, q.Cols/64
@@ -118,6 +124,10 @@ func (l *blockLayout) sourceBytes(q *QMatrix) int {
 
 func blockPrep(pl *QPlan, pass int, prep []byte, x Raw, q *QMatrix, i0, i1 int, scratch []byte) {
 	l := blockLayoutOf(q, pl.M, pl.kind)
+	if l.tiles {
+		packTiles(prep[i0*l.xps:i1*l.xps], l.xps, x.Slice(i0*q.Cols, i1*q.Cols), q.Cols, i1-i0, q.Cols, q.Cols/2, kOrders[q.orderBits()])
+		return
+	}
 	data, meta := prep[l.head:][:l.subs*l.xps], Float32s(prep[l.head+l.subs*l.xps:])
 	if pass == 1 {
 		if i0 == 0 {
@@ -286,7 +296,11 @@ func (b *blockJob) block(prep []byte, i0, rows, n0, cols int, y []byte, ldy int,
 	if b.i8 {
 		xm = Float32s(x[b.subs*b.xps:])[i0/4*b.xms/4:]
 	}
-	x = x[i0/4*b.xps : b.subs*b.xps]
+	if b.tiles {
+		x = x[i0*b.xps:]
+	} else {
+		x = x[i0/4*b.xps : b.subs*b.xps]
+	}
 	np := (cols + panelCols - 1) / panelCols
 	if b.q.Mode == Affine {
 		for p := range np {
@@ -299,12 +313,16 @@ func (b *blockJob) block(prep []byte, i0, rows, n0, cols int, y []byte, ldy int,
 		for p := range np {
 			b.unpack(b.w[p*kc/b.per*128:], b.m[p*b.metaLen():], n0+p*panelCols, min(panelCols, cols-p*panelCols), k0, kc)
 		}
-		t.x, t.kc, t.acc, t.wm, t.wms = x[k0/b.per*16:], kc, k0, b.m[k0/b.group*2*panelCols:], b.metaLen()
+		at := k0 / b.per * 16
+		if b.tiles {
+			at = k0 * 2
+		}
+		t.x, t.kc, t.acc, t.wm, t.wms = x[at:], kc, k0, b.m[k0/b.group*2*panelCols:], b.metaLen()
 		if b.i8 {
 			t.xm = xm[k0/64*8:]
 		}
 		t.last = k0+kc == b.q.Cols && len(b.twice) == 0
-		b.tiles(&t)
+		b.tile(&t)
 	}
 	if len(b.twice) == 0 {
 		return
@@ -320,7 +338,7 @@ func (b *blockJob) block(prep []byte, i0, rows, n0, cols int, y []byte, ldy int,
 	}
 	t.x, t.xm, t.kc, t.acc, t.last = x[b.groups*256:], xm[8*b.groups:], kc, 1, true
 	t.wm, t.wms = b.r, 2*panelCols*maxRest
-	b.tiles(&t)
+	b.tile(&t)
 }
 
 // A blockTile is what a pass over one block of k needs.
@@ -336,16 +354,19 @@ type blockTile struct {
 	elem       Elem
 }
 
-// tiles multiplies the panels with all rows, and stores results with the last
+// tile multiplies the panels with all rows, and stores results with the last
 // block of k, while they are in cache.
-func (b *blockJob) tiles(t *blockTile) {
+func (b *blockJob) tile(t *blockTile) {
+	if b.blockLayout.tiles {
+		b.amxTiles(t)
+		return
+	}
 	kernels, n := &panelsBF16, t.kc/(4*b.per)
 	var none float32
 	xm := &none
 	if b.i8 {
 		kernels, n = &panelsI8, t.kc/64
 	}
-	size := t.elem.Size()
 	for i := 0; i < t.rows; i += tileX {
 		h := min(3, (t.rows-i+3)/4)
 		x := &t.x[i/4*b.xps]
@@ -355,18 +376,38 @@ func (b *blockJob) tiles(t *blockTile) {
 		for p := 0; p*panelCols < t.cols; p++ {
 			c := b.c[(p*b.cRows+i)*panelCols:]
 			kernels[h-1](&c[0], x, &b.w[p*t.kc/b.per*128], xm, &t.wm[p*t.wms], b.xps, b.xms, n, t.acc)
-			if !t.last {
-				continue
-			}
-			rows, j := min(tileX, t.rows-i), p*panelCols
-			if t.cols-j >= panelCols {
-				storePanel[t.elem](&t.y[i*t.ldy+j*size], t.ldy, &c[0], rows)
-				continue
-			}
-			for r := range rows {
-				storeAVX512(Raw{t.elem, t.y[(i+r)*t.ldy+j*size:][:(t.cols-j)*size]}, c[r*panelCols:][:t.cols-j])
+			if t.last {
+				b.store(t, c, i, min(tileX, t.rows-i), p*panelCols)
 			}
 		}
+	}
+}
+
+// amxTiles is tile on AMX.
+func (b *blockJob) amxTiles(t *blockTile) {
+	steps := t.kc / 2
+	for i := 0; i < t.rows; i += passTiles {
+		rows := min(passTiles, t.rows-i)
+		for p := 0; p*panelCols < t.cols; p++ {
+			c := b.c[(p*b.cRows+i)*panelCols:]
+			gemmTiles(c, t.x[i*b.xps:], b.xps, b.w[p*steps*128:], rows, steps, t.acc != 0)
+			if t.last {
+				b.store(t, c, i, rows, p*panelCols)
+			}
+		}
+	}
+}
+
+// store rounds rows of a panel, from row i and column j of the block on, into the
+// result.
+func (b *blockJob) store(t *blockTile, c []float32, i, rows, j int) {
+	size := t.elem.Size()
+	if t.cols-j >= panelCols {
+		storePanel[t.elem](&t.y[i*t.ldy+j*size], t.ldy, &c[0], rows)
+		return
+	}
+	for r := range rows {
+		storeAVX512(Raw{t.elem, t.y[(i+r)*t.ldy+j*size:][:(t.cols-j)*size]}, c[r*panelCols:][:t.cols-j])
 	}
 }
 
@@ -439,7 +480,7 @@ func (b *blockJob) rows16(n, rows, k0, kc int) (*byte, int) {
 	return &b.src[0], size
 }
 
-// dequantized makes weights of any scheme bfloat16, as DequantRow rounds them.
+// dequantized makes weights of any scheme bfloat16, in one rounding.
 func (b *blockJob) dequantized(n, rows, k0, kc int) (*byte, int) {
 	q, size := b.q, 2*kc
 	f := Float32s(b.src[16*2*blockK:])[:kc]
@@ -456,7 +497,7 @@ func (b *blockJob) dequantized(n, rows, k0, kc int) (*byte, int) {
 		if q.Mode == Affine {
 			part.Biases = q.Biases[at : at+len]
 		}
-		dequantRow(f, &part, 0, BF16)
+		dequantRowAVX512(f, &part, 0, F32)
 		f32ToBF16AVX512(Uint16s(b.src[r*size:(r+1)*size]), f)
 	}
 	clear(b.src[rows*size : 16*size])

@@ -93,19 +93,119 @@ func gemmNNAVX512(y []float32, ldy int, x []float32, ldx, m int, w Raw, ldw, n, 
 		weightedTiles[w.Elem](&y[0], n, &x[0], k, &w.Data[0], ldw*size)
 		return
 	}
-	const rows, cols = 32, 128
-	var buf [rows * cols]float32 // a block of w for all rows of x: in L1, where rows of w would share few sets
-	for j := 0; j < n; j += cols {
-		nc := min(cols, n-j)
-		for l := 0; l < k; l += rows {
-			kc := min(rows, k-l)
-			for t := range kc {
-				at := (l+t)*ldw + j
-				loadAVX512(buf[t*cols:][:nc], w.Slice(at, at+nc))
+	var b nnBlock
+	for j := 0; j < n; j += nnCols {
+		nc := min(nnCols, n-j)
+		for l := 0; l < k; l += nnRows {
+			kc := min(nnRows, k-l)
+			b.pack(w, l*ldw+j, ldw, 0, kc, nc)
+			next := ahead{data: w.Data[min(((l+kc)*ldw+j)*size, len(w.Data)):], stride: ldw * size, width: nc * size}
+			if l+kc == k {
+				next.data = w.Data[min((j+nc)*size, len(w.Data)):]
 			}
-			for i := range m {
-				weightedF32(&y[i*ldy+j], nc, &x[i*ldx+l], kc, (*byte)(unsafe.Pointer(&buf)), 4*cols)
-			}
+			b.add(y[j:], ldy, x[l:], ldx, m, nc, kc, next)
 		}
 	}
+}
+
+// qGemmNNAVX512 is gemmNNAVX512 over blocks of dequantized weights: the same sums
+// as of those weights.
+func qGemmNNAVX512(y []float32, ldy int, x []float32, ldx, m int, q *QMatrix, n0, n1 int, _ []float32) {
+	if n0%q.Group != 0 {
+		panic("simd: QGemmNN: n0 is not a multiple of the group")
+	}
+	for i := range m {
+		clear(y[i*ldy : i*ldy+n1-n0])
+	}
+	if m == 0 || n0 >= n1 || q.Rows == 0 {
+		return
+	}
+	_ = x[(m-1)*ldx+q.Rows-1]
+	var b nnBlock
+	var rows [16 * nnCols]float32
+	for j := n0; j < n1; j += nnCols {
+		nc := min(nnCols, n1-j)
+		for l := 0; l < q.Rows; l += nnRows {
+			kc := min(nnRows, q.Rows-l)
+			for r := 0; r < kc; r += 16 {
+				n := min(16, kc-r)
+				for t := range n {
+					q.dequant(rows[t*nnCols:][:nc], l+r+t, j, F32)
+				}
+				b.pack(RawF32(rows[:]), 0, nnCols, r, n, nc)
+			}
+			b.add(y[j-n0:], ldy, x[l:], ldx, m, nc, kc, ahead{})
+		}
+	}
+}
+
+// An nnBlock is float32 weights that all rows of x meet in cache: strips of 32
+// columns, row after row. In place, rows would share few sets of L1.
+type nnBlock [nnRows * nnCols]float32
+
+const nnRows, nnCols = 64, 128 // nnCols is a multiple of every group
+
+// pack copies kc rows of nc weights, from element at of w on, to row r on.
+func (b *nnBlock) pack(w Raw, at, ldw, r, kc, nc int) {
+	size := w.Elem.Size()
+	_ = w.Data[(at+(kc-1)*ldw+nc)*size-1]
+	for j := 0; j < nc; j += 32 {
+		src, dst, n := &w.Data[(at+j)*size], &b[j*nnRows+32*r], min(32, nc-j)
+		switch w.Elem {
+		case F16:
+			packNNF16(dst, src, ldw*size, kc, n)
+		case BF16:
+			packNNBF16(dst, src, ldw*size, kc, n)
+		default:
+			packNNF32(dst, src, ldw*size, kc, n)
+		}
+	}
+}
+
+// add adds x times the first kc rows and nc columns of the block to y, while the
+// next block comes into cache. Kernels are called by name: what a function value
+// is given escapes to the heap.
+func (b *nnBlock) add(y []float32, ldy int, x []float32, ldx, m, nc, kc int, next ahead) {
+	_, _ = y[(m-1)*ldy+nc-1], x[(m-1)*ldx+kc-1]
+	for i := 0; i < m; {
+		t := rowsOf(m - i)
+		for j := 0; j < nc; j += 32 {
+			w, n := &b[j*nnRows], min(32, nc-j)
+			yp, xp := &y[i*ldy+j], &x[i*ldx]
+			p, s := next.take()
+			if p == nil {
+				p = (*byte)(unsafe.Pointer(b)) // there already
+			}
+			switch t {
+			case 6:
+				tileNN6(yp, 4*ldy, xp, 4*ldx, w, kc, n, p, s)
+			case 4:
+				tileNN4(yp, 4*ldy, xp, 4*ldx, w, kc, n, p, s)
+			case 2:
+				tileNN2(yp, 4*ldy, xp, 4*ldx, w, kc, n, p, s)
+			default:
+				tileNN1(yp, 4*ldy, xp, 4*ldx, w, kc, n, p, s)
+			}
+		}
+		i += t
+	}
+}
+
+// ahead is a block of weights to prefetch: a tile takes one column of lines in
+// nnRows/4 rows.
+type ahead struct {
+	data        []byte // from its first weight on
+	row, stride int    // the next row, and bytes of a row
+	line, width int    // bytes
+}
+
+func (a *ahead) take() (p *byte, stride int) {
+	at := a.row*a.stride + a.line
+	if a.line >= a.width || at >= len(a.data) {
+		return nil, 0
+	}
+	if a.row += nnRows / 4; a.row >= nnRows {
+		a.row, a.line = 0, a.line+64
+	}
+	return &a.data[at], a.stride
 }

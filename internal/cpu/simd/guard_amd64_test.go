@@ -73,16 +73,12 @@ func testGuardPages(t *testing.T) {
 			K.Softmax(o, o)
 			K.Axpy(o, 2, x)
 			_ = K.Sum(o) + K.Dot(o, x)
-			for op := range NumUnary {
+			for _, op := range []UnaryOp{Exp, Sigmoid, SiLU} {
 				K.Unary[op](o, x)
 			}
-			for op := range NumBinary {
+			for _, op := range []BinaryOp{Add, Sub, Mul, Div} {
 				K.Binary[op](o, x, q)
 			}
-			K.LayerNorm(o, x, h, h, 1e-5, e)
-			K.Rope(o, q, x[:k/2], x[:k/2], true, false)
-			K.Rope(o, q, x[:k/2], x[:k/2], false, true)
-			_ = K.LogSumExp(x) + K.Max(x) + K.Min(x) + float32(K.ArgMax(x)+K.ArgMin(x)+K.FirstNaN(x))
 		}
 	}
 	for _, p := range modes {
@@ -101,10 +97,6 @@ func testGuardPages(t *testing.T) {
 					t.Fatalf("%s m%d differs at a page's end", p.name(), m)
 				}
 			}
-			row := guardedFloats(t, make([]float32, k))
-			K.DequantRow(row, &g, n-1, F16)
-			a, o := guardedFloats(t, normals(r, m*n)), guardedFloats(t, make([]float32, m*k)) // w as [n,k]
-			K.QGemmNN(o, k, a, n, m, &g, 0, k, guardedFloats(t, make([]float32, K.QScratchLen(&g, m))))
 		}
 	}
 }
@@ -118,4 +110,74 @@ func guardedProduct(t *testing.T, x []float32, m int, q *QMatrix, p Precision) [
 	}
 	K.QGemmNT(&pl, RawF32(y), q.Rows, prep, q, 0, m, 0, q.Rows, scratch)
 	return y
+}
+
+// The same for operations on rows, norms, rotation, and codes as values.
+func TestGuardPagesOfRows(t *testing.T) { everyAssembly(t, testGuardPagesOfRows) }
+
+func testGuardPagesOfRows(t *testing.T) {
+	r := newRand(45)
+	for _, n := range []int{1, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 200} {
+		x, b := normals(r, n), normals(r, n)
+		gx, gb := guardedFloats(t, x), guardedFloats(t, b)
+		y, z := make([]float32, n), guardedFloats(t, make([]float32, n))
+		check := func(what string, f func(y, x, b []float32)) {
+			t.Helper()
+			f(y, x, b)
+			f(z, gx, gb)
+			for i, v := range y {
+				if !alike(z[i], v) {
+					t.Fatalf("%s of %d values differs at a page's end", what, n)
+				}
+			}
+		}
+		for op := range NumUnary {
+			check("unary", func(y, x, _ []float32) { K.Unary[op](y, x) })
+		}
+		for op := range NumBinary {
+			check("binary", func(y, x, b []float32) { K.Binary[op](y, x, b) })
+		}
+		check("rows", func(y, x, _ []float32) {
+			y[0] = K.Max(x) + K.Min(x) + K.LogSumExp(x) + float32(K.ArgMax(x)+K.ArgMin(x)+K.FirstNaN(x))
+		})
+		for _, e := range elems {
+			w := guardedRaw(t, rawOf(e, b))
+			check("layer norm", func(y, x, _ []float32) { K.LayerNorm(y, x, w, w, 1e-5, e) })
+		}
+		h := n / 2
+		check("angles", func(y, x, _ []float32) { K.RopeTable(y[n-h:], y[n-2*h:][:h], 3, x[n-h:]) })
+		check("angles", func(y, x, _ []float32) { K.RopePeriods(y[n-h:], y[n-2*h:][:h], 3, x[n-h:]) })
+		for _, traditional := range []bool{false, true} {
+			check("rotation", func(y, x, b []float32) {
+				K.Rope(y[n-2*h:], x[n-2*h:], b[n-h:], b[n-2*h:][:h], traditional, false)
+			})
+		}
+	}
+	for _, p := range modes {
+		p.Elem = BF16
+		k := 3 * p.Group
+		q := *quantized(normals(r, 5*k), 5, k, p)
+		g := q
+		g.Words = Uint32s(guarded(t, 4*len(q.Words)))
+		copy(g.Words, q.Words)
+		g.Scales, g.Biases = guardedRaw(t, Raw{F32, q.Scales}).Data, guardedRaw(t, Raw{F32, q.Biases}).Data
+		y, z := make([]float32, 7*k), guardedFloats(t, make([]float32, 7*k))
+		for row := range 5 {
+			K.DequantRow(y, &q, row, F16)
+			K.DequantRow(z[6*k:], &g, row, F16)
+			if !sameBits(y[:k], z[6*k:]) {
+				t.Fatalf("%s row %d differs at a page's end", p.name(), row)
+			}
+		}
+		for _, m := range []int{1, 2, 7} {
+			x := guardedFloats(t, normals(r, 5*m))
+			y, z := make([]float32, m*k), guardedFloats(t, make([]float32, m*k))
+			work := guardedFloats(t, make([]float32, K.QScratchLen(&q, m)))
+			K.QGemmNN(y, k, x, 5, m, &q, 0, k, work)
+			K.QGemmNN(z, k, x, 5, m, &g, 0, k, work)
+			if !sameBits(y, z) {
+				t.Fatalf("QGemmNN %s m%d differs at a page's end", p.name(), m)
+			}
+		}
+	}
 }

@@ -50,9 +50,6 @@ func vecMulF16(y, a *float32, b *uint16, n int)
 func vecMulBF16(y, a *float32, b *uint16, n int)
 
 //go:noescape
-func vecSwiGLU(y, a *float32, b *float32, n int)
-
-//go:noescape
 func scaleF32(y, x *float32, n int, a float32)
 
 //go:noescape

@@ -77,13 +77,23 @@ func qPlanAVX512(q *QMatrix, m int, p Precision) QPlan {
 		Scratch: 4 * max(tileRows*tileCols+qScratchLenAVX512(q, m), q.Cols)}
 }
 
+// qPlanAMX is qPlanAVX512 with tiles for many rows.
+func qPlanAMX(q *QMatrix, m int, p Precision) QPlan {
+	if (p == Rounded || q.Mode == Dense) && m >= rowsTiles && q.Cols%32 == 0 && q.Cols > 0 {
+		return blockPlan(q, m, kindTiles)
+	}
+	return qPlanAVX512(q, m, p)
+}
+
+func plansDenseAMX(m, k int) bool { return m >= rowsTiles && k%32 == 0 && k > 0 || plansDense(m, k) }
+
 func plansDense(m, k int) bool { return fastBF16 && m >= rowsPanels && k%32 == 0 && k > 0 }
 
 func qPrepAVX512(pl *QPlan, pass int, prep []byte, x Raw, q *QMatrix, i0, i1 int, scratch []byte) {
 	switch pl.kind {
 	case kindI16, kindI32:
 		vecPrep(pl, prep, x, q, i0, i1, scratch)
-	case kindI8, kindBF16:
+	case kindI8, kindBF16, kindTiles:
 		blockPrep(pl, pass, prep, x, q, i0, i1, scratch)
 	default:
 		floatPrep(prep, x, q, i0, i1, scratch)
@@ -94,7 +104,7 @@ func qGemmNTAVX512(pl *QPlan, y Raw, ldy int, prep []byte, q *QMatrix, i0, i1, n
 	switch pl.kind {
 	case kindI16, kindI32:
 		vecGemm(pl, y, ldy, prep, q, i0, i1, n0, n1, scratch)
-	case kindI8, kindBF16:
+	case kindI8, kindBF16, kindTiles:
 		blockGemm(pl, y, ldy, prep, q, i0, i1, n0, n1, scratch)
 	default:
 		floatTiles(qTileAVX512, pl.M, y, ldy, prep, q, i0, i1, n0, n1, scratch)

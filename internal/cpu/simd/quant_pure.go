@@ -45,12 +45,7 @@ func (p *packer) put(codes []uint32) {
 // affineGroup finds scale and bias such that the edge of larger magnitude is
 // code 0 exactly and zero lies on a code; all in float32.
 func affineGroup(codes []uint32, w []float32, p QParams) (s, bias float32) {
-	metal := p.Rounding == RoundMetal
-	rint := math.RoundToEven
 	hi, lo := float32(math.Inf(-1)), float32(math.Inf(1))
-	if metal {
-		rint, hi = math.Round, 0
-	}
 	for _, v := range w {
 		if v > hi {
 			hi = v
@@ -59,15 +54,12 @@ func affineGroup(codes []uint32, w []float32, p QParams) (s, bias float32) {
 			lo = v
 		}
 	}
+	s, bias = affineScale(lo, hi, p)
+	rint := math.RoundToEven
+	if p.Rounding == RoundMetal {
+		rint = math.Round
+	}
 	n := float32(int(1)<<p.Bits - 1)
-	s = max((hi-lo)/n, 1e-7)
-	edge := lo
-	if !(abs32(lo) > abs32(hi)) {
-		s, edge = -s, hi
-	}
-	if q0 := float32(rint(float64(edge / s))); q0 != 0 {
-		s, bias = edge/q0, edge
-	}
 	for i, v := range w {
 		q := float32(rint(float64((v - bias) / s)))
 		switch {
@@ -77,6 +69,24 @@ func affineGroup(codes []uint32, w []float32, p QParams) (s, bias float32) {
 			q = n
 		}
 		codes[i] = uint32(q)
+	}
+	return s, bias
+}
+
+// affineScale is scale and bias of a group of values from lo to hi.
+func affineScale(lo, hi float32, p QParams) (s, bias float32) {
+	rint := math.RoundToEven
+	if p.Rounding == RoundMetal {
+		rint, hi = math.Round, max(hi, 0)
+	}
+	n := float32(int(1)<<p.Bits - 1)
+	s = max((hi-lo)/n, 1e-7)
+	edge := lo
+	if !(abs32(lo) > abs32(hi)) {
+		s, edge = -s, hi
+	}
+	if q0 := float32(rint(float64(edge / s))); q0 != 0 {
+		s, bias = edge/q0, edge
 	}
 	return s, bias
 }

@@ -19,6 +19,7 @@ const (
 	kindI32
 	kindI8
 	kindBF16
+	kindTiles
 )
 
 // Most rows of x for which the codes of q, once in cache, are read again for

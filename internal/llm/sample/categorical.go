@@ -4,6 +4,7 @@ import (
 	"math"
 	"sort"
 
+	"github.com/mlxgo/mlx/internal/cpu/simd"
 	"github.com/mlxgo/mlx/internal/threefry"
 )
 
@@ -28,7 +29,7 @@ func Categorical(logits [][]float32, n int, key threefry.Key) ([][]int, error) {
 	}
 	row := logits[0]
 	cdf := make([]float64, len(row))
-	total := cumulate(row, 1, cdf)
+	total := new(blocks).cumulate(row, 1, cdf)
 	words := make([]uint32, n)
 	threefry.Bits(key, words)
 	out := make([]int, n)
@@ -73,7 +74,28 @@ func split(flat []int, n int) [][]int {
 // x = row*factor, and returns the last one. x, x - max(x) and its exponential
 // are float32 as in mlx, the sums float64. The largest values weigh 1 also if
 // they are infinite.
-func cumulate(row []float32, factor float32, cdf []float64) float64 {
+func (b *blocks) cumulate(row []float32, factor float32, cdf []float64) float64 {
+	top := simd.K.Max(row) * factor
+	if factor < 0 || top-top != 0 {
+		return cumulateEdge(row, factor, cdf)
+	}
+	sum := 0.0
+	for i := 0; i < len(row); i += blockLen {
+		r := row[i:min(i+blockLen, len(row))]
+		w := b.x[:len(r)]
+		b.multiply(w, r, factor)
+		b.subtract(w, w, top)
+		simd.K.Unary[simd.Exp](w, w)
+		for k, v := range w {
+			sum += float64(v)
+			cdf[i+k] = sum
+		}
+	}
+	return sum
+}
+
+// cumulateEdge is cumulate where the largest value may be infinite.
+func cumulateEdge(row []float32, factor float32, cdf []float64) float64 {
 	top := negInf
 	for _, l := range row {
 		if x := l * factor; x > top {

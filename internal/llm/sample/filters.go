@@ -1,6 +1,10 @@
 package sample
 
-import "math"
+import (
+	"math"
+
+	"github.com/mlxgo/mlx/internal/cpu/simd"
+)
 
 var negInf = float32(math.Inf(-1))
 
@@ -10,6 +14,7 @@ type filter func(row []float32)
 // scratch is what filters and draws need beside the row.
 type scratch struct {
 	ranking
+	blocks
 	weight []float64 // [vocab]
 }
 
@@ -44,10 +49,14 @@ func (o *Options) filters(s *scratch, xtc *bool) []filter {
 // float32 cumsum can decide otherwise within its own error of about 1e-6.
 func (s *scratch) topP(row []float32, p float64) {
 	total := 0.0
-	for i, l := range row {
-		w := float64(float32(exp(float64(l))))
-		s.weight[i] = w
-		total += w
+	for i := 0; i < len(row); i += blockLen {
+		r := row[i:min(i+blockLen, len(row))]
+		w := s.x[:len(r)]
+		simd.K.Unary[simd.Exp](w, r)
+		for k, v := range w {
+			s.weight[i+k] = float64(v)
+			total += float64(v)
+		}
 	}
 	s.keep(row, s.weight, total-float64(float32(1-p)), highFirst)
 }
@@ -55,7 +64,7 @@ func (s *scratch) topP(row []float32, p float64) {
 // minP drops what lies below max + ln(p), compared in float32, except the m
 // most likely tokens (of equals, the higher ones).
 func (s *scratch) minP(row []float32, p float64, m int) {
-	top := row[argmax(row)]
+	top := simd.K.Max(row)
 	cut := top + float32(math.Log(p))
 	if m > 1 {
 		stay := 0
@@ -80,7 +89,7 @@ func (s *scratch) minP(row []float32, p float64, m int) {
 // except the special ones. Probabilities are those among the tokens left,
 // softmax(row), in float32.
 func (s *scratch) xtc(row []float32, threshold float64, special []int) {
-	top := float64(row[argmax(row)])
+	top := float64(simd.K.Max(row))
 	total := 0.0
 	for i, l := range row {
 		s.weight[i] = exp(float64(l) - top)
@@ -105,15 +114,4 @@ func (s *scratch) xtc(row []float32, threshold float64, special []int) {
 			row[i] = negInf
 		}
 	}
-}
-
-// argmax is the index of the first largest value.
-func argmax(row []float32) int {
-	best := 0
-	for i, v := range row {
-		if v > row[best] {
-			best = i
-		}
-	}
-	return best
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"github.com/mlxgo/mlx/internal/cpu/simd"
 	"github.com/mlxgo/mlx/internal/threefry"
 )
 
@@ -70,7 +71,7 @@ func (s *Sampler) Sample(logits []float32, history []int) (token int, logprob fl
 		return 0, 0, err
 	}
 	if s.opt.Temperature == 0 {
-		token = argmax(s.logprobs)
+		token = simd.K.ArgMax(s.logprobs)
 		return token, s.logprobs[token], nil
 	}
 	s.flip()
@@ -118,7 +119,7 @@ func (s *Sampler) SampleRows(logits [][]float32, histories [][]int) (tokens []in
 	for i := range all {
 		copy(s.logprobs, all[i])
 		scaled[i] = slices.Clone(s.filtered())
-		scale(scaled[i], s.opt.Temperature)
+		s.scratch.multiply(scaled[i], scaled[i], float32(1/s.opt.Temperature))
 	}
 	for i, token := range gumbel(scaled, 1, s.gen.Next()) {
 		tokens[i], logprobs[i] = token, all[i][token]
@@ -127,7 +128,7 @@ func (s *Sampler) SampleRows(logits [][]float32, histories [][]int) (tokens []in
 }
 
 // prepare runs the processors on a copy of logits and turns it into
-// log-probabilities: logits - logsumexp(logits), float32, the sum in float64.
+// log-probabilities: logits - logsumexp(logits), float32.
 func (s *Sampler) prepare(logits []float32, history []int) error {
 	if len(logits) != s.vocab {
 		return &LengthError{Got: len(logits), Want: s.vocab}
@@ -138,31 +139,22 @@ func (s *Sampler) prepare(logits []float32, history []int) error {
 			return err
 		}
 	}
-	return normalize(s.logprobs)
+	return s.scratch.normalize(s.logprobs)
 }
 
 // normalize subtracts logsumexp(row) from row in place.
-func normalize(row []float32) error {
-	top := negInf
-	for i, l := range row {
-		if !(l <= math.MaxFloat32) {
-			return &NaNError{Index: i, Value: l}
+func (b *blocks) normalize(row []float32) error {
+	switch top := simd.K.Max(row); {
+	case !(top <= math.MaxFloat32):
+		for i, l := range row {
+			if !(l <= math.MaxFloat32) {
+				return &NaNError{Index: i, Value: l}
+			}
 		}
-		if l > top {
-			top = l
-		}
-	}
-	if top == negInf {
+	case top == negInf:
 		return &EmptyError{Vocab: len(row)}
 	}
-	sum := 0.0
-	for _, l := range row {
-		sum += exp(float64(l) - float64(top))
-	}
-	lse := float32(float64(top) + math.Log(sum))
-	for i := range row {
-		row[i] -= lse
-	}
+	b.subtract(row, row, simd.K.LogSumExp(row))
 	return nil
 }
 
@@ -190,15 +182,7 @@ func (s *Sampler) filtered() []float32 {
 
 // draw is categorical(row * (1/temperature)) for one row.
 func (s *Sampler) draw(row []float32, key threefry.Key) int {
-	total := cumulate(row, float32(1/s.opt.Temperature), s.scratch.weight)
+	total := s.scratch.cumulate(row, float32(1/s.opt.Temperature), s.scratch.weight)
 	w, _ := threefry.Block(key, 0, 0)
 	return search(s.scratch.weight, float64(threefry.Uniform32(w))*total)
-}
-
-// scale multiplies row by 1/temperature in float32.
-func scale(row []float32, temperature float64) {
-	inverse := float32(1 / temperature)
-	for i := range row {
-		row[i] *= inverse
-	}
 }

@@ -381,4 +381,3 @@ func laneSums() {
 	p("JNZ loop")
 	ret()
 }
-

@@ -22,23 +22,14 @@ type packed struct {
 
 var packeds = []packed{
 	lanesOf(2), lanesOf(3),
-	{name: "4", bytes: 16, unpack: func(w string, a, b int, _ bool) {
-		p("VPMOVZXBW %s, Y%d", w, a)
-		p("VPSRLW $4, Y%d, Y%d", a, b)
-		p("VPAND Y15, Y%d, Y%d", a, a)
-	}, consts: func() { p("VMOVDQU %s, Y15", vec(uint16(15))) }},
+	{name: "4", bytes: 16, unpack: nibbles, consts: func() { p("VMOVDQU %s, Y15", vec(uint16(15))) }},
 	lanesOf(5), lanesOf(6),
 	{name: "8", bytes: 32, unpack: func(w string, a, b int, _ bool) {
 		p("VPMOVZXBW %s, Y%d", w, a)
 		p("VPMOVZXBW %s, Y%d", plus(w, 16), b)
 	}, consts: func() {}},
 	{name: "FP4", bytes: 16, signed: true, half: true, unpack: func(w string, a, b int, half bool) {
-		if half {
-			p("VMOVQ %s, X%d", w, a)
-			p("VPMOVZXBW X%d, Y%d", a, a)
-		} else {
-			p("VPMOVZXBW %s, Y%d", w, a)
-		}
+		bytesOf(w, a, half)
 		p("VPSLLW $4, Y%d, Y%d", a, b)
 		p("VPSLLW $8, Y%d, Y%d", a, a)
 		for _, r := range []int{a, b} { // the high byte looks up, the low one finds 0
@@ -55,6 +46,23 @@ var packeds = []packed{
 		}
 		p("VMOVDQU %s, Y14", bytes32(t))
 	}},
+}
+
+// bytesOf loads 16 bytes as words, or 8 and zeros.
+func bytesOf(w string, y int, half bool) {
+	if !half {
+		p("VPMOVZXBW %s, Y%d", w, y)
+		return
+	}
+	p("VMOVQ %s, X%d", w, y)
+	p("VPMOVZXBW X%d, Y%d", y, y)
+}
+
+// nibbles puts the even codes of four bits into a, the odd ones into b.
+func nibbles(w string, a, b int, half bool) {
+	bytesOf(w, a, half)
+	p("VPSRLW $4, Y%d, Y%d", a, b)
+	p("VPAND Y15, Y%d, Y%d", a, a)
 }
 
 // plus is an address n bytes behind addr, which may begin with an offset.
@@ -142,22 +150,34 @@ func (k packed) unpackF(pairs bool) {
 	load("s", "DX")
 	load("b", "R8")
 	load("groups", "CX")
-	k.consts()
+	if k.signed { // by their codes, which know -0
+		p("VMOVDQU %s, Y15", vec(uint16(15)))
+		p("VMOVUPS %s, Y14", vec[float32](0, .5, 1, 1.5, 2, 3, 4, 6))
+	} else {
+		k.consts()
+	}
 	eight := func(x, at, scale, bias int) {
-		ext := "ZX"
+		p("VPMOVZXWD X%d, Y13", x)
 		if k.signed {
-			ext = "SX"
+			p("VPSLLD $28, Y13, Y12")
+			p("VANDPS %s, Y12, Y12", vec(uint32(1<<31)))
+			p("VPERMPS Y14, Y13, Y13")
+			p("VORPS Y12, Y13, Y13")
+		} else {
+			p("VCVTDQ2PS Y13, Y13")
 		}
-		p("VPMOV%sWD X%d, Y13", ext, x)
-		p("VCVTDQ2PS Y13, Y13")
 		p("VMULPS Y%d, Y13, Y13", scale)
 		if !pairs {
 			p("VADDPS Y%d, Y13, Y13", bias)
 		}
 		p("VMOVUPS Y13, %d(DI)", at)
 	}
+	unpack := k.unpack
+	if k.signed {
+		unpack = nibbles
+	}
 	step := func(half bool) {
-		k.unpack("(BX)", 10, 11, half)
+		unpack("(BX)", 10, 11, half)
 		at := []int{0, 64, 32, 96} // where low and high lanes of both words go
 		switch {
 		case k.name == "8":

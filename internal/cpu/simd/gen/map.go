@@ -59,11 +59,6 @@ func maps() {
 			p("VMULPS Z3, Z0, Z0")
 		})
 	}
-	binary("SwiGLU", "F32", func(m string) {
-		loadW("F32", "(SI)", m, 0)
-		wide("silu")
-		p("VMULPS Z3, Z0, Z0")
-	})
 	scalar("scaleF32", func(m string) { p("VMULPS Z3, Z0, Z0") })
 	scalar("expSubF32", func(m string) { p("VSUBPS Z3, Z0, Z0"); wide("exp") })
 	scalar("axpyF32", func(m string) { // y += a·x, the product rounded as pure Go does
@@ -98,7 +93,7 @@ func loop(adv map[string]int, body func(m string)) {
 	p("JLT tail")
 	fmt.Println("loop:")
 	body("")
-	for _, r := range []string{"DI", "SI", "DX"} {
+	for _, r := range []string{"DI", "SI", "DX", "BX"} {
 		if adv[r] > 0 {
 			p("ADDQ $%d, %s", 16*adv[r], r)
 		}
@@ -119,6 +114,10 @@ func loop(adv map[string]int, body func(m string)) {
 func limits() { // constants of wide and toBF16
 	p("VBROADCASTSD lim<>(SB), Z30")
 	p("VBROADCASTSD nlim<>(SB), Z31")
+	roundingConstants()
+}
+
+func roundingConstants() { // those of toBF16
 	p("MOVL $1, AX")
 	p("VPBROADCASTD AX, Z29")
 	p("MOVL $0x7fff, AX")
@@ -267,14 +266,17 @@ func weighted(e string) {
 }
 
 // toBF16 rounds Z0 to bfloat16 in the dwords of Z2; NaN stays, quiet.
-func toBF16() {
+func toBF16() { bf16(29, 28, 27, 2) }
+
+// bf16 is toBF16 with 1, 0x7fff and 0x40 in these registers, and a mask to use.
+func bf16(one, most, quiet, mask int) {
 	p("VPSRLD $16, Z0, Z1")
-	p("VPANDD Z29, Z1, Z2")
-	p("VPADDD Z28, Z2, Z2")
+	p("VPANDD Z%d, Z1, Z2", one)
+	p("VPADDD Z%d, Z2, Z2", most)
 	p("VPADDD Z0, Z2, Z2")
 	p("VPSRLD $16, Z2, Z2")
-	p("VCMPPS $3, Z0, Z0, K2")
-	p("VPORD Z27, Z1, K2, Z2")
+	p("VCMPPS $3, Z0, Z0, K%d", mask)
+	p("VPORD Z%d, Z1, K%d, Z2", quiet, mask)
 }
 
 // wide applies f to Z0 in float64, eight values at a time: exp, 1/(1+exp(-x))

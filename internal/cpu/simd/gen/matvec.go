@@ -52,7 +52,7 @@ func kind(wide bool) string {
 	return "I16"
 }
 
-func broadcast(v uint32, z int) {
+func broadcast32(v uint32, z int) {
 	p("MOVL $%#x, AX", v)
 	p("VPBROADCASTD AX, Z%d", z)
 }
@@ -75,9 +75,9 @@ func dotCodes(bits int, wide bool, g int, elem string) {
 	}
 	p("SHRQ $%d, R11", map[int]int{32: 4, 64: 5, 128: 6}[g]) // bytes of scales between the streams
 	if wide {
-		broadcast(0x38000000, 22) // 2^-15
+		broadcast32(0x38000000, 22) // 2^-15
 	}
-	broadcast(map[int]uint32{4: 0x000f000f, 8: 0x00ff00ff}[bits], 16)
+	broadcast32(map[int]uint32{4: 0x000f000f, 8: 0x00ff00ff}[bits], 16)
 	p("KXNORW K1, K1, K1")
 
 	label("row")
@@ -282,9 +282,9 @@ func packVec(bits int, wide bool) {
 	p("MOVQ x+16(FP), SI")
 	p("MOVQ inv+24(FP), BX")
 	p("MOVQ n+32(FP), CX")
-	broadcast(0x00010001, 31)
+	broadcast32(0x00010001, 31)
 	if wide {
-		broadcast(16384, 30)
+		broadcast32(16384, 30)
 	}
 	p("VMOVDQU16 deal%da<>(SB), Z29", 16/bits)
 	p("VMOVDQU16 deal%db<>(SB), Z28", 16/bits)
@@ -369,7 +369,7 @@ func absMax32() {
 	p("MOVQ dst+0(FP), DI")
 	p("MOVQ x+8(FP), SI")
 	p("MOVQ n+16(FP), CX")
-	broadcast(0x7fffffff, 31)
+	broadcast32(0x7fffffff, 31)
 	label("loop")
 	p("VPANDD (SI), Z31, Z0")
 	p("VPANDD 64(SI), Z31, Z1")

@@ -231,11 +231,11 @@ func packer(name string, bits, group int) {
 	blocks := 1
 	if group > 0 {
 		p("MOVQ wm+40(FP), R13")
-		broadcast(1<<bits-1, 31)
+		broadcast32(1<<bits-1, 31)
 		p("VMOVDQU32 interleave<>(SB), Z28")
 		blocks = group * bits / 128
 	} else {
-		broadcast(0x0f0f0f0f, 31)
+		broadcast32(0x0f0f0f0f, 31)
 	}
 	label("loop")
 	if group > 0 {
@@ -291,11 +291,11 @@ func quantX8() {
 	p("MOVQ perm+40(FP), AX")
 	p("VMOVDQU32 (AX), Z30")
 	p("LEAQ (R8)(R8*2), R9")
-	broadcast(0x7fffffff, 31)
-	broadcast(0x42fe0000, 29) // 127
-	broadcast(0x3c010204, 28) // 1/127
-	broadcast(0x0da24260, 27) // 1e-30, so that zeros give zeros
-	broadcast(0x01010101, 26)
+	broadcast32(0x7fffffff, 31)
+	broadcast32(0x42fe0000, 29) // 127
+	broadcast32(0x3c010204, 28) // 1/127
+	broadcast32(0x0da24260, 27) // 1e-30, so that zeros give zeros
+	broadcast32(0x01010101, 26)
 	label("loop")
 	row := []string{"(SI)", "(SI)(R8*1)", "(SI)(R8*2)", "(SI)(R9*1)"}
 	for r := range 4 {
@@ -394,9 +394,9 @@ func storePanel(e string) {
 	p("MOVQ src+16(FP), SI")
 	p("MOVQ rows+24(FP), CX")
 	if e == "BF16" { // constants of toBF16
-		broadcast(1, 29)
-		broadcast(0x7fff, 28)
-		broadcast(0x40, 27)
+		broadcast32(1, 29)
+		broadcast32(0x7fff, 28)
+		broadcast32(0x40, 27)
 	}
 	label("loop")
 	for h := range 2 {

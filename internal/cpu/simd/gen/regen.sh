@@ -8,8 +8,9 @@ declare_funcs() {
 		grep -h '^// func' ../$1_amd64.s | sed 's#^// #\n//go:noescape\n#'
 	} > ../$1_amd64.go
 }
-for f in dot map matvec panels; do
-	go run main.go map.go matvec.go panels.go $f > ../${f}_amd64.s
+gen="main.go map.go ops.go wide.go matvec.go panels.go amx.go"
+for f in dot map ops matvec panels amx; do
+	go run $gen $f > ../${f}_amd64.s
 	declare_funcs $f
 done
 for f in map dot packed blocks; do
