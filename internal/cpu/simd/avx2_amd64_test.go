@@ -3,7 +3,6 @@
 package simd
 
 import (
-	"fmt"
 	"math"
 	"testing"
 )
@@ -126,53 +125,3 @@ func TestRoundedNotFinite(t *testing.T) {
 	}
 }
 
-// Names of the best tier first, and pure last.
-func TestTierOrder(t *testing.T) {
-	want := map[string]int{}
-	for i, n := range []string{"amx", "avx512", "avx2", "pure"} {
-		want[n] = i
-	}
-	last := -1
-	for _, n := range Available() {
-		if want[n] < last {
-			t.Errorf("tiers are %v", Available())
-		}
-		last = want[n]
-	}
-	if hasAVX2() != (fmt.Sprint(Available()) != "[pure]") {
-		t.Errorf("AVX2 %v, tiers %v", hasAVX2(), Available())
-	}
-}
-
-// Dequantized rows have the bits of the pure tier, zeros of either sign aside.
-func TestDequantRowAVX2(t *testing.T) {
-	onlyAVX2(t)
-	r := newRand(44)
-	for _, p := range modes {
-		for _, e := range elems {
-			p.Elem = e
-			for _, groups := range []int{1, 2, 3, 7, 8, 9, 129, 300} {
-				k := p.Group * groups
-				q := quantized(rounded(e, normals(r, 3*k)), 3, k, p)
-				if p.Mode == NVFP4 && groups > 8 {
-					q.Global = 3
-				}
-				if p.Mode == MXFP4 || p.Mode == MXFP8 {
-					copy(q.Scales[:min(len(q.Scales), 4)], []byte{0, 1, 254, 130})
-				}
-				for row := range 3 {
-					for _, to := range elems {
-						got, want := make([]float32, k), make([]float32, k)
-						K.DequantRow(got, q, row, to)
-						dequantRow(want, q, row, to)
-						for i := range want {
-							if got[i] != want[i] {
-								t.Fatalf("%s %v to %v, %d groups: value %d is %v, want %v", p.name(), e, to, groups, i, got[i], want[i])
-							}
-						}
-					}
-				}
-			}
-		}
-	}
-}
