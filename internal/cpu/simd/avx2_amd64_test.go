@@ -124,4 +124,3 @@ func TestRoundedNotFinite(t *testing.T) {
 		}
 	}
 }
-

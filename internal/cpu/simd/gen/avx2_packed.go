@@ -63,113 +63,113 @@ const mulArgs = "y *float32, yns int, w *byte, ws int, s, b *float32, ss int, x 
 
 // product: Y0.. hold the sums of nr rows, Y4.. those of a group.
 func (k packed) product(ints bool, nr int) {
-	name, xsize := "a2MulF"+k.name, 4
+	name := "a2MulF" + k.name
 	if ints {
-		name, xsize = "a2MulI"+k.name, 2
+		name = "a2MulI" + k.name
 	}
-	pair := func(pairs bool) {
-		n := name
-		if pairs {
-			n += "Pairs"
+	k.start(fmt.Sprintf("%sx%d", name, nr), nr, ints)
+	p("CMPQ DI, $2")
+	p("JEQ group2")
+	p("JGT group4")
+	for _, per := range []int{1, 2, 4} {
+		label(fmt.Sprintf("group%d", per))
+		k.group(nr, per, ints, false, false)
+		p("DECQ CX")
+		p("JNZ group%d", per)
+		if per < 4 {
+			p("JMP biases")
 		}
-		fn(fmt.Sprintf("%sx%d", n, nr), mulArgs, "")
-		load("w", "BX")
-		load("s", "DX")
-		load("x", "SI")
-		load("sx", "R9")
-		load("groups", "CX")
-		load("per", "DI")
-		strides(nr)
-		k.consts()
+	}
+	label("biases")
+	bias(nr)
+	reduce(1, nr)
+	ret()
+	if !k.half {
+		return
+	}
+	// nb is 1 where half a step follows, and there are no biases
+	k.start(fmt.Sprintf("%sPairsx%d", name, nr), nr, ints)
+	p("TESTQ CX, CX")
+	p("JZ last")
+	label("group")
+	k.group(nr, 1, ints, true, false)
+	p("DECQ CX")
+	p("JNZ group")
+	label("last")
+	p("CMPQ %s, $0", arg("nb"))
+	p("JE done")
+	k.group(nr, 1, ints, true, true)
+	label("done")
+	reduce(1, nr)
+	ret()
+}
+
+func (k packed) start(name string, nr int, ints bool) {
+	fn(name, mulArgs, "")
+	load("w", "BX")
+	load("s", "DX")
+	load("x", "SI")
+	load("sx", "R9")
+	load("groups", "CX")
+	load("per", "DI")
+	strides(nr)
+	k.consts()
+	for r := range nr {
+		p("VXORPS Y%d, Y%d, Y%d", r, r, r)
+	}
+	if !ints {
+		p("VXORPS Y8, Y8, Y8")
+	}
+}
+
+// group adds a group of per steps, or half a step, to the sums of the rows.
+func (k packed) group(nr, per int, ints, pairs, half bool) {
+	xsize := 4
+	if ints {
+		xsize = 2
+	}
+	for t := range per {
+		if ints {
+			p("VMOVDQU %d(SI), Y8", 64*t)
+			p("VMOVDQU %d(SI), Y9", 64*t+32)
+		}
 		for r := range nr {
-			p("VXORPS Y%d, Y%d, Y%d", r, r, r)
-		}
-		// step t of a group whose sums are not there before the first one
-		step := func(t int, half bool) {
+			k.unpack(fmt.Sprintf("%d(BX)%s", k.bytes*t, wrow[r]), 10, 11, half)
 			if ints {
-				p("VMOVDQU %d(SI), Y8", 64*t)
-				p("VMOVDQU %d(SI), Y9", 64*t+32)
-			}
-			for r := range nr {
-				k.unpack(fmt.Sprintf("%d(BX)%s", k.bytes*t, wrow[r]), 10, 11, half)
-				if ints {
-					k.addInts(4+r, t == 0)
-				} else {
-					k.addFloats(4+r, 128*t, t == 0)
-				}
-			}
-		}
-		if !ints {
-			p("VXORPS Y8, Y8, Y8")
-		}
-		group := func(per int, half bool) {
-			for t := range per {
-				step(t, half)
-			}
-			if !half {
-				for r := range nr {
-					p("PREFETCHT0 %d(BX)%s", prefetch, wrow[r])
-				}
-				p("ADDQ $%d, SI", 32*xsize*per)
-				p("ADDQ $%d, BX", k.bytes*per)
-			}
-			if ints {
-				p("VBROADCASTSS (R9), Y8")
-				p("ADDQ $4, R9")
-			}
-			for r := range nr {
-				scaleOf(srow[r], 10, pairs)
-				if ints {
-					p("VCVTDQ2PS Y%d, Y%d", 4+r, 4+r)
-					p("VMULPS Y8, Y10, Y10")
-				}
-				p("VFMADD231PS Y%d, Y10, Y%d", 4+r, r)
-			}
-			if pairs {
-				p("ADDQ $8, DX")
+				addInts(4+r, t == 0)
 			} else {
-				p("ADDQ $4, DX")
+				k.addFloats(4+r, 128*t, t == 0)
 			}
 		}
-		if pairs { // nb is 1 where half a step follows, and there are no biases
-			p("TESTQ CX, CX")
-			p("JZ last")
-			label("group")
-			group(1, false)
-			p("DECQ CX")
-			p("JNZ group")
-			label("last")
-			p("CMPQ %s, $0", arg("nb"))
-			p("JE done")
-			group(1, true)
-			label("done")
-		} else {
-			p("CMPQ DI, $2")
-			p("JEQ group2")
-			p("JGT group4")
-			for _, per := range []int{1, 2, 4} {
-				label(fmt.Sprintf("group%d", per))
-				group(per, false)
-				p("DECQ CX")
-				p("JNZ group%d", per)
-				if per < 4 {
-					p("JMP biases")
-				}
-			}
-			label("biases")
-			bias(nr)
-		}
-		reduce(1, nr)
-		ret()
 	}
-	pair(false)
-	if k.half {
-		pair(true)
+	if !half {
+		for r := range nr {
+			p("PREFETCHT0 %d(BX)%s", prefetch, wrow[r])
+		}
+		p("ADDQ $%d, SI", 32*xsize*per)
+		p("ADDQ $%d, BX", k.bytes*per)
+	}
+	if ints {
+		p("VBROADCASTSS (R9), Y8")
+		p("ADDQ $4, R9")
+	}
+	for r := range nr {
+		scaleOf(srow[r], 10, pairs)
+		if ints {
+			p("VCVTDQ2PS Y%d, Y%d", 4+r, 4+r)
+			p("VMULPS Y8, Y10, Y10")
+		}
+		p("VFMADD231PS Y%d, Y10, Y%d", 4+r, r)
+	}
+	if pairs {
+		p("ADDQ $8, DX")
+	} else {
+		p("ADDQ $4, DX")
 	}
 }
 
 // addInts adds the words in Y10 and Y11 times x in Y8 and Y9 to the sums of a group.
-func (k packed) addInts(acc int, first bool) {
+func addInts(acc int, first bool) {
 	p("VPMADDWD Y9, Y11, Y11")
 	if first {
 		p("VPMADDWD Y8, Y10, Y%d", acc)
@@ -268,6 +268,10 @@ func e4m3Product(nr int) {
 	ret()
 }
 
+const tileX, tileW, tileT = 12, 14, 15 // registers of tileI: x from the first on
+
+var sxrow = []string{"(R9)", "(R9)(R10*1)"}
+
 // tileI adds mr rows of x by nr rows of words to acc, eight lanes an output:
 // groups of per steps, and nb times eight biases.
 func tileI(mr, nr int) {
@@ -286,38 +290,36 @@ func tileI(mr, nr int) {
 	for a := range n {
 		p("VMOVUPS %d(DI), Y%d", 32*a, a)
 	}
-	const x, w, t = 12, 14, 15
-	sxrow := []string{"(R9)", "(R9)(R10*1)"}
 	group := func(per int) {
 		for h := range 2 * per {
 			for i := range mr {
-				p("VMOVDQU %d%s, Y%d", 32*h, xrow[i], x+i)
+				p("VMOVDQU %d%s, Y%d", 32*h, xrow[i], tileX+i)
 			}
 			for j := range nr {
-				p("VMOVDQU %d(BX)%s, Y%d", 32*h, wrow[j], w)
+				p("VMOVDQU %d(BX)%s, Y%d", 32*h, wrow[j], tileW)
 				for i := range mr {
 					a := 6 + i*nr + j
 					if h == 0 {
-						p("VPMADDWD Y%d, Y%d, Y%d", x+i, w, a)
+						p("VPMADDWD Y%d, Y%d, Y%d", tileX+i, tileW, a)
 						continue
 					}
-					p("VPMADDWD Y%d, Y%d, Y%d", x+i, w, t)
-					p("VPADDD Y%d, Y%d, Y%d", t, a, a)
+					p("VPMADDWD Y%d, Y%d, Y%d", tileX+i, tileW, tileT)
+					p("VPADDD Y%d, Y%d, Y%d", tileT, a, a)
 				}
 			}
 		}
 		p("ADDQ $%d, SI", 64*per)
 		p("ADDQ $%d, BX", 64*per)
 		for i := range mr {
-			p("VBROADCASTSS %s, Y%d", sxrow[i], x+i)
+			p("VBROADCASTSS %s, Y%d", sxrow[i], tileX+i)
 		}
 		for j := range nr {
-			p("VBROADCASTSS %s, Y%d", srow[j], w)
+			p("VBROADCASTSS %s, Y%d", srow[j], tileW)
 			for i := range mr {
 				a := i*nr + j
-				p("VMULPS Y%d, Y%d, Y%d", x+i, w, t)
+				p("VMULPS Y%d, Y%d, Y%d", tileX+i, tileW, tileT)
 				p("VCVTDQ2PS Y%d, Y%d", 6+a, 6+a)
-				p("VFMADD231PS Y%d, Y%d, Y%d", t, 6+a, a)
+				p("VFMADD231PS Y%d, Y%d, Y%d", tileT, 6+a, a)
 			}
 		}
 		p("ADDQ $4, R9")
@@ -336,6 +338,15 @@ func tileI(mr, nr int) {
 		}
 	}
 	label("biases")
+	tileBias(mr, nr)
+	for a := range n {
+		p("VMOVUPS Y%d, %d(DI)", a, 32*a)
+	}
+	ret()
+}
+
+// tileBias adds b·sums.
+func tileBias(mr, nr int) {
 	load("nb", "CX")
 	p("TESTQ CX, CX")
 	p("JZ done")
@@ -343,12 +354,12 @@ func tileI(mr, nr int) {
 	load("b", "DX")
 	label("bias")
 	for i := range mr {
-		p("VMOVUPS %s, Y%d", sxrow[i], x+i)
+		p("VMOVUPS %s, Y%d", sxrow[i], tileX+i)
 	}
 	for j := range nr {
-		p("VMOVUPS %s, Y%d", srow[j], w)
+		p("VMOVUPS %s, Y%d", srow[j], tileW)
 		for i := range mr {
-			p("VFMADD231PS Y%d, Y%d, Y%d", x+i, w, i*nr+j)
+			p("VFMADD231PS Y%d, Y%d, Y%d", tileX+i, tileW, i*nr+j)
 		}
 	}
 	p("ADDQ $32, R9")
@@ -356,10 +367,6 @@ func tileI(mr, nr int) {
 	p("DECQ CX")
 	p("JNZ bias")
 	label("done")
-	for a := range n {
-		p("VMOVUPS Y%d, %d(DI)", a, 32*a)
-	}
-	ret()
 }
 
 // laneSums folds n > 0 accumulators of eight lanes to one value each.

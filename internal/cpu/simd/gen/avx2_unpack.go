@@ -138,7 +138,7 @@ func (k packed) unpackRow() {
 }
 
 // unpackF writes rows as float32 values code·s + b, rounded after the product
-// and after the sum, in their own order.
+// and after the sum, in their own order; with pairs a scale for each 16, no biases.
 func (k packed) unpackF(pairs bool) {
 	name := "a2UnpackF" + k.name
 	if pairs {
@@ -153,55 +153,9 @@ func (k packed) unpackF(pairs bool) {
 	if k.signed { // by their codes, which know -0
 		p("VMOVDQU %s, Y15", vec(uint16(15)))
 		p("VMOVUPS %s, Y14", vec[float32](0, .5, 1, 1.5, 2, 3, 4, 6))
+		k.unpack = nibbles
 	} else {
 		k.consts()
-	}
-	eight := func(x, at, scale, bias int) {
-		p("VPMOVZXWD X%d, Y13", x)
-		if k.signed {
-			p("VPSLLD $28, Y13, Y12")
-			p("VANDPS %s, Y12, Y12", vec(uint32(1<<31)))
-			p("VPERMPS Y14, Y13, Y13")
-			p("VORPS Y12, Y13, Y13")
-		} else {
-			p("VCVTDQ2PS Y13, Y13")
-		}
-		p("VMULPS Y%d, Y13, Y13", scale)
-		if !pairs {
-			p("VADDPS Y%d, Y13, Y13", bias)
-		}
-		p("VMOVUPS Y13, %d(DI)", at)
-	}
-	unpack := k.unpack
-	if k.signed {
-		unpack = nibbles
-	}
-	step := func(half bool) {
-		unpack("(BX)", 10, 11, half)
-		at := []int{0, 64, 32, 96} // where low and high lanes of both words go
-		switch {
-		case k.name == "8":
-			at = []int{0, 32, 64, 96}
-		case k.bytes == 16: // even and odd codes
-			p("VPUNPCKLWD Y11, Y10, Y12")
-			p("VPUNPCKHWD Y11, Y10, Y11")
-			p("VMOVDQA Y12, Y10")
-		}
-		for h := range 2 {
-			for l := range 2 {
-				if half && l == 1 {
-					break
-				}
-				if l == 1 {
-					p("VEXTRACTI128 $1, Y%d, X%d", 10+h, 10+h)
-				}
-				scale := 8
-				if pairs {
-					scale = 8 + l
-				}
-				eight(10+h, at[2*h+l], scale, 9)
-			}
-		}
 	}
 	if pairs {
 		p("TESTQ CX, CX")
@@ -209,7 +163,7 @@ func (k packed) unpackF(pairs bool) {
 		label("group")
 		p("VBROADCASTSS (DX), Y8")
 		p("VBROADCASTSS 4(DX), Y9")
-		step(false)
+		k.values(pairs, false)
 		p("ADDQ $8, DX")
 		p("ADDQ $128, DI")
 		p("ADDQ $%d, BX", k.bytes)
@@ -219,7 +173,7 @@ func (k packed) unpackF(pairs bool) {
 		p("CMPQ %s, $0", arg("half"))
 		p("JE done")
 		p("VBROADCASTSS (DX), Y8")
-		step(true)
+		k.values(pairs, true)
 		label("done")
 		ret()
 		return
@@ -229,7 +183,7 @@ func (k packed) unpackF(pairs bool) {
 	p("VBROADCASTSS (R8), Y9")
 	p("MOVQ %s, AX", arg("per"))
 	label("step")
-	step(false)
+	k.values(pairs, false)
 	p("ADDQ $128, DI")
 	p("ADDQ $%d, BX", k.bytes)
 	p("DECQ AX")
@@ -239,6 +193,46 @@ func (k packed) unpackF(pairs bool) {
 	p("DECQ CX")
 	p("JNZ group")
 	ret()
+}
+
+// values writes a step, or its first half: by the scale in Y8 and the bias in Y9,
+// or by the scales of the halves in both.
+func (k packed) values(pairs, half bool) {
+	k.unpack("(BX)", 10, 11, half)
+	at := []int{0, 64, 32, 96} // where low and high lanes of both words go
+	switch {
+	case k.name == "8":
+		at = []int{0, 32, 64, 96}
+	case k.bytes == 16: // even and odd codes
+		p("VPUNPCKLWD Y11, Y10, Y12")
+		p("VPUNPCKHWD Y11, Y10, Y11")
+		p("VMOVDQA Y12, Y10")
+	}
+	for i, to := range at {
+		x, lane := 10+i/2, i%2
+		if lane == 1 {
+			if half {
+				continue
+			}
+			p("VEXTRACTI128 $1, Y%d, X%d", x, x)
+		}
+		p("VPMOVZXWD X%d, Y13", x)
+		if k.signed {
+			p("VPSLLD $28, Y13, Y12")
+			p("VANDPS %s, Y12, Y12", vec(uint32(1<<31)))
+			p("VPERMPS Y14, Y13, Y13")
+			p("VORPS Y12, Y13, Y13")
+		} else {
+			p("VCVTDQ2PS Y13, Y13")
+		}
+		if pairs {
+			p("VMULPS Y%d, Y13, Y13", 8+lane)
+		} else {
+			p("VMULPS Y8, Y13, Y13")
+			p("VADDPS Y9, Y13, Y13")
+		}
+		p("VMOVUPS Y13, %d(DI)", to)
+	}
 }
 
 // e4m3UnpackF is unpackF for MX float8.
