@@ -61,6 +61,7 @@ func TestFlagsAreFields(t *testing.T) {
 		{newGenerate(s, nil), generateOptions{}},
 		{newLogits(s, nil), logitsOptions{}},
 		{newTokenize(s, nil), tokenizeOptions{}},
+		{newBenchmark(s, nil), benchmarkOptions{}},
 	} {
 		flags := slices.DeleteFunc(flagNames(c.cmd.Flags()), func(s string) bool { return s == "config" || s == "help" })
 		fields := tags(reflect.TypeOf(c.options))

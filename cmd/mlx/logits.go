@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -104,11 +105,13 @@ func checkIDs(flag string, ids []int, vocab int) error {
 // maxThreads is more than any machine has cores, and less than Go's runtime bears.
 const maxThreads = 1024
 
-// setThreads applies --threads. Results do not depend on it.
+// setThreads applies --threads. Results do not depend on it. Go runs as many
+// threads at a time as it saw CPUs at the start, so more must be asked for.
 func setThreads(n int) error {
 	if n < 0 || n > maxThreads {
 		return usagef("--threads is %d: it must be between 1 and %d, or 0 for one thread a core", n, maxThreads)
 	}
+	runtime.GOMAXPROCS(max(n, runtime.GOMAXPROCS(0)))
 	cpu.SetWorkers(n)
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/hf/safetensors"
 	"github.com/mlxgo/mlx/internal/llm"
+	"github.com/mlxgo/mlx/internal/llm/bench"
 	"github.com/mlxgo/mlx/internal/llm/llmtest"
 )
 
@@ -117,6 +118,8 @@ func TestScripts(t *testing.T) {
 			"sametokens": sameTokens,
 			"distinct":   distinctTokens,
 			"ids":        promptIDs,
+
+			"benchmarked": benchmarked,
 		},
 		Setup: func(e *testscript.Env) error {
 			for name, value := range env {
@@ -200,5 +203,39 @@ func promptIDs(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	if got := generated(ts, args[0]).PromptTokens; !slices.Equal(got, want) {
 		ts.Fatalf("prompt %v, want %v", got, want)
+	}
+}
+
+// benchmarked checks the JSON of mlx benchmark on standard output: benchmarked PROMPT
+// GENERATION CONTEXT BATCH TRIALS are the lengths that it must have measured.
+func benchmarked(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 5 {
+		ts.Fatalf("usage: benchmarked PROMPT GENERATION CONTEXT BATCH TRIALS")
+	}
+	var n [5]int
+	for i, arg := range args {
+		var err error
+		n[i], err = strconv.Atoi(arg)
+		ts.Check(err)
+	}
+	r := benchmarkResult{Report: &bench.Report{}}
+	d := json.NewDecoder(strings.NewReader(ts.ReadFile("stdout")))
+	d.DisallowUnknownFields()
+	ts.Check(d.Decode(&r))
+	if d.More() {
+		ts.Fatalf("more than one object")
+	}
+	o := r.Options
+	if got := [5]int{o.PromptTokens, o.GenerationTokens, o.Context, o.BatchSize, o.NumTrials}; got != n {
+		ts.Fatalf("options %v, want %v", got, n)
+	}
+	if m := r.Machine; m.Cores < 1 || m.Threads < 1 || m.SIMD == "" || m.Go == "" || o.Model == "" {
+		ts.Fatalf("machine %+v", m)
+	}
+	if r.Prefill.Tokens != n[0] || r.Decode.Tokens != n[1] || len(r.Trials) != n[4] || len(r.Decode.TPS.Values) != n[4] || r.Limits != nil {
+		ts.Fatalf("report %+v", r.Report)
+	}
+	if (r.Long != nil) != (n[2] > 0) || r.Long != nil && r.Long.Context != n[2] || (r.Batch != nil) != (n[3] > 1) || r.Batch != nil && r.Batch.Size != n[3] {
+		ts.Fatalf("long %+v, batch %+v", r.Long, r.Batch)
 	}
 }

@@ -144,6 +144,17 @@ func (e *Exec) Run(bind []tensor.View) (tensor.Event, error) {
 	return e.prog.Run(bind)
 }
 
+// Dispatch runs the Program without its kernels, see [tensor.Dispatcher]; ok is false
+// where the backend cannot.
+func (e *Exec) Dispatch() (kernels, barriers int, ok bool, err error) {
+	d, ok := e.prog.(tensor.Dispatcher)
+	if !ok {
+		return 0, 0, false, nil
+	}
+	kernels, barriers, err = d.Dispatch()
+	return kernels, barriers, true, err
+}
+
 // Call runs the function and waits. It takes the states: their buffers become the
 // new states' if nobody else has them (else copies do), and their handles are
 // dead afterwards; after an error they may be. Arrays of a live transformation

@@ -9,11 +9,17 @@ import (
 	"github.com/mlxgo/mlx/internal/tensor/fast"
 )
 
-// queryRows is how many queries of a head share the keys that a unit loads.
-const queryRows = 32
+// A unit of attention is a block of positions of all query heads of one key head,
+// which share its keys and values. Where units are few and their rows too, what is
+// claimed is a segment of the keys of a unit, and a second phase merges the parts;
+// the bits are the same.
+const (
+	unitRows = 128 // about the most rows of a unit
+	fewUnits = 32
+	partRows = 16 // most rows whose parts are kept: 3 % of the keys and values they are of
+)
 
-// An attention is fast.Attention on its views. A unit is a block of queries of
-// one head; for single queries, all heads of a key head.
+// An attention is fast.Attention on its views.
 type attention struct {
 	p                fast.Attention
 	q, k, v, y       *View
@@ -21,17 +27,51 @@ type attention struct {
 	maskAt           [4]int // strides of the mask over [B, Hq, L, C], 0 where it repeats
 	b, hq, hk, l     int
 	keys, d, dv      int
-	together         bool // the heads of a group are the rows
-	blocks           int
-	rows             int // most rows of a unit
+	group            int // query heads of a key head
+	block            int // positions of a unit
+	blocks, units    int
+	segments         int       // > 1: parts of a unit
+	parts            []float32 // [units, segments, partLen]
+	partLen          int
 }
 
 func attentionTask(p fast.Attention, in, out []View) task {
 	q, k, v := &in[0], &in[1], &in[2]
 	a := &attention{p: p, q: q, k: k, v: v, y: &out[0], b: q.Shape[0], hq: q.Shape[1], hk: k.Shape[1], l: q.Shape[2],
 		keys: k.Shape[2], d: q.Shape[3], dv: v.Shape[3]}
-	rest := in[3:]
-	if p.Mask {
+	a.views(in[3:])
+	cost := a.b * a.hq * a.l * a.keys * (a.d + a.dv + 16)
+	if out[0].DType == dtype.Float64 {
+		return newTask(a.b*a.hq*a.l, 2*cost, a.runWide)
+	}
+	a.cut()
+	if a.units >= fewUnits || a.segments < 2 || a.block*a.group > partRows {
+		return newTask(a.units, cost, a.run)
+	}
+	a.partLen = simd.AttendPartLen(a.block*a.group, a.dv)
+	a.parts = make([]float32, a.units*a.segments*a.partLen)
+	t := newTask(a.units*a.segments, cost, a.runPart)
+	then := newTask(a.units, len(a.parts), a.runMerge)
+	t.then = &then
+	return t
+}
+
+// cut sets the units: blocks of positions that fill tiles of 4 rows.
+func (a *attention) cut() {
+	a.group = a.hq / a.hk
+	a.block = max(min(unitRows/a.group, a.l*a.b*a.hk/fewUnits), 1)
+	if a.group%4 != 0 {
+		a.block = (a.block + 3) &^ 3
+	}
+	a.block = min(a.block, a.l)
+	a.blocks = (a.l + a.block - 1) / a.block
+	a.units = a.b * a.hk * a.blocks
+	a.segments = (a.keys + simd.AttendSegment - 1) / simd.AttendSegment
+}
+
+// views takes the optional inputs.
+func (a *attention) views(rest []View) {
+	if a.p.Mask {
 		a.mask, rest = &rest[0], rest[1:]
 		for i, d := range a.mask.Shape {
 			if d != 1 {
@@ -39,128 +79,185 @@ func attentionTask(p fast.Attention, in, out []View) task {
 			}
 		}
 	}
-	if p.Sinks {
+	if a.p.Sinks {
 		a.sinks, rest = &rest[0], rest[1:]
 	}
-	if p.Pos {
+	if a.p.Pos {
 		a.pos = &rest[0]
 	}
-	cost := a.b * a.hq * a.l * a.keys * (a.d + a.dv + 16)
-	if out[0].DType == dtype.Float64 {
-		return newTask(a.b*a.hq*a.l, 2*cost, a.runWide)
-	}
-	a.together = a.l == 1 && !p.Sinks
-	a.rows, a.blocks = min(queryRows, a.l), (a.l+queryRows-1)/queryRows
-	units := a.b * a.hq * a.blocks
-	if a.together {
-		a.rows, units = a.hq/a.hk, a.b*a.hk
-	}
-	return newTask(units, cost, a.run)
 }
 
+// run attends for whole units.
 func (a *attention) run(s *scratch, c, nc int) {
-	units := a.b * a.hq * a.blocks
-	if a.together {
-		units = a.b * a.hk
-	}
-	lo, hi := span(units, c, nc)
+	lo, hi := span(a.units, c, nc)
 	if lo >= hi {
 		return
 	}
-	mem := a.memory(s)
-	for u := lo; u < hi; u++ {
-		if a.together {
-			g := a.hq / a.hk
-			a.unit(s, &mem, u/a.hk, u%a.hk*g, 0, g)
-			continue
-		}
-		i := u % a.blocks * queryRows
-		bh := u / a.blocks
-		a.unit(s, &mem, bh/a.hq, bh%a.hq, i, min(queryRows, a.l-i))
+	m := a.memory(s)
+	work := piece[float32](s, simd.AttendScratchLen(&s.att))
+	for i := lo; i < hi; i++ {
+		u := a.unit(i)
+		a.prepare(&s.att, &m, u)
+		simd.Attend(m.y, a.dv, &s.att, work)
+		a.store(m.y, u)
 	}
+}
+
+// runPart attends to segments of keys.
+func (a *attention) runPart(s *scratch, c, nc int) {
+	lo, hi := span(a.units*a.segments, c, nc)
+	if lo >= hi {
+		return
+	}
+	m := a.memory(s)
+	work := piece[float32](s, simd.K.AttendPartScratchLen(&s.att))
+	for i, have := lo, -1; i < hi; i++ {
+		n, g := i/a.segments, i%a.segments
+		if n != have {
+			a.prepare(&s.att, &m, a.unit(n))
+			have = n
+		}
+		simd.K.AttendPart(a.part(&s.att, n, g), &s.att, g*simd.AttendSegment, (g+1)*simd.AttendSegment, work)
+	}
+}
+
+// part is where segment g of unit n lies.
+func (a *attention) part(x *simd.Attention, n, g int) simd.AttentionPart {
+	at := (n*a.segments + g) * a.partLen
+	return x.Part(a.parts[at : at+a.partLen])
+}
+
+// runMerge merges the segments of units, the first one first.
+func (a *attention) runMerge(s *scratch, c, nc int) {
+	lo, hi := span(a.units, c, nc)
+	if lo >= hi {
+		return
+	}
+	m := attMemory{sinks: piece[float32](s, a.group)}
+	mem := piece[float32](s, a.partLen)
+	for n := lo; n < hi; n++ {
+		u := a.unit(n)
+		x := a.shape(&s.att, &m, u)
+		t := x.Part(mem[:simd.AttendPartLen(x.Rows, x.DV)])
+		x.Start(t)
+		for g := range a.segments {
+			x.Merge(t, a.part(x, n, g))
+		}
+		x.Finish(t)
+		a.store(t.O, u)
+	}
+}
+
+// attUnit is n positions from position i on of the queries of key head g of batch
+// row b.
+type attUnit struct{ b, g, i, n int }
+
+// unit counts down the positions: late ones see the most keys, and what takes
+// long must not come last.
+func (a *attention) unit(u int) attUnit {
+	i := (a.blocks - 1 - u/(a.b*a.hk)) * a.block
+	bg := u % (a.b * a.hk)
+	return attUnit{b: bg / a.hk, g: bg % a.hk, i: i, n: min(a.block, a.l-i)}
 }
 
 // attMemory is the scratch of a chunk.
 type attMemory struct {
-	q, y, bias, work []float32
-	mask             []byte
+	q, y, bias, sinks []float32
+	mask              []byte
 }
 
+// memory takes scratch for the largest unit, which it leaves in s.att.
 func (a *attention) memory(s *scratch) (m attMemory) {
-	m.q = piece[float32](s, a.rows*a.d)
-	if a.y.DType != dtype.Float32 {
-		m.y = piece[float32](s, a.rows*a.dv)
-	}
+	rows := a.block * a.group
+	m.q, m.y = piece[float32](s, rows*a.d), piece[float32](s, rows*a.dv)
+	m.sinks = piece[float32](s, a.group)
 	if a.mask != nil {
-		if n := a.maskRows() * a.keys; a.mask.DType == dtype.Bool {
+		pos, heads := a.maskRows(a.block)
+		if n := pos * heads * a.keys; a.mask.DType == dtype.Bool {
 			m.mask = piece[byte](s, n)
 		} else {
 			m.bias = piece[float32](s, n)
 		}
 	}
 	x := &s.att
-	*x = simd.Attention{Rows: a.rows, D: a.d, DV: a.dv, Keys: a.keys}
+	*x = simd.Attention{Rows: rows, D: a.d, DV: a.dv, Keys: a.keys, Group: a.group}
 	x.K.Elem, _ = elemOf(a.k.DType)
 	x.V.Elem, _ = elemOf(a.v.DType)
-	m.work = piece[float32](s, simd.K.AttendScratchLen(x))
 	return m
 }
 
-// rowAxis is the axis that the rows of a unit lie along: heads or positions.
-func (a *attention) rowAxis() int {
-	if a.together {
-		return 1
+// maskRows is how many different rows of the mask n positions have: positions
+// times heads.
+func (a *attention) maskRows(n int) (pos, heads int) {
+	pos, heads = n, a.group
+	if a.maskAt[2] == 0 {
+		pos = 1
 	}
-	return 2
+	if a.maskAt[1] == 0 {
+		heads = 1
+	}
+	return pos, heads
 }
 
-// maskRows is how many different rows of the mask a unit has.
-func (a *attention) maskRows() int {
-	if a.maskAt[a.rowAxis()] == 0 {
-		return 1
-	}
-	return a.rows
-}
-
-// unit computes rows rows from query i of head h of batch row b on.
-func (a *attention) unit(s *scratch, m *attMemory, b, h, i, rows int) {
-	x := &s.att
-	*x = simd.Attention{Q: m.q, QStride: a.d, Rows: rows, D: a.d, DV: a.dv, SameRow: a.together}
-	a.queries(m.q, b, h, i, rows)
-	a.visible(x, b, i)
-	g := h / (a.hq / a.hk)
-	x.K, x.KStride = keysAt(a.k, b, g, x.Keys, a.d)
-	x.V, x.VStride = keysAt(a.v, b, g, x.Keys, a.dv)
-	if a.mask != nil && x.Keys > 0 {
-		a.loadMask(x, m, b, h, i)
-	}
+// shape sets x to what the merging of parts needs.
+func (a *attention) shape(x *simd.Attention, m *attMemory, u attUnit) *simd.Attention {
+	*x = simd.Attention{Rows: u.n * a.group, Group: a.group, D: a.d, DV: a.dv, QStride: a.d}
 	if a.sinks != nil {
-		x.HasSink, x.Sink = true, floatAt(a.sinks, h*a.sinks.Strides[0])
+		x.Sinks = m.sinks
+		for h := range x.Sinks {
+			x.Sinks[h] = floatAt(a.sinks, (u.g*a.group+h)*a.sinks.Strides[0])
+		}
 	}
-	off, ld := ((b*a.hq+h)*a.l+i)*a.dv, a.dv // with single queries, heads follow each other
-	if m.y == nil {
-		simd.K.Attend(at[float32](a.y, off, rows*a.dv), ld, x, m.work)
-		return
-	}
-	simd.K.Attend(m.y, ld, x, m.work)
-	narrow(unsafe.Add(a.y.Ptr(), off*2), m.y[:rows*a.dv], a.y.DType)
+	return x
 }
 
-// queries loads and scales the rows of q.
-func (a *attention) queries(dst []float32, b, h, i, rows int) {
-	off := b*a.q.Strides[0] + h*a.q.Strides[1] + i*a.q.Strides[2]
-	step := a.q.Strides[a.rowAxis()]
+// prepare sets x to a unit.
+func (a *attention) prepare(x *simd.Attention, m *attMemory, u attUnit) {
+	a.shape(x, m, u)
+	x.Q = m.q
+	a.queries(m.q, u)
+	a.visible(x, u.b, u.i)
+	x.K, x.KStride = keysAt(a.k, u.b, u.g, x.Keys, a.d)
+	x.V, x.VStride = keysAt(a.v, u.b, u.g, x.Keys, a.dv)
+	if a.mask != nil && x.Keys > 0 {
+		a.loadMask(x, m, u)
+	}
+}
+
+// queries loads and scales q, position by position.
+func (a *attention) queries(dst []float32, u attUnit) {
 	scale := float32(a.p.Scale.Value())
-	for r := range rows {
-		row := dst[r*a.d : (r+1)*a.d]
-		simd.K.Load(row, rawAt(a.q, off+r*step, a.d))
-		for j := range row {
-			row[j] *= scale
+	for i := range u.n {
+		for h := range a.group {
+			off := u.b*a.q.Strides[0] + (u.g*a.group+h)*a.q.Strides[1] + (u.i+i)*a.q.Strides[2]
+			row := dst[:a.d]
+			dst = dst[a.d:]
+			simd.K.Load(row, rawAt(a.q, off, a.d))
+			for j := range row {
+				row[j] *= scale
+			}
 		}
 	}
 }
 
-// visible sets which keys the rows from query i on may see.
+// store rounds rows of a unit to their places.
+func (a *attention) store(src []float32, u attUnit) {
+	e, _ := elemOf(a.y.DType)
+	for i := range u.n {
+		for h := range a.group {
+			off := ((u.b*a.hq+u.g*a.group+h)*a.l + u.i + i) * a.dv
+			row := src[:a.dv]
+			src = src[a.dv:]
+			if e == simd.F32 {
+				copy(at[float32](a.y, off, a.dv), row)
+				continue
+			}
+			narrow(unsafe.Add(a.y.Ptr(), off*2), row, a.y.DType)
+		}
+	}
+}
+
+// visible sets which keys the positions from i on may see.
 func (a *attention) visible(x *simd.Attention, b, i int) {
 	x.Keys, x.Offset = a.keys, a.keys-a.l
 	if a.pos != nil {
@@ -183,35 +280,40 @@ func keysAt(v *View, b, g, n, d int) (simd.Raw, int) {
 
 // loadMask points x at the mask's rows, or at copies of them if they are strided
 // or not float32.
-func (a *attention) loadMask(x *simd.Attention, m *attMemory, b, h, i int) {
-	axis := a.rowAxis()
-	off := b*a.maskAt[0] + h*a.maskAt[1] + i*a.maskAt[2]
-	step, st, rows := a.maskAt[axis], a.maskAt[3], 1
-	if step != 0 {
-		rows = x.Rows
-	}
-	inPlace := st == 1 && step >= 0
-	w := walk{[]int{x.Keys}, []int{st}}
+func (a *attention) loadMask(x *simd.Attention, m *attMemory, u attUnit) {
+	off := u.b*a.maskAt[0] + u.g*a.group*a.maskAt[1] + u.i*a.maskAt[2]
+	head, step, st := a.maskAt[1], a.maskAt[2], a.maskAt[3]
+	pos, heads := a.maskRows(u.n)
+	inPlace := st == 1 && step >= 0 && head >= 0
+	n := (pos-1)*step + (heads-1)*head + x.Keys
+	perHead, perPos := x.Keys*min(1, heads-1), x.Keys*heads*min(1, pos-1)
 	if a.mask.DType == dtype.Bool {
-		x.MaskStride = x.Keys * min(1, rows-1)
 		if inPlace {
-			x.Mask, x.MaskStride = at[byte](a.mask, off, (rows-1)*step+x.Keys), step
+			x.Mask, x.MaskStride, x.MaskHead = at[byte](a.mask, off, n), step, head
 			return
 		}
-		x.Mask = m.mask
-		for r := range rows {
-			gather(&w, m.mask[r*x.Keys:(r+1)*x.Keys], unsafe.Add(a.mask.Ptr(), off+r*step), 0)
+		x.Mask, x.MaskStride, x.MaskHead = m.mask, perPos, perHead
+		w := walk{[]int{x.Keys}, []int{st}}
+		for r := range pos * heads {
+			from := off + r/heads*step + r%heads*head
+			gather(&w, m.mask[r*x.Keys:(r+1)*x.Keys], unsafe.Add(a.mask.Ptr(), from), 0)
 		}
 		return
 	}
 	if inPlace && a.mask.DType == dtype.Float32 {
-		x.Bias, x.BiasStride = at[float32](a.mask, off, (rows-1)*step+x.Keys), step
+		x.Bias, x.BiasStride, x.BiasHead = at[float32](a.mask, off, n), step, head
 		return
 	}
-	x.Bias, x.BiasStride = m.bias, x.Keys*min(1, rows-1)
-	for r := range rows {
-		for j := range x.Keys {
-			m.bias[r*x.Keys+j] = floatAt(a.mask, off+r*step+j*st)
+	x.Bias, x.BiasStride, x.BiasHead = m.bias, perPos, perHead
+	for r := range pos * heads {
+		from := off + r/heads*step + r%heads*head
+		row := m.bias[r*x.Keys : (r+1)*x.Keys]
+		if st == 1 && a.mask.DType != dtype.Float64 {
+			simd.K.Load(row, rawAt(a.mask, from, x.Keys))
+			continue
+		}
+		for j := range row {
+			row[j] = floatAt(a.mask, from+j*st)
 		}
 	}
 }

@@ -3,68 +3,55 @@ package cpu
 import (
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/mlxgo/mlx/internal/tensor"
 )
 
 // A pool walks one task list with all workers. Workers claim chunks, and a
 // barrier waits for chunks, not for workers: who is descheduled between chunks
 // holds nobody up. Who computes a chunk does not change its bits.
 //
-// A spin barrier is worse than one thread when somebody else wants the cores, so
-// the pool notices long waits and leaves the others alone for a while.
+// Who is descheduled in a chunk does hold the others up, for milliseconds. When
+// somebody else wants the cores this is slower than one thread, so the caller
+// looks for it when it waits, and then goes on alone for a while.
 type pool struct {
 	mu     sync.Mutex
-	alone  int // runs left without the others
-	bad    int // runs in a row with long waits
-	spins  int // polls before parking
-	closed atomic.Bool
-	cur    atomic.Pointer[run]
-	_      [56]byte
-	epoch  atomic.Uint32
-	_      [60]byte
 	others []*worker
 	shared []byte // memory of tasks that prepare something for the next one
+	places places
+
+	patience time.Duration // of who waits, before parking or looking around
+	left     atomic.Bool   // a worker has left the present run and can be called back
+	apart    atomic.Bool   // the caller works alone
+	closed   atomic.Bool
+	cur      atomic.Pointer[run]
+	_        [64]byte
+	bell     bell // calls the workers to the present run
+	_        [64]byte
+
+	// Of the caller.
+	back time.Time // when the others are called again
 }
 
 // A worker is an OS thread that helps the callers.
 type worker struct {
-	asleep  atomic.Uint32
-	wake    chan struct{}
+	thread
+	group   int  // of CPUs
+	guest   bool // moved to the caller's CPU
+	asleep  atomic.Bool
+	clock   time.Duration // CPU time when the caller looked
 	scratch scratch
-}
-
-// A run is the claim counters of one task list.
-type run struct {
-	tasks  []task
-	bytes  int    // of shared memory
-	shared []byte // the pool's, while it runs
-	epoch  atomic.Uint32
-	before []uint32 // chunks of the tasks before; the total last
-	next   []padded // epoch<<32 | chunks claimed
-	_      [64]byte
-	done   atomic.Uint32
-	_      [60]byte
-	abort  atomic.Bool
-	active atomic.Int32  // workers inside a claim: a failed run waits for them
-	long   atomic.Uint32 // waits of a scheduler's slice
-	mu     sync.Mutex
-	err    error
-}
-
-type padded struct {
-	atomic.Uint64
-	_ [56]byte
+	_       [64]byte
 }
 
 const (
-	spinCount = 20_000 // about 20 us
-	longWait  = time.Millisecond
-	aloneRuns = 64
+	patience   = 20 * time.Microsecond
+	longWait   = time.Millisecond     // too long where CPU time is not known
+	shortSpell = 4 * time.Millisecond // as a slice of the scheduler
+	longSpell  = 200 * time.Millisecond
 )
 
 // thePool is made at first use and again when the number of workers changes.
@@ -105,20 +92,28 @@ func shared() *pool {
 	thePool.Lock()
 	defer thePool.Unlock()
 	if thePool.p == nil {
-		thePool.p = newPool(workersLocked())
+		wait := patience
+		if testing.Testing() {
+			wait = 0 // packages are tested in parallel: spinning pools would fight
+		}
+		thePool.p = newPool(workersLocked(), wait)
 	}
 	return thePool.p
 }
 
-func newPool(n int) *pool {
-	p := &pool{spins: spinCount}
-	if testing.Testing() {
-		p.spins = 0 // packages are tested in parallel: spinning pools would fight
-	}
-	for range n - 1 {
-		w := &worker{wake: make(chan struct{}, 1)}
+func newPool(n int, wait time.Duration) *pool {
+	p := &pool{patience: wait, places: newPlaces(allowedCPUs(), n)}
+	var started sync.WaitGroup
+	for i := range n - 1 {
+		w := &worker{group: i + 1}
+		w.asleep.Store(true)
 		p.others = append(p.others, w)
-		go p.serve(w)
+		started.Add(1)
+		go p.serve(w, started.Done)
+	}
+	started.Wait()
+	for _, w := range p.others {
+		w.confine(p.places.group(w.group))
 	}
 	return p
 }
@@ -128,59 +123,36 @@ func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed.Store(true)
-	p.epoch.Add(1)
-	p.rouse()
+	p.bell.ring()
 }
 
-func (p *pool) rouse() {
-	for _, w := range p.others {
-		if w.asleep.CompareAndSwap(1, 0) {
-			w.wake <- struct{}{}
-		}
-	}
-}
-
-func (p *pool) serve(w *worker) {
+func (p *pool) serve(w *worker, started func()) {
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 	debug.SetPanicOnFault(true)
-	for seen := uint32(0); ; {
-		for i := 0; p.epoch.Load() == seen; i++ {
-			if i < p.spins {
-				continue
-			}
-			w.asleep.Store(1)
-			if p.epoch.Load() != seen && w.asleep.CompareAndSwap(1, 0) {
-				break
-			}
-			<-w.wake
+	w.enter()
+	seen := p.bell.rings.Load()
+	started()
+	for p.await(w, &seen); !p.closed.Load(); p.await(w, &seen) {
+		w.asleep.Store(false)
+		if r := p.cur.Load(); r != nil {
+			r.walk(p, w, &w.scratch, r.epoch.Load())
 		}
-		seen = p.epoch.Load()
-		if p.closed.Load() {
+	}
+}
+
+// await waits for the bell, which has rung seen times: awake at first.
+func (p *pool) await(w *worker, seen *uint32) {
+	spin := p.spin()
+	for {
+		now := p.bell.rings.Load()
+		if now != *seen {
+			*seen = now
 			return
 		}
-		if r := p.cur.Load(); r != nil {
-			r.walk(p, &w.scratch, r.epoch.Load())
+		if !spin.once() {
+			w.asleep.Store(true)
+			p.bell.sleep(now)
 		}
-	}
-}
-
-func newRun(ts []task) *run {
-	r := &run{tasks: ts, bytes: sharedBytes(ts), before: make([]uint32, len(ts)+1), next: make([]padded, len(ts))}
-	for i := range ts {
-		r.before[i+1] = r.before[i] + uint32(ts[i].chunks)
-	}
-	return r
-}
-
-// start opens epoch e: all chunks are free again.
-func (r *run) start(e uint32) {
-	r.err = nil
-	r.abort.Store(false)
-	r.done.Store(0)
-	r.long.Store(0)
-	r.epoch.Store(e)
-	for i := range r.next {
-		r.next[i].Store(uint64(e) << 32)
 	}
 }
 
@@ -188,132 +160,129 @@ func (r *run) start(e uint32) {
 func (p *pool) do(r *run, s *scratch) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	e := p.epoch.Load() + 1
+	p.settle()
 	p.shared = grown(p.shared, r.bytes)
 	r.shared = p.shared
-	r.start(e)
-	if p.alone > 0 {
-		p.alone--
-		p.epoch.Store(e) // nobody is told of r, but who was late for its last run may join
-		r.walk(p, s, e)
-		r.until(p, r.before[len(r.tasks)], e)
-	} else {
-		p.cur.Store(r)
-		p.epoch.Store(e)
-		p.rouse()
-		r.walk(p, s, e)
-		r.until(p, r.before[len(r.tasks)], e)
-		p.cur.Store(nil)
-		p.judge(r.long.Load())
-	}
-	if !r.abort.Load() {
-		return nil
-	}
-	for r.active.Load() != 0 {
-		runtime.Gosched()
-	}
-	for i := range r.next { // a late worker must not claim when abort is cleared
-		r.next[i].Store(0)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.err
+	e := r.epoch.Load() + 1
+	r.start(e, len(p.others)+1)
+	p.cur.Store(r)
+	p.call()
+	r.walk(p, nil, s, e)
+	r.until(p, nil, r.total, e)
+	p.cur.Store(nil)
+	return r.end(e)
 }
 
-// judge leaves the others out after two runs in a row with long waits.
-func (p *pool) judge(long uint32) {
-	if long == 0 {
-		p.bad = 0
-		return
-	}
-	if p.bad++; p.bad >= 2 {
-		p.bad, p.alone = 1, aloneRuns
-	}
-}
-
-// walk claims chunks of every task in turn.
-func (r *run) walk(p *pool, s *scratch, e uint32) {
-	var now tensor.Primitive
-	defer func() {
-		if v := recover(); v != nil {
-			r.mu.Lock()
-			if r.err == nil {
-				r.err = fault(now, v)
-			}
-			r.mu.Unlock()
-			r.abort.Store(true)
-			r.active.Add(-1) // only a kernel panics
-		}
-	}()
-	for i := range r.tasks {
-		t := &r.tasks[i]
-		if t.sync && !r.until(p, r.before[i], e) {
+// call brings the workers that are away, unless they shall stay there.
+func (p *pool) call() {
+	if p.apart.Load() {
+		if time.Now().Before(p.back) {
 			return
 		}
-		for {
-			v := r.next[i].Load()
-			if uint32(v>>32) != e {
-				return // a later run owns the list
-			}
-			c := int(uint32(v))
-			if c >= t.chunks {
-				break
-			}
-			r.active.Add(1)
-			if !r.abort.Load() && r.next[i].CompareAndSwap(v, v+1) {
-				now = t.prim
-				s.reset()
-				s.shared = r.shared
-				t.run(s, c, t.chunks)
-				r.done.Add(1)
-			}
-			r.active.Add(-1)
-			if r.abort.Load() {
+		p.apart.Store(false)
+	}
+	p.left.Store(false)
+	for _, w := range p.others {
+		if w.guest {
+			w.guest = false
+			w.confine(p.places.group(w.group))
+		}
+	}
+	p.bell.ring()
+}
+
+// host moves a worker to the CPU of the caller, which is about to sleep.
+func (p *pool) host(w *worker) {
+	if c := currentCPU(); c >= 0 && p.places.threads > 0 {
+		w.guest = true
+		w.confine([]int{c})
+	}
+}
+
+// dismiss sends the others away, not for long if it costs little to find them
+// stuck again: where the caller can host them.
+func (p *pool) dismiss(now time.Time) {
+	spell := shortSpell
+	if p.places.threads == 0 {
+		spell = longSpell
+	}
+	p.back = now.Add(spell)
+	p.apart.Store(true)
+}
+
+// settle gives a worker that has its place on the caller's CPU another one.
+func (p *pool) settle() {
+	if g := p.places.moved(currentCPU()); g >= 0 {
+		for _, w := range p.others {
+			if w.group == g {
+				w.group, p.places.home = p.places.home, g
+				w.confine(p.places.group(w.group))
 				return
 			}
 		}
 	}
 }
 
-// until waits for n chunks of run e. A wait of a scheduler's slice is a long one:
-// somebody else has the core.
-func (r *run) until(p *pool, n, e uint32) bool {
-	var t0 time.Time
-	for i := 0; r.done.Load() < n; i++ {
-		if r.abort.Load() || r.epoch.Load() != e {
-			return false
-		}
-		if i < p.spins {
-			continue
-		}
-		if i == p.spins {
-			t0 = time.Now()
-		} else if i%16 == 0 && !t0.IsZero() && time.Since(t0) > longWait {
-			r.long.Add(1)
-			t0 = time.Time{}
-		}
-		runtime.Gosched()
-	}
-	return r.epoch.Load() == e
+// places are groups of CPUs, one for the caller and one for each worker: a thread
+// moves inside its group. Fresh threads would share one CPU for milliseconds.
+type places struct {
+	cpus    []int
+	threads int
+	home    int // the caller's group
 }
 
-// serial runs ts on the caller.
-func serial(ts []task, s *scratch) (err error) {
-	var now tensor.Primitive
-	defer func() {
-		if v := recover(); v != nil {
-			err = fault(now, v)
-		}
-	}()
-	s.shared = grown(s.own, sharedBytes(ts))
-	s.own = s.shared
-	for i := range ts {
-		t := &ts[i]
-		now = t.prim
-		for c := range t.chunks {
-			s.reset()
-			t.run(s, c, t.chunks)
+// newPlaces cuts cpus for so many threads, if each can have one.
+func newPlaces(cpus []int, threads int) places {
+	if len(cpus) < threads {
+		return places{}
+	}
+	return places{cpus: cpus, threads: threads}
+}
+
+func (p *places) group(g int) []int {
+	if p.threads == 0 {
+		return nil
+	}
+	lo, hi := span(len(p.cpus), g, p.threads)
+	return p.cpus[lo:hi]
+}
+
+// moved gives the group of the caller's CPU if it is not home, else -1.
+func (p *places) moved(cpu int) int {
+	if slices.Contains(p.group(p.home), cpu) {
+		return -1
+	}
+	for g := range p.threads {
+		if slices.Contains(p.group(g), cpu) {
+			return g
 		}
 	}
-	return nil
+	return -1
+}
+
+// A spinner polls until patience is at its end.
+type spinner struct {
+	patience time.Duration
+	polls    int
+	start    time.Time
+}
+
+func (p *pool) spin() spinner { return spinner{patience: p.patience} }
+
+const pollsPerLook = 32
+
+// once pauses; false when patience is over.
+func (s *spinner) once() bool {
+	if s.patience == 0 {
+		return false
+	}
+	if s.polls++; s.polls%pollsPerLook == 0 {
+		if s.start.IsZero() {
+			s.start = time.Now()
+		} else if time.Since(s.start) > s.patience {
+			return false
+		}
+	}
+	pause(1)
+	return true
 }

@@ -22,6 +22,7 @@ type program struct {
 	run      *run
 	prepared prepared // while tasks are added
 	ok       *event   // what a good run returns
+	idle     *idle    // made by Dispatch
 }
 
 // Prepare binds the steps of a plan.

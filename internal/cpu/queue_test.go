@@ -326,19 +326,6 @@ func TestSameBitsForAnyWorkers(t *testing.T) {
 	})
 }
 
-// The pool steps back when waits are long, and comes back.
-func TestPoolJudgesWaits(t *testing.T) {
-	var p pool
-	for _, c := range []struct {
-		long  uint32
-		alone int
-	}{{1, 0}, {0, 0}, {2, 0}, {1, aloneRuns}} {
-		if p.judge(c.long); p.alone != c.alone {
-			t.Errorf("after long waits %d the pool stays alone for %d runs, want %d", c.long, p.alone, c.alone)
-		}
-	}
-}
-
 func TestDevices(t *testing.T) {
 	info := (&backend{}).Devices()[0]
 	if info.Architecture == "" || runtime.GOOS == "linux" && info.MemorySize < 1<<20 {
@@ -391,9 +378,8 @@ func BenchmarkEncodeAndRun(b *testing.B) {
 // BenchmarkBarrier is the cost of one empty task with a barrier, on spinning
 // workers.
 func BenchmarkBarrier(b *testing.B) {
-	p := newPool(Workers())
+	p := newPool(Workers(), patience)
 	defer p.close()
-	p.spins = spinCount
 	ts := make([]task, 100)
 	for i := range ts {
 		ts[i] = task{prim: panics{}, chunks: 8, sync: true, run: func(*scratch, int, int) {}}

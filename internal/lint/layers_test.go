@@ -20,7 +20,7 @@ const module = "github.com/mlxgo/mlx"
 // and mlx/X the public package X.
 const layers = `
 opt fmap threefry cpu/simd
-dtype
+dtype cpu/limits
 hf/safetensors hf/tokenizer hf/template
 tensor
 tensor/fast tensor/random quant
@@ -33,13 +33,13 @@ mlx/fast mlx/random
 mlx/nn
 llm/cache llm/sample
 llm
-llm/models
+llm/models llm/bench
 builtin
 cmd/mlx
 `
 
 // testOnly packages may import anything, and no package may import them.
-const testOnly = "optest lint amxemu llm/llmtest"
+const testOnly = "optest lint amxemu llm/llmtest llm/llmtest/randommodel"
 
 // below gives the packages that one layer may not import though they lie below it.
 var below = map[string]string{"tensor": "hf/", "cpu/simd": "tensor"}

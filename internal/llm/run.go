@@ -39,15 +39,19 @@ func newGeneration(m *Loaded, prompt []int, o Options) (*Generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.checkCacheMemory(cache.CapacityFor(len(prompt) + 1)); err != nil {
+	if err := m.checkCacheMemory(1, cache.CapacityFor(len(prompt)+1)); err != nil {
 		return nil, err
 	}
 	return &Generation{m: m, prompt: prompt, o: o, sampler: sampler}, nil
 }
 
 // checkCacheMemory refuses an attention cache that cannot fit.
-func (m *Loaded) checkCacheMemory(capacity int) error {
-	return fits(fmt.Sprintf("the attention cache of %d positions", capacity), cacheBytes(m.Model.Layout(), capacity, m.DType))
+func (m *Loaded) checkCacheMemory(batch, capacity int) error {
+	what := fmt.Sprintf("the attention cache of %d positions", capacity)
+	if batch > 1 {
+		what += fmt.Sprintf(" for %d sequences", batch)
+	}
+	return fits(what, int64(batch)*cacheBytes(m.Model.Layout(), capacity, m.DType))
 }
 
 // fits refuses what needs more memory than there is.

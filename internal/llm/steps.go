@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"unsafe"
 
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/compile"
@@ -13,8 +14,8 @@ import (
 )
 
 // steps are a model's compiled passes, shared by its generations. The inputs are
-// tokens int32 [1, L], pos int32 [1] and, for prefill, row and last int32 [1]; the
-// states are the cache; the result is float32 logits [1, V].
+// tokens int32 [B, L], pos int32 [B] and, for prefill, row and last int32 [B]; the
+// states are the cache; the result is float32 logits [B, V].
 type steps struct {
 	decode  *compile.Step
 	prefill *compile.Step
@@ -40,16 +41,18 @@ func newSteps(m Model) *steps {
 func forward(m Model, tokens, pos, row, last *mlx.Array, state []*mlx.Array) (out, next []*mlx.Array) {
 	kv, after := cache.Bind(m.Layout(), state, pos, last)
 	logits := m.Forward(tokens, row, kv)
-	return []*mlx.Array{logits.Reshape(1, -1).AsType(mlx.Float32)}, after()
+	return []*mlx.Array{logits.Reshape(tokens.Shape()[0], -1).AsType(mlx.Float32)}, after()
 }
 
-// session is a sequence in a model's memory: it takes tokens and gives the logits
-// after the last.
+// session is a sequence in a model's memory, or with a batch above 1 several of one
+// length: it takes tokens and gives the logits after the last.
 type session struct {
 	m      *Loaded
+	steps  *steps
 	cache  *cache.Cache
+	batch  int
 	eager  bool
-	logits []float32
+	logits []float32 // [batch, V]
 
 	// Replay of the decode program for the present capacity; nil before the first.
 	exec *compile.Exec
@@ -57,7 +60,7 @@ type session struct {
 }
 
 func newSession(m *Loaded, eager bool) *session {
-	return &session{m: m, cache: cache.New(m.Model.Layout(), 1, m.DType), eager: eager, logits: make([]float32, m.Model.Info().VocabSize)}
+	return &session{m: m, steps: m.steps, cache: cache.New(m.Model.Layout(), 1, m.DType), batch: 1, eager: eager, logits: make([]float32, m.Model.Info().VocabSize)}
 }
 
 // pass is how many of the next n tokens, at most chunk, run together, and the
@@ -81,7 +84,7 @@ func pass(n, chunk int) (take, length int) {
 // growing cache exists twice for a moment.
 func (s *session) reserve(n int) error {
 	if want := cache.CapacityFor(s.cache.Len() + n); want > s.cache.Capacity() {
-		if err := s.m.checkCacheMemory(want); err != nil {
+		if err := s.m.checkCacheMemory(s.batch, want); err != nil {
 			return err
 		}
 	}
@@ -131,7 +134,7 @@ func (s *session) prefill(ids []int32, n, known int) error {
 		mlx.FromSlice([]int32{int32(n - 1)}),
 		mlx.FromSlice([]int32{int32(known - 1)}),
 	}
-	out, state, err := s.m.steps.prefill.Call(in, s.cache.Arrays())
+	out, state, err := s.steps.prefill.Call(in, s.cache.Arrays())
 	if err != nil {
 		return err
 	}
@@ -165,16 +168,15 @@ func (s *session) forwardEager(ids []int32, row *mlx.Array, known int) (logits *
 	return logits, nil
 }
 
-// step replays the decode program: two small host writes, one run, one read, no
-// allocation.
-func (s *session) step(token int) error {
+// step replays the decode program with one token for each sequence: two small host
+// writes, one run, one read, no allocation.
+func (s *session) step(tokens ...int) error {
 	if s.exec == nil || s.cache.Len() == s.cache.Capacity() {
 		if err := s.prepare(); err != nil {
 			return err
 		}
 	}
-	*(*int32)(s.bind[0].Ptr()) = int32(token)
-	*(*int32)(s.bind[1].Ptr()) = int32(s.cache.Len())
+	s.write(tokens)
 	event, err := s.exec.Run(s.bind)
 	if err == nil {
 		err = event.Wait()
@@ -188,6 +190,14 @@ func (s *session) step(token int) error {
 	return nil
 }
 
+// write puts the tokens and their position where the program reads them.
+func (s *session) write(tokens []int) {
+	ids, positions := unsafe.Slice((*int32)(s.bind[0].Ptr()), s.batch), unsafe.Slice((*int32)(s.bind[1].Ptr()), s.batch)
+	for i, token := range tokens {
+		ids[i], positions[i] = int32(token), int32(s.cache.Len())
+	}
+}
+
 // prepare binds the decode program of the capacity that one more token needs; the
 // cache's memory becomes the program's states.
 func (s *session) prepare() error {
@@ -197,13 +207,12 @@ func (s *session) prepare() error {
 	if err := s.reserve(1); err != nil {
 		return err
 	}
-	one := tensor.Spec{Shape: tensor.Shape{1}, DType: mlx.Int32}
-	in := []tensor.Spec{{Shape: tensor.Shape{1, 1}, DType: mlx.Int32}, one}
+	in := []tensor.Spec{{Shape: tensor.Shape{s.batch, 1}, DType: mlx.Int32}, {Shape: tensor.Shape{s.batch}, DType: mlx.Int32}}
 	var state []tensor.Spec
 	for _, a := range s.cache.Arrays() {
 		state = append(state, tensor.SpecOf(a))
 	}
-	exec, err := s.m.steps.decode.For(in, state)
+	exec, err := s.steps.decode.For(in, state)
 	if err != nil {
 		return err
 	}

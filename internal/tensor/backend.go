@@ -88,3 +88,10 @@ type Planner interface {
 type Program interface {
 	Run(bind []View) (Event, error)
 }
+
+// Dispatcher is a Program that can run without its kernels, so that what they are
+// started with can be measured: Dispatch does everything else that Run does between
+// the threads, and says how many kernels and barriers there are.
+type Dispatcher interface {
+	Dispatch() (kernels, barriers int, err error)
+}

@@ -2,123 +2,355 @@
 
 package simd
 
-import "unsafe"
+import (
+	"math/bits"
+	"unsafe"
+)
 
-// attendScratchLenAVX512: scores of a block, and per row the running maximum and
-// sum; keys and values are read as they are.
-func attendScratchLenAVX512(a *Attention) int { return keyBlock + 2*a.Rows }
+// Tiles of up to 4 query rows by blocks of 64 keys, see gen/attention.go. Strides
+// are in bytes; ahead is how far from the rows that are read lie those to prefetch.
+type (
+	scoreTile  func(s *float32, ss int, q *float32, qs int, k *byte, ks, d, n, ahead int)
+	valuesTile func(o *float32, os int, f, w *float32, ws int, v *byte, vs, d, n, ahead int)
+)
 
-// attendAVX512 is attend with runs of visible keys instead of single ones. The
-// running sum takes a block as sumF32 does, values are added key by key.
-func attendAVX512(out []float32, ldo int, a *Attention, scratch []float32) {
-	s := keyRuns{s: scratch[:keyBlock]}
-	scratch = scratch[keyBlock:]
-	m, l := scratch[:a.Rows], scratch[a.Rows:2*a.Rows]
-	first, last := a.Keys, 0
-	for r := range a.Rows {
-		m[r], l[r] = -inf32, 0
-		if a.HasSink {
-			m[r], l[r] = a.Sink, 1
-		}
-		clear(out[r*ldo : r*ldo+a.DV])
-		lo, hi := a.visible(r)
-		first, last = min(first, lo), max(last, hi)
+var (
+	scoreTiles = [3][5]scoreTile{
+		F32:  {1: attScoreF32x1, 2: attScoreF32x2, 3: attScoreF32x4, 4: attScoreF32x4},
+		F16:  {1: attScoreF16x1, 2: attScoreF16x2, 3: attScoreF16x4, 4: attScoreF16x4},
+		BF16: {1: attScoreBF16x1, 2: attScoreBF16x2, 3: attScoreBF16x4, 4: attScoreBF16x4},
 	}
-	if last > first {
+	valuesTiles = [3][5]valuesTile{
+		F32:  {1: attValuesF32x1, 2: attValuesF32x2, 4: attValuesF32x4},
+		F16:  {1: attValuesF16x1, 2: attValuesF16x2, 4: attValuesF16x4},
+		BF16: {1: attValuesBF16x1, 2: attValuesBF16x2, 4: attValuesBF16x4},
+	}
+)
+
+var packs = [3]func(y *float32, k *byte, ks, d, groups int){F32: attPackF32, F16: attPackF16, BF16: attPackBF16}
+
+const (
+	attRows     = 4
+	scoreStride = keyBlock + 16 // room behind the scores: tiles store 16 at a time
+	packedTiles = 6             // so many tiles pay for packed keys
+)
+
+// attStep is how many elements of a row of values a step of the kernels reads, twice
+// what it reads of keys; queries and sums are padded to it.
+func attStep(e Elem) int {
+	if e == BF16 {
+		return 32
+	}
+	return 16
+}
+
+func padded(n, to int) int { return (n + to - 1) / to * to }
+
+// attTiles is the scratch of a part. For a tile of 4 rows: its queries, sums,
+// maxima (four times each) and 16 lanes of the sum of weights.
+type attTiles struct {
+	q, o, m, l   []float32
+	s, f, one    []float32
+	row, k       []float32
+	dq, dv       int // padded row lengths
+	see          [attRows]uint64
+	from, packed int // the first packed key, and how many are
+	tiles, live  int
+}
+
+func (t *attTiles) carve(a *Attention, mem []float32) int {
+	t.dq, t.dv = padded(a.D, attStep(a.K.Elem)/2), padded(a.DV, attStep(a.V.Elem))
+	t.tiles = (a.Rows + attRows - 1) / attRows
+	rows, at := t.tiles*attRows, 15 // room to begin at a cache line
+	if mem != nil {
+		at = int(-uintptr(unsafe.Pointer(&mem[0])) / 4 % 16)
+	}
+	take := func(n int) (x []float32) {
+		if mem != nil {
+			x = mem[at : at+n]
+		}
+		at += padded(n, 16)
+		return x
+	}
+	t.q, t.o = take(rows*t.dq), take(rows*t.dv)
+	t.l, t.m = take(rows*16), take(rows*4)
+	t.s, t.f, t.one = take(attRows*scoreStride), take(16), take(16)
+	t.row = take(max(t.dq, t.dv))
+	if t.tiles >= packedTiles {
+		t.k = take((keyBlock + 8) * t.dq)
+	}
+	return at
+}
+
+func attendPartScratchLenAVX512(a *Attention) int {
+	var t attTiles
+	return t.carve(a, nil)
+}
+
+func attendPartAVX512(p AttentionPart, a *Attention, from, to int, scratch []float32) {
+	var t attTiles
+	t.carve(a, scratch)
+	first, last := a.span(from, to)
+	if first < last {
 		_ = a.K.Slice((last-1)*a.KStride, (last-1)*a.KStride+a.D)
 		_ = a.V.Slice((last-1)*a.VStride, (last-1)*a.VStride+a.DV)
+		t.start(a)
+		for j := first / keyBlock * keyBlock; j < last; j += keyBlock {
+			t.block(a, j, max(first, j), min(last, j+keyBlock))
+		}
 	}
-	for j := first / keyBlock * keyBlock; j < last; j += keyBlock {
-		n := min(keyBlock, last-j)
-		for r := range a.Rows {
-			s.scores(a, r, j, n)
-			if s.n > 0 {
-				s.add(a, out[r*ldo:r*ldo+a.DV], &m[r], &l[r])
+	for r := range a.Rows {
+		o := p.O[r*p.Stride : r*p.Stride+a.DV]
+		if first >= last {
+			clear(o)
+			p.Max[r], p.Sum[r] = -inf32, 0
+			continue
+		}
+		p.Max[r], p.Sum[r] = t.m[4*r], sumF32(&t.l[16*r], 16)
+		t.result(o, r, a.V.Elem)
+	}
+}
+
+// start copies the queries in the order of the kernels, with zeros behind them.
+func (t *attTiles) start(a *Attention) {
+	for r := range t.tiles * attRows {
+		q := t.q[r*t.dq : (r+1)*t.dq]
+		if r >= a.Rows {
+			clear(q)
+			continue
+		}
+		x := a.Q[r*a.QStride : r*a.QStride+a.D]
+		switch {
+		case a.K.Elem == BF16 && t.dq == a.D && a.D > 0:
+			split16(&q[0], &x[0], a.D)
+		case a.K.Elem == BF16 && a.D > 0:
+			clear(t.row[copy(t.row, x):t.dq])
+			split16(&q[0], &t.row[0], t.dq)
+		default:
+			clear(q[copy(q, x):])
+		}
+	}
+	clear(t.o)
+	clear(t.l)
+	for i := range t.m {
+		t.m[i] = -inf32
+	}
+	for i := range t.one {
+		t.one[i] = 1
+	}
+}
+
+// result writes the sums of row r.
+func (t *attTiles) result(o []float32, r int, e Elem) {
+	x := t.o[r*t.dv : (r+1)*t.dv]
+	if e != BF16 || len(x) == 0 {
+		copy(o, x)
+		return
+	}
+	if len(o) == len(x) {
+		join32(&o[0], &x[0], len(x))
+		return
+	}
+	join32(&t.row[0], &x[0], len(x))
+	copy(o, t.row)
+}
+
+// block adds keys [from, to) of the block at j to all tiles.
+func (t *attTiles) block(a *Attention, j, from, to int) {
+	t.from, t.packed = from, 0
+	if t.tiles >= packedTiles && a.D > 0 {
+		t.pack(a, from, to-from)
+	}
+	for i := range t.tiles {
+		t.live = min(attRows, a.Rows-i*attRows)
+		if t.look(a, i*attRows, j, from, to) {
+			t.tile(a, i, j)
+		}
+	}
+}
+
+// look sets see to the keys of the block that the rows from r on see, and reports
+// whether there is one.
+func (t *attTiles) look(a *Attention, r, j, from, to int) bool {
+	lo, hi := a.visible(r)
+	lo2, hi2 := lo, hi
+	if t.live > 1 {
+		lo2, hi2 = a.visible(r + t.live - 1)
+	}
+	if max(lo, from) >= min(hi2, to) {
+		return false
+	}
+	t.see = [attRows]uint64{}
+	var any uint64
+	same := lo == lo2 && hi == hi2 // or so many that the block shows no difference
+	same = same || lo2 <= from && hi >= to
+	for i := range t.live {
+		if i > 0 && !same {
+			lo, hi = a.visible(r + i)
+		}
+		l, h := max(lo, from)-j, min(hi, to)-j
+		if l >= h {
+			continue
+		}
+		see := ^uint64(0) >> (keyBlock - h) &^ (1<<l - 1)
+		if a.Mask != nil {
+			see &= maskBits(&a.mask(r + i)[j+l:][:h-l][0], h-l) << l
+		}
+		if a.Bias != nil {
+			see &= biasBits(&a.bias(r + i)[j+l:][:h-l][0], h-l) << l
+		}
+		t.see[i] = see
+		any |= see
+	}
+	return any != 0
+}
+
+// tile adds the keys of the block at j that see leaves to tile i.
+func (t *attTiles) tile(a *Attention, i, j int) {
+	any := t.see[0] | t.see[1] | t.see[2] | t.see[3]
+	lo, hi := bits.TrailingZeros64(any), keyBlock-bits.LeadingZeros64(any)
+	t.scores(a, i, j+lo, lo, hi-lo)
+	if a.Bias != nil {
+		for r := range t.live {
+			s := t.s[r*scoreStride:][lo:hi]
+			vecAddF32(&s[0], &s[0], &a.bias(i*attRows + r)[j+lo:][:hi-lo][0], hi-lo)
+		}
+	}
+	attWeights(&t.s[0], 4*scoreStride, &t.see[0], &t.m[16*i], &t.f[0], &t.l[64*i])
+	if a.DV > 0 {
+		t.values(a, i, j)
+	}
+}
+
+// distance is how far before their use rows are fetched: two blocks. That holds only
+// where they follow each other.
+func distance(n, stride, size int) int {
+	if n != stride {
+		return 0
+	}
+	return 2 * keyBlock * stride * size
+}
+
+// pack turns n keys into groups of 8 that all tiles read; the last group overlaps
+// the one before. Fewer than 8 keys stay.
+func (t *attTiles) pack(a *Attention, from, n int) {
+	if n < 8 {
+		return
+	}
+	t.packed = n
+	size := a.K.Elem.Size()
+	f, ks := packs[a.K.Elem], a.KStride*size
+	f(&t.k[0], &a.K.Data[from*ks], ks, a.D, n/8)
+	if n%8 != 0 {
+		f(&t.k[n/8*8*t.dq], &a.K.Data[(from+n-8)*ks], ks, a.D, 1)
+	}
+}
+
+// packedScores is scores for packed keys, by whole groups.
+func (t *attTiles) packedScores(i, k, at, n int) {
+	first, last := (k-t.from)/8, (k-t.from+n+7)/8
+	s, q := t.s[at-(k-t.from):], &t.q[i*attRows*t.dq]
+	whole := min(last, t.packed/8)
+	if first < whole {
+		attScorePacked(&s[8*first], 4*scoreStride, q, 4*t.dq, &t.k[8*first*t.dq], t.dq/8, whole-first)
+	}
+	if last > whole {
+		attScorePacked(&s[t.packed-8], 4*scoreStride, q, 4*t.dq, &t.k[8*whole*t.dq], t.dq/8, 1)
+	}
+}
+
+// scores of n keys from key k on, from place at of the block on.
+func (t *attTiles) scores(a *Attention, i, k, at, n int) {
+	if a.D == 0 {
+		clear(t.s)
+		return
+	}
+	size := a.K.Elem.Size()
+	ks := a.KStride * size
+	w := unsafe.Pointer(&a.K.Data[k*ks])
+	q, s := &t.q[i*attRows*t.dq], t.s[at:]
+	rows := t.live
+	if rows == 1 && n < 16 { // queries behind the rows are 0
+		rows = 4
+	}
+	if t.packed > 0 {
+		t.packedScores(i, k, at, n)
+		return
+	}
+	if n >= 8 {
+		scoreTiles[a.K.Elem][rows](&s[0], 4*scoreStride, q, 4*t.dq, (*byte)(w), ks, a.D, n, distance(a.D, a.KStride, size))
+		return
+	}
+	for x := range n { // one key as eight
+		scoreTiles[a.K.Elem][4](&s[x], 4*scoreStride, q, 4*t.dq, (*byte)(unsafe.Add(w, x*ks)), 0, a.D, 8, 0)
+	}
+}
+
+// values scales the sums and adds the values. Keys that all rows see are read
+// once, the others for each row that sees them; for a row, keys come in order.
+func (t *attTiles) values(a *Attention, i, j int) {
+	all := ^uint64(0)
+	for r := range t.live {
+		all &= t.see[r]
+	}
+	f := &t.f[0]
+	rest := (t.see[0] | t.see[1] | t.see[2] | t.see[3]) &^ all
+	if rest == 0 {
+		for all != 0 {
+			lo, n := run(&all)
+			t.weigh(a, i, 0, t.live, j, lo, n, f)
+			f = &t.one[0]
+		}
+		return
+	}
+	for r := range t.live { // the factors first: which row meets a key first differs
+		o := t.o[(i*attRows+r)*t.dv:][:t.dv]
+		scaleF32(&o[0], &o[0], len(o), t.f[4*r])
+	}
+	f = &t.one[0]
+	for all|rest != 0 {
+		if all != 0 && (rest == 0 || bits.TrailingZeros64(all) < bits.TrailingZeros64(rest)) {
+			lo, n := run(&all)
+			t.weigh(a, i, 0, t.live, j, lo, n, f)
+			continue
+		}
+		lo, n := run(&rest)
+		part := ^uint64(0) >> (keyBlock - n) << lo
+		for r := range t.live {
+			for see := t.see[r] & part; see != 0; {
+				lo, n := run(&see)
+				t.weigh(a, i, r, 1, j, lo, n, f)
 			}
 		}
 	}
-	for r := range a.Rows {
-		if l[r] != 0 {
-			o := out[r*ldo : r*ldo+a.DV]
-			scaleF32(ptr(o), ptr(o), len(o), 1/l[r])
-		}
-	}
 }
 
-// keyRuns holds the visible keys of one row in one block, as runs, and their
-// scores one after the other.
-type keyRuns struct {
-	start, len [keyBlock]int
-	runs       int
-	s          []float32
-	n          int
+// run takes the first run of ones out of b.
+func run(b *uint64) (at, n int) {
+	at = bits.TrailingZeros64(*b)
+	n = bits.TrailingZeros64(^(*b >> at))
+	*b &^= ^uint64(0) >> (keyBlock - n) << at
+	return at, n
 }
 
-func (s *keyRuns) scores(a *Attention, r, j, n int) {
-	lo, hi := a.visible(r)
-	lo, hi = max(lo, j), min(hi, j+n)
-	s.n, s.runs = 0, 0
-	if a.Mask == nil && a.Bias == nil {
-		if hi > lo {
-			s.run(a, r, lo, hi-lo)
+// weigh adds n values from place at of the block on to rows [r, r+rows) of tile i.
+func (t *attTiles) weigh(a *Attention, i, r, rows, j, at, n int, f *float32) {
+	vs := a.VStride * a.V.Elem.Size()
+	v := &a.V.Data[(j+at)*vs]
+	ahead := 0
+	if i == 0 { // then the others have them in cache
+		ahead = distance(a.DV, a.VStride, a.V.Elem.Size())
+	}
+	for rows > 0 {
+		m := min(rows, 4)
+		if m == 3 {
+			m = 2
 		}
-		return
-	}
-	for k := lo; k < hi; {
-		e := k
-		for e < hi && a.shown(r, e) {
-			e++
+		fr := f
+		if f == &t.f[0] {
+			fr = &t.f[4*r]
 		}
-		if e > k {
-			s.run(a, r, k, e-k)
-		}
-		k = e + 1
-	}
-}
-
-// shown says whether Mask and Bias leave key k to row r.
-func (a *Attention) shown(r, k int) bool {
-	return (a.Mask == nil || a.Mask[r*a.MaskStride+k] != 0) && (a.Bias == nil || a.Bias[r*a.BiasStride+k] != -inf32)
-}
-
-// run appends keys [k, k+n) and their scores.
-func (s *keyRuns) run(a *Attention, r, k, n int) {
-	s.start[s.runs], s.len[s.runs] = k, n
-	s.runs++
-	dst := s.s[s.n : s.n+n]
-	gemmNTAVX512(dst, n, a.Q[r*a.QStride:], a.QStride, 1, a.K.Slice(k*a.KStride, (k+n-1)*a.KStride+a.D), a.KStride, n, a.D)
-	if a.Bias != nil {
-		binaryAVX512(vecAddF32, dst, dst, a.Bias[r*a.BiasStride+k:])
-	}
-	s.n += n
-}
-
-// add folds the block into a row with running maximum m and sum l.
-func (s *keyRuns) add(a *Attention, out []float32, m, l *float32) {
-	p := s.s[:s.n]
-	top := max(*m, maxF32(ptr(p), len(p)))
-	if top == -inf32 { // scores may overflow to -Inf: weight 0
-		if firstNaN(p) < 0 {
-			return
-		}
-		top = nan32
-	}
-	if top != *m {
-		f := exp32(*m - top)
-		*l *= f
-		scaleF32(ptr(out), ptr(out), len(out), f)
-		*m = top
-	}
-	expSubF32(ptr(p), ptr(p), len(p), top)
-	*l += sumF32(ptr(p), len(p))
-	if len(out) == 0 {
-		return
-	}
-	at, size := 0, a.V.Elem.Size()
-	for i := range s.runs {
-		v := (*byte)(unsafe.Pointer(&a.V.Data[s.start[i]*a.VStride*size]))
-		w := &p[at]
-		weightedTiles[a.V.Elem](ptr(out), len(out), w, s.len[i], v, a.VStride*size)
-		at += s.len[i]
+		valuesTiles[a.V.Elem][m](&t.o[(i*attRows+r)*t.dv], 4*t.dv, fr, &t.s[r*scoreStride+at], 4*scoreStride, v, vs, a.DV, n, ahead)
+		r, rows, ahead = r+m, rows-m, 0
 	}
 }

@@ -1,13 +1,8 @@
 package simd
 
-// keyBlock is how many keys one step of the online softmax takes. Blocks start
-// at multiples of it, whatever the first visible key is.
-const keyBlock = 64
-
-// attendScratchLen: keys and values of a block as float32, and per row the
-// running maximum and sum.
-func attendScratchLen(a *Attention) int {
-	n := 2 * a.Rows
+// attendPartScratchLen: keys and values of a block as float32.
+func attendPartScratchLen(a *Attention) int {
+	n := 0
 	if a.K.Elem != F32 {
 		n += keyBlock * a.D
 	}
@@ -17,36 +12,21 @@ func attendScratchLen(a *Attention) int {
 	return n
 }
 
-func attend(out []float32, ldo int, a *Attention, scratch []float32) {
-	m, l := scratch[:a.Rows], scratch[a.Rows:2*a.Rows]
-	first, last := a.Keys, 0
+func attendPart(p AttentionPart, a *Attention, from, to int, scratch []float32) {
 	for r := range a.Rows {
-		m[r], l[r] = -inf32, 0
-		if a.HasSink {
-			m[r], l[r] = a.Sink, 1
-		}
-		clear(out[r*ldo : r*ldo+a.DV])
-		lo, hi := a.visible(r)
-		first, last = min(first, lo), max(last, hi)
+		p.Max[r], p.Sum[r] = -inf32, 0
+		clear(p.O[r*p.Stride : r*p.Stride+a.DV])
 	}
+	first, last := a.span(from, to)
 	var s keyScores
 	for j := first / keyBlock * keyBlock; j < last; j += keyBlock {
 		n := min(keyBlock, last-j)
-		b := a.loadBlock(scratch[2*a.Rows:], max(j, first), j, n)
+		b := a.loadBlock(scratch, max(j, first), j, n)
 		for r := range a.Rows {
 			s.row(a, r, j, n, &b)
 			if s.n > 0 {
-				s.add(out[r*ldo:r*ldo+a.DV], &m[r], &l[r], &b)
+				s.add(p.O[r*p.Stride:r*p.Stride+a.DV], &p.Max[r], &p.Sum[r], &b)
 			}
-		}
-	}
-	for r := range a.Rows {
-		if l[r] == 0 {
-			continue
-		}
-		n := 1 / l[r]
-		for i, o := range out[r*ldo : r*ldo+a.DV] {
-			out[r*ldo+i] = o * n
 		}
 	}
 }
@@ -98,11 +78,16 @@ func (s *keyScores) row(a *Attention, r, j, n int, b *kvBlock) {
 	lo, hi := a.visible(r)
 	lo, hi = max(lo, j), min(hi, j+n)
 	cnt := 0
+	var mask []byte
+	var bias []float32
+	if a.Mask != nil {
+		mask = a.mask(r)
+	}
+	if a.Bias != nil {
+		bias = a.bias(r)
+	}
 	for k := lo; k < hi; k++ {
-		if a.Mask != nil && a.Mask[r*a.MaskStride+k] == 0 {
-			continue
-		}
-		if a.Bias != nil && a.Bias[r*a.BiasStride+k] == -inf32 {
+		if mask != nil && mask[k] == 0 || bias != nil && bias[k] == -inf32 {
 			continue
 		}
 		s.key[cnt&(keyBlock-1)] = k
@@ -119,9 +104,9 @@ func (s *keyScores) row(a *Attention, r, j, n int, b *kvBlock) {
 	for ; i < cnt; i++ {
 		s.s[i] = dot(q, b.key(s.key[i], a.D))
 	}
-	if a.Bias != nil {
+	if bias != nil {
 		for i, k := range s.key[:cnt] {
-			s.s[i] += a.Bias[r*a.BiasStride+k]
+			s.s[i] += bias[k]
 		}
 	}
 	s.n = cnt

@@ -3,6 +3,7 @@ package simd
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -12,16 +13,15 @@ func attend64(a *Attention, q, k, v []float32, rows int) []float64 {
 	for r := range rows {
 		var p []float64
 		var js []int
+		g := max(a.Group, 1)
+		pos, head := r/g, r%g
 		m := math.Inf(-1)
-		if a.HasSink {
-			m = float64(a.Sink)
+		if a.Sinks != nil {
+			m = float64(a.Sinks[head])
 		}
-		at := a.Offset + r
-		if a.SameRow {
-			at = a.Offset
-		}
+		at := a.Offset + pos
 		for j := range a.Keys {
-			if a.Causal && (j > at || a.Window > 0 && j <= at-a.Window) || a.Mask != nil && a.Mask[r*a.MaskStride+j] == 0 {
+			if a.Causal && (j > at || a.Window > 0 && j <= at-a.Window) || a.Mask != nil && a.Mask[pos*a.MaskStride+head*a.MaskHead+j] == 0 {
 				continue
 			}
 			var s float64
@@ -29,7 +29,7 @@ func attend64(a *Attention, q, k, v []float32, rows int) []float64 {
 				s += float64(q[r*a.QStride+d]) * float64(k[j*a.KStride+d])
 			}
 			if a.Bias != nil {
-				s += float64(a.Bias[r*a.BiasStride+j])
+				s += float64(a.Bias[pos*a.BiasStride+head*a.BiasHead+j])
 			}
 			if math.IsInf(s, -1) {
 				continue
@@ -37,8 +37,8 @@ func attend64(a *Attention, q, k, v []float32, rows int) []float64 {
 			p, js, m = append(p, s), append(js, j), max(m, s)
 		}
 		var l float64
-		if a.HasSink {
-			l = math.Exp(float64(a.Sink) - m)
+		if a.Sinks != nil {
+			l = math.Exp(float64(a.Sinks[head]) - m)
 		}
 		for i := range p {
 			p[i] = math.Exp(p[i] - m)
@@ -55,12 +55,101 @@ func attend64(a *Attention, q, k, v []float32, rows int) []float64 {
 
 func runAttend(a *Attention) []float32 {
 	out := make([]float32, a.Rows*a.DV)
-	scratch := make([]float32, K.AttendScratchLen(a))
+	scratch := make([]float32, AttendScratchLen(a))
 	for i := range scratch {
 		scratch[i] = nan32 // must not matter
 	}
-	K.Attend(out, a.DV, a, scratch)
+	Attend(out, a.DV, a, scratch)
 	return out
+}
+
+// runParts computes the segments apart, the last one first.
+func runParts(a *Attention) []float32 {
+	var parts []AttentionPart
+	n := AttendPartLen(a.Rows, a.DV)
+	for range (a.Keys + AttendSegment - 1) / AttendSegment {
+		parts = append(parts, a.Part(make([]float32, n)))
+	}
+	for i := len(parts) - 1; i >= 0; i-- {
+		K.AttendPart(parts[i], a, i*AttendSegment, (i+1)*AttendSegment, make([]float32, K.AttendPartScratchLen(a)))
+	}
+	t := a.Part(make([]float32, n))
+	a.Start(t)
+	for i := range parts {
+		a.Merge(t, parts[i])
+	}
+	a.Finish(t)
+	return t.O
+}
+
+// randomAttention has shapes, masks and sinks of all kinds.
+func randomAttention(r *rand.Rand, e Elem, trial int) (a *Attention, q, k, v []float32) {
+	a = &Attention{Group: r.IntN(6), D: 1 + r.IntN(70), DV: 1 + r.IntN(70), Keys: r.IntN(300)}
+	a.Rows = (1 + r.IntN(9)) * max(a.Group, 1)
+	switch trial % 7 {
+	case 0:
+		a.D, a.DV = 64, 128
+	case 1:
+		a.D, a.DV, a.Keys = 96, 80, r.IntN(1800)
+	case 2:
+		a.Group, a.Rows = 0, 1
+	}
+	a.QStride, a.KStride, a.VStride = a.D+r.IntN(3), a.D+r.IntN(3), a.DV+r.IntN(3)
+	q = normals(r, a.Rows*a.QStride)
+	k, v = rounded(e, normals(r, a.Keys*a.KStride+1)), rounded(e, normals(r, a.Keys*a.VStride+1))
+	a.Q, a.K, a.V = q, rawOf(e, k), rawOf(e, v)
+	if r.IntN(2) == 0 {
+		a.Causal, a.Offset = true, r.IntN(a.Keys+1)-r.IntN(5)
+		if r.IntN(2) == 0 {
+			a.Window = 1 + r.IntN(100)
+		}
+	}
+	strides := func() (pos, head int) {
+		switch r.IntN(3) {
+		case 0:
+			return 0, 0
+		case 1:
+			return a.Keys, 0
+		}
+		return a.Keys * max(a.Group, 1), a.Keys
+	}
+	if r.IntN(2) == 0 {
+		a.MaskStride, a.MaskHead = strides()
+		a.Mask = make([]byte, a.Rows*a.Keys+1)
+		dense := r.IntN(2) * 30
+		for i := range a.Mask {
+			a.Mask[i] = byte(min(r.IntN(2+dense), 1))
+		}
+	}
+	if r.IntN(2) == 0 {
+		a.BiasStride, a.BiasHead = strides()
+		a.Bias = normals(r, a.Rows*a.Keys+1)
+		for i := range a.Bias {
+			if r.IntN(3) == 0 {
+				a.Bias[i] = -inf32
+			}
+		}
+	}
+	if r.IntN(2) == 0 {
+		a.Sinks = normals(r, max(a.Group, 1))
+	}
+	return a, q, k, v
+}
+
+// rowOf is the attention of row i alone.
+func rowOf(a *Attention, i int) *Attention {
+	one, g := *a, max(a.Group, 1)
+	one.Rows, one.Group, one.Q, one.Offset = 1, 1, a.Q[i*a.QStride:], a.Offset+i/g
+	if a.Mask != nil {
+		one.Mask = a.Mask[i/g*a.MaskStride+i%g*a.MaskHead:]
+	}
+	if a.Bias != nil {
+		one.Bias = a.Bias[i/g*a.BiasStride+i%g*a.BiasHead:]
+	}
+	if a.Sinks != nil {
+		one.Sinks = a.Sinks[i%g:]
+	}
+	return &one
 }
 
 func TestAttend(t *testing.T) {
@@ -68,56 +157,16 @@ func TestAttend(t *testing.T) {
 		r := newRand(15)
 		for trial := range 600 {
 			e := elems[trial%3]
-			a := &Attention{Rows: 1 + r.IntN(9), D: 1 + r.IntN(70), DV: 1 + r.IntN(70), Keys: r.IntN(300)}
-			if trial%7 == 0 {
-				a.D, a.DV = 64, 128
-			}
-			a.QStride, a.KStride, a.VStride = a.D+r.IntN(3), a.D+r.IntN(3), a.DV+r.IntN(3)
-			q := normals(r, a.Rows*a.QStride)
-			k, v := rounded(e, normals(r, a.Keys*a.KStride+1)), rounded(e, normals(r, a.Keys*a.VStride+1))
-			a.Q, a.K, a.V = q, rawOf(e, k), rawOf(e, v)
-			if r.IntN(2) == 0 {
-				a.Causal, a.Offset, a.SameRow = true, r.IntN(a.Keys+1)-r.IntN(5), r.IntN(3) == 0
-				if r.IntN(2) == 0 {
-					a.Window = 1 + r.IntN(100)
-				}
-			}
-			if r.IntN(2) == 0 {
-				a.MaskStride = a.Keys * r.IntN(2)
-				a.Mask = make([]byte, a.Rows*a.Keys)
-				for i := range a.Mask {
-					a.Mask[i] = byte(r.IntN(2))
-				}
-			}
-			if r.IntN(2) == 0 {
-				a.BiasStride = a.Keys * r.IntN(2)
-				a.Bias = normals(r, a.Rows*a.Keys)
-				for i := range a.Bias {
-					if r.IntN(3) == 0 {
-						a.Bias[i] = -inf32
-					}
-				}
-			}
-			if r.IntN(2) == 0 {
-				a.HasSink, a.Sink = true, float32(r.NormFloat64())
-			}
+			a, q, k, v := randomAttention(r, e, trial)
 			got, want := runAttend(a), attend64(a, q, k, v, a.Rows)
 			if d, _ := maxDiff(got, want); !(d <= 1e-5) {
 				t.Fatalf("trial %d %v %d keys: differs by %g", trial, e, a.Keys, d)
 			}
+			if !sameBits(runParts(a), got) {
+				t.Fatalf("trial %d: segments apart differ", trial)
+			}
 			for i := range a.Rows { // each row alone has the same bits
-				one := *a
-				one.Rows, one.Q, one.Offset = 1, q[i*a.QStride:], a.Offset+i
-				if a.SameRow {
-					one.Offset = a.Offset
-				}
-				if a.Mask != nil {
-					one.Mask = a.Mask[i*a.MaskStride:]
-				}
-				if a.Bias != nil {
-					one.Bias = a.Bias[i*a.BiasStride:]
-				}
-				if !sameBits(runAttend(&one), got[i*a.DV:(i+1)*a.DV]) {
+				if !sameBits(runAttend(rowOf(a, i)), got[i*a.DV:(i+1)*a.DV]) {
 					t.Fatalf("trial %d: row %d alone differs from the block", trial, i)
 				}
 			}
@@ -168,7 +217,7 @@ func TestAttendEmptyRows(t *testing.T) {
 					t.Errorf("bool and -Inf masks differ")
 				}
 				sink := none
-				sink.HasSink, sink.Sink = true, 1
+				sink.Sinks = []float32{1}
 				if out := runAttend(&sink); !sameBits(out, make([]float32, 4*d)) {
 					t.Errorf("sink alone gives %v", out)
 				}
@@ -197,7 +246,7 @@ func testAttendGoldens(t *testing.T) {
 				KStride: D, VStride: D, Keys: C, DV: D}
 			switch name {
 			case "sdpa.sinks":
-				a.HasSink, a.Sink = true, sinks[h]
+				a.Sinks = sinks[h : h+1]
 				fallthrough
 			case "sdpa.causal":
 				a.Causal, a.Offset = true, C-L

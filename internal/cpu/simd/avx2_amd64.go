@@ -34,7 +34,7 @@ func avx2Table() Table {
 	t.RMSNorm, t.LayerNorm = rmsNormAVX2, layerNormAVX2
 	t.Softmax, t.LogSumExp = softmaxAVX2, logSumExpAVX2
 	t.Rope = ropeAVX2
-	t.AttendScratchLen, t.Attend = attendScratchLenAVX2, attendAVX2
+	t.AttendPartScratchLen, t.AttendPart = attendPartScratchLenAVX2, attendPartAVX2
 	for op, f := range map[UnaryOp]func(y, x *float32, n int){
 		Neg: a2Neg, Abs: a2Abs, Sign: a2Sign, Square: a2Square, Sqrt: a2Sqrt, Rsqrt: a2Rsqrt, Reciprocal: a2Reciprocal,
 		Floor: a2Floor, Ceil: a2Ceil, Trunc: a2Trunc, Rint: a2Rint,

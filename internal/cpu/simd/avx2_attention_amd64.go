@@ -4,43 +4,43 @@ package simd
 
 import "unsafe"
 
-// attendScratchLenAVX2: scores of a block, and per row the running maximum and
-// sum; keys and values are read as they are.
-func attendScratchLenAVX2(a *Attention) int { return keyBlock + 2*a.Rows }
+// attendRowsAVX2 is how many rows share the scores of a block of keys: keys and
+// values are read as they are.
+const attendRowsAVX2 = 16
 
-// attendAVX2 is attend with runs of visible keys instead of single ones. The
-// running sum takes a block as a2Sum does, values are added key by key.
-func attendAVX2(out []float32, ldo int, a *Attention, scratch []float32) {
-	s := keyRunsAVX2{s: scratch[:keyBlock]}
-	scratch = scratch[keyBlock:]
-	m, l := scratch[:a.Rows], scratch[a.Rows:2*a.Rows]
-	first, last := a.Keys, 0
+func attendPartScratchLenAVX2(a *Attention) int { return min(a.Rows, attendRowsAVX2) * keyBlock }
+
+// attendPartAVX2 computes the scores of some rows with a block of keys at once,
+// also of keys that a row does not see; values are added run by run of visible
+// keys, key by key.
+func attendPartAVX2(p AttentionPart, a *Attention, from, to int, scratch []float32) {
 	for r := range a.Rows {
-		m[r], l[r] = -inf32, 0
-		if a.HasSink {
-			m[r], l[r] = a.Sink, 1
-		}
-		clear(out[r*ldo : r*ldo+a.DV])
-		lo, hi := a.visible(r)
-		first, last = min(first, lo), max(last, hi)
+		p.Max[r], p.Sum[r] = -inf32, 0
+		clear(p.O[r*p.Stride : r*p.Stride+a.DV])
 	}
-	if last > first {
-		_ = a.K.Slice((last-1)*a.KStride, (last-1)*a.KStride+a.D)
-		_ = a.V.Slice((last-1)*a.VStride, (last-1)*a.VStride+a.DV)
+	first, last := a.span(from, to)
+	if first >= last {
+		return
 	}
+	_ = a.V.Slice((last-1)*a.VStride, (last-1)*a.VStride+a.DV)
+	var s keyRunsAVX2
 	for j := first / keyBlock * keyBlock; j < last; j += keyBlock {
-		n := min(keyBlock, last-j)
-		for r := range a.Rows {
-			s.scores(a, r, j, n)
-			if s.n > 0 {
-				s.add(a, out[r*ldo:r*ldo+a.DV], &m[r], &l[r])
+		for r := 0; r < a.Rows; r += attendRowsAVX2 {
+			m := min(attendRowsAVX2, a.Rows-r)
+			lo, _ := a.visible(r)
+			_, hi := a.visible(r + m - 1)
+			lo, hi = max(lo, first, j), min(hi, last, j+keyBlock)
+			if lo >= hi {
+				continue
 			}
-		}
-	}
-	for r := range a.Rows {
-		if l[r] != 0 {
-			o := out[r*ldo : r*ldo+a.DV]
-			a2Scale(ptr(o), ptr(o), len(o), 1/l[r])
+			keys := a.K.Slice(lo*a.KStride, (hi-1)*a.KStride+a.D)
+			gemmNTAVX2(scratch, keyBlock, a.Q[r*a.QStride:], a.QStride, m, keys, a.KStride, hi-lo, a.D)
+			for i := r; i < r+m; i++ {
+				s.s = scratch[(i-r)*keyBlock:][:hi-lo]
+				if s.see(a, i, lo); len(s.s) > 0 {
+					s.add(a, p.O[i*p.Stride:i*p.Stride+a.DV], &p.Max[i], &p.Sum[i])
+				}
+			}
 		}
 	}
 }
@@ -51,46 +51,47 @@ type keyRunsAVX2 struct {
 	start, len [keyBlock]int
 	runs       int
 	s          []float32
-	n          int
 }
 
-func (s *keyRunsAVX2) scores(a *Attention, r, j, n int) {
-	lo, hi := a.visible(r)
-	lo, hi = max(lo, j), min(hi, j+n)
-	s.n, s.runs = 0, 0
-	if a.Mask == nil && a.Bias == nil {
-		if hi > lo {
-			s.run(a, r, lo, hi-lo)
-		}
-		return
+// see keeps the scores of the keys that row r sees; s has those of keys from lo on.
+func (s *keyRunsAVX2) see(a *Attention, r, lo int) {
+	from, to := a.visible(r)
+	from, to = max(from, lo), min(to, lo+len(s.s))
+	s.runs = 0
+	n := 0
+	var mask []byte
+	var bias []float32
+	if a.Mask != nil {
+		mask = a.mask(r)
 	}
-	for k := lo; k < hi; {
-		e := k
-		for e < hi && a.shown(r, e) {
-			e++
+	if a.Bias != nil {
+		bias = a.bias(r)
+	}
+	for k := from; k < to; {
+		e := to
+		if mask != nil || bias != nil {
+			for e = k; e < to && (mask == nil || mask[e] != 0) && (bias == nil || bias[e] != -inf32); {
+				e++
+			}
 		}
 		if e > k {
-			s.run(a, r, k, e-k)
+			dst := s.s[n : n+e-k]
+			copy(dst, s.s[k-lo:]) // down, or in place
+			if bias != nil {
+				a2Add(ptr(dst), ptr(dst), ptr(bias[k:e]), e-k)
+			}
+			s.start[s.runs], s.len[s.runs] = k, e-k
+			s.runs++
+			n += e - k
 		}
 		k = e + 1
 	}
-}
-
-// run appends keys [k, k+n) and their scores.
-func (s *keyRunsAVX2) run(a *Attention, r, k, n int) {
-	s.start[s.runs], s.len[s.runs] = k, n
-	s.runs++
-	dst := s.s[s.n : s.n+n]
-	gemmNTAVX2(dst, n, a.Q[r*a.QStride:], a.QStride, 1, a.K.Slice(k*a.KStride, (k+n-1)*a.KStride+a.D), a.KStride, n, a.D)
-	if a.Bias != nil {
-		a2Add(ptr(dst), ptr(dst), ptr(a.Bias[r*a.BiasStride+k:][:n]), n)
-	}
-	s.n += n
+	s.s = s.s[:n]
 }
 
 // add folds the block into a row with running maximum m and sum l.
 func (s *keyRunsAVX2) add(a *Attention, out []float32, m, l *float32) {
-	p := s.s[:s.n]
+	p := s.s
 	top := max(*m, maxAVX2(p)) // NaN stays
 	if top == -inf32 {         // scores may overflow to -Inf: weight 0
 		return
@@ -109,8 +110,7 @@ func (s *keyRunsAVX2) add(a *Attention, out []float32, m, l *float32) {
 	at, size := 0, a.V.Elem.Size()
 	for i := range s.runs {
 		v := (*byte)(unsafe.Pointer(&a.V.Data[s.start[i]*a.VStride*size]))
-		w := &p[at]
-		weightedTilesAVX2[a.V.Elem](ptr(out), len(out), w, s.len[i], v, a.VStride*size)
+		weightedTilesAVX2[a.V.Elem](ptr(out), len(out), &p[at], s.len[i], v, a.VStride*size)
 		at += s.len[i]
 	}
 }

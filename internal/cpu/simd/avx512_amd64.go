@@ -53,7 +53,7 @@ func avx512Table() Table {
 	t.ArgMax, t.ArgMin, t.Max, t.Min, t.FirstNaN = argMaxAVX512, argMinAVX512, maxAVX512, minAVX512, firstNaNAVX512
 	t.Rope, t.RopeTable, t.RopePeriods = ropeAVX512, ropeTableAVX512, ropePeriodsAVX512
 	t.DequantRow, t.QuantizeRow, t.QGemmNN = dequantRowAVX512, quantizeRowAVX512, qGemmNNAVX512
-	t.AttendScratchLen, t.Attend = attendScratchLenAVX512, attendAVX512
+	t.AttendPartScratchLen, t.AttendPart = attendPartScratchLenAVX512, attendPartAVX512
 	for op, f := range unaryKernels {
 		t.Unary[op] = func(y, x []float32) { unaryAVX512(f, y, x) }
 	}

@@ -107,10 +107,10 @@ func benchAttend(b *testing.B, e Elem, rows, keys int) {
 	r := newRand(1)
 	q, kv, out := normals(r, rows*d), rawOf(e, normals(r, keys*d)), make([]float32, rows*d)
 	a := &Attention{Q: q, QStride: d, Rows: rows, D: d, K: kv, V: kv, KStride: d, VStride: d, Keys: keys, DV: d}
-	s := make([]float32, K.AttendScratchLen(a))
+	s := make([]float32, AttendScratchLen(a))
 	b.SetBytes(int64(2 * keys * d * e.Size()))
 	for b.Loop() {
-		K.Attend(out, d, a, s)
+		Attend(out, d, a, s)
 	}
 	b.ReportMetric(float64(b.N)*4*float64(rows)*float64(keys)*d/1e9/b.Elapsed().Seconds(), "GFLOP/s")
 }

@@ -235,7 +235,7 @@ func TestKernelsDoNotAllocate(t *testing.T) {
 	prep, work, scratch := make([]byte, pl.Prep), make([]byte, pl.Scratch), make([]float32, K.QScratchLen(q, 4))
 	w := rawOf(BF16, normals(r, 8*128))
 	a := &Attention{Q: x, QStride: 128, Rows: 4, D: 128, K: w, V: w, KStride: 128, VStride: 128, Keys: 8, DV: 128}
-	s := make([]float32, K.AttendScratchLen(a))
+	s := make([]float32, AttendScratchLen(a))
 	words, sc, bi := make([]uint32, 16), make([]byte, 4), make([]byte, 4)
 	n := testing.AllocsPerRun(10, func() {
 		K.QPrep(&pl, 0, prep, RawF32(x), q, 0, 4, work)
@@ -243,7 +243,7 @@ func TestKernelsDoNotAllocate(t *testing.T) {
 		K.QGemmNN(y, 128, x, 8, 4, q, 0, 128, scratch)
 		K.GemmNT(y, 8, x, 128, 4, w, 128, 8, 128)
 		K.GemmNN(y, 128, x, 8, 4, w, 128, 128, 8)
-		K.Attend(y, 128, a, s)
+		Attend(y, 128, a, s)
 		K.DequantRow(y, q, 3, BF16)
 		K.LayerNorm(y[:128], x[:128], w.Slice(0, 128), w.Slice(0, 128), 1e-5, BF16)
 		K.Rope(y, x, x[:64], x[:64], false, false)

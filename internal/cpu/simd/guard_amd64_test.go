@@ -68,7 +68,7 @@ func testGuardPages(t *testing.T) {
 			K.RMSNorm(x, x, h, 1e-5, e)
 			q, o := guardedFloats(t, normals(r, k)), guardedFloats(t, make([]float32, k))
 			a := &Attention{Q: q, Rows: 1, D: k, K: h, V: h, KStride: k, VStride: k, Keys: 1, DV: k}
-			K.Attend(o, k, a, guardedFloats(t, make([]float32, K.AttendScratchLen(a))))
+			Attend(o, k, a, guardedFloats(t, make([]float32, AttendScratchLen(a))))
 			K.SwiGLU(o, x, q)
 			K.Softmax(o, o)
 			K.Axpy(o, 2, x)

@@ -84,3 +84,45 @@ func BenchmarkRates(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkAttendRates runs attention of heads of one group over keys of their
+// own: decode of one position, keys and values from memory (many heads in turn)
+// and from L2, as bytes of them; and a block of positions as operations.
+func BenchmarkAttendRates(b *testing.B) {
+	r := newRand(1)
+	run := func(name string, e Elem, group, pos, d, keys, heads int) {
+		kv := rawOf(e, slices.Repeat(normals(r, 2*64*d), heads*keys/64))
+		rows, n := group*pos, keys*d
+		q, out := normals(r, rows*d), make([]float32, rows*d)
+		a := &Attention{Q: q, QStride: d, Rows: rows, Group: group, D: d, KStride: d, VStride: d, Keys: keys, DV: d,
+			Causal: true, Offset: keys - pos}
+		a.K, a.V = kv.Slice(0, n), kv.Slice(0, n)
+		s := make([]float32, AttendScratchLen(a))
+		seen := float64(keys) - float64(pos-1)/2
+		flops := 4 * float64(rows) * float64(d) * seen
+		b.Run(fmt.Sprintf("%s/%v/%dx%d/d%d/keys%d", name, e, pos, group, d, keys), func(b *testing.B) {
+			h := 0
+			benchRate(b, flops, "GFLOP/s-cpu", func() {
+				a.K, a.V = kv.Slice(2*h*n, 2*h*n+n), kv.Slice(2*h*n+n, 2*h*n+2*n)
+				Attend(out, d, a, s)
+				h = (h + 1) % heads
+			})
+		})
+	}
+	for _, e := range elems {
+		run("memory", e, 4, 1, 64, 2048, 512)
+		run("L2", e, 4, 1, 64, 2048, 1)
+		run("prefill", e, 4, 32, 64, 512, 8)
+		run("prefill", e, 4, 32, 64, 2048, 8)
+	}
+	for _, g := range []int{1, 2, 3, 6, 7, 8} {
+		run("memory", BF16, g, 1, 64, 2048, 512)
+	}
+	for _, d := range []int{80, 96, 128, 256} {
+		run("memory", BF16, 4, 1, d, 2048, 128)
+		run("prefill", BF16, 4, 32, d, 512, 8)
+	}
+	run("prefill", BF16, 1, 32, 64, 512, 8)
+	run("prefill", BF16, 2, 32, 64, 512, 8)
+	run("prefill", BF16, 7, 32, 64, 512, 8)
+}

@@ -93,8 +93,11 @@ func Uint32s(b []byte) []uint32 { return view[uint32](b) }
 // Uint16s views b as uint16, see [Float32s].
 func Uint16s(b []byte) []uint16 { return view[uint16](b) }
 
+// Uint64s views b as uint64, see [Float32s].
+func Uint64s(b []byte) []uint64 { return view[uint64](b) }
+
 // view relies on unaligned loads; checkptr allows it for types without pointers.
-func view[T uint16 | uint32 | float32](b []byte) []T {
+func view[T uint16 | uint32 | uint64 | float32](b []byte) []T {
 	var t T
 	n := len(b) / int(unsafe.Sizeof(t))
 	if n == 0 {

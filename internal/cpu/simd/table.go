@@ -86,10 +86,11 @@ type Table struct {
 	// -θ. y may be x.
 	Rope func(y, x, cos, sin []float32, traditional, inverse bool)
 
-	// AttendScratchLen is the length of the scratch of one Attend call.
-	AttendScratchLen func(a *Attention) int
-	// Attend writes a.Rows rows of attention, see [Attention].
-	Attend func(out []float32, ldo int, a *Attention, scratch []float32)
+	// AttendPartScratchLen is the length of the scratch of one AttendPart call.
+	AttendPartScratchLen func(a *Attention) int
+	// AttendPart sets p to the attention over keys [from, to), from a multiple
+	// of AttendSegment, see [Attend].
+	AttendPart func(p AttentionPart, a *Attention, from, to int, scratch []float32)
 
 	// Unary[op](y, x): y = op(x) over len(y) elements; y may be x.
 	Unary [NumUnary]func(y, x []float32)
@@ -192,7 +193,7 @@ func pureTable() Table {
 		RMSNorm: rmsNorm, LayerNorm: layerNorm,
 		Softmax: softmax, LogSumExp: logSumExp,
 		RopeTable: ropeTable, RopePeriods: ropePeriods, Rope: rope,
-		AttendScratchLen: attendScratchLen, Attend: attend,
+		AttendPartScratchLen: attendPartScratchLen, AttendPart: attendPart,
 		Unary: pureUnary, Binary: pureBinary, SwiGLU: swiGLU, Axpy: axpy,
 		ArgMax: argMax, ArgMin: argMin, Max: maxRow, Min: minRow, FirstNaN: firstNaN,
 	}

@@ -1,0 +1,73 @@
+package llm
+
+import (
+	"fmt"
+
+	"github.com/mlxgo/mlx/internal/llm/cache"
+)
+
+// Batch is sequences of one length in a model's memory that take their tokens
+// together: a step is one compiled pass of the model over int32 [n, 1] and reads the
+// weights once. Sequences do not join or leave, and there is no prefill.
+type Batch struct{ s *session }
+
+// NewBatch makes a Batch of n empty sequences. It has programs and a cache of its
+// own; the error says that there is no memory for them, or that n is not above 0.
+func (m *Loaded) NewBatch(n int) (*Batch, error) {
+	if n < 1 {
+		return nil, fmt.Errorf("a batch of %d sequences", n)
+	}
+	if err := m.checkCacheMemory(n, cache.CapacityFor(1)); err != nil {
+		return nil, err
+	}
+	s := newSession(m, false)
+	s.steps, s.batch, s.cache = newSteps(m.Model), n, cache.New(m.Model.Layout(), n, m.DType)
+	s.logits = make([]float32, n*m.Model.Info().VocabSize)
+	return &Batch{s}, nil
+}
+
+// Len is the tokens that each sequence has.
+func (b *Batch) Len() int { return b.s.cache.Len() }
+
+// Reset makes the sequences empty; memory and programs stay.
+func (b *Batch) Reset() { b.s.cache.Trim(b.s.cache.Len()) }
+
+// Step gives one token to each sequence and returns the float32 logits [V] after it
+// for each; they are valid until the next step.
+func (b *Batch) Step(tokens []int) ([][]float32, error) {
+	info := b.s.m.Model.Info()
+	if len(tokens) != b.s.batch {
+		return nil, fmt.Errorf("%d tokens for a batch of %d sequences", len(tokens), b.s.batch)
+	}
+	for i, t := range tokens {
+		if t < 0 || t >= info.VocabSize {
+			return nil, fmt.Errorf("token %d (sequence %d) is not in the vocabulary of %d", t, i, info.VocabSize)
+		}
+	}
+	if n := info.MaxContext; n > 0 && b.Len() >= n {
+		return nil, fmt.Errorf("the model's context of %d tokens is full", n)
+	}
+	if err := b.s.step(tokens...); err != nil {
+		return nil, err
+	}
+	rows := make([][]float32, len(tokens))
+	for i := range rows {
+		rows[i] = b.s.logits[i*info.VocabSize : (i+1)*info.VocabSize]
+	}
+	return rows, nil
+}
+
+// Dispatch does a step without its kernels: the inputs are written, the program is
+// entered, its chunks are claimed and its barriers passed. It measures what a step
+// costs beside its kernels, and says how many of these and of barriers there are; ok
+// is false where the backend cannot. The sequences stay as they are.
+func (b *Batch) Dispatch() (kernels, barriers int, ok bool, err error) {
+	s := b.s
+	if s.exec == nil {
+		if err := s.prepare(); err != nil {
+			return 0, 0, false, err
+		}
+	}
+	s.write(make([]int, s.batch))
+	return s.exec.Dispatch()
+}
