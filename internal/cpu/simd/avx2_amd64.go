@@ -134,7 +134,7 @@ func axpyAVX2(y []float32, a float32, x []float32) {
 func dotAVX2(x, y []float32) float32 {
 	y = y[:len(x)]
 	var r float32
-	a2DotF32x1x1(&r, 0, 0, ptr(x), 0, (*byte)(unsafe.Pointer(ptr(y))), 0, len(x))
+	a2DotF32x1x1(&r, 0, 0, 0, ptr(x), 0, (*byte)(unsafe.Pointer(ptr(y))), 0, 0, len(x), 1)
 	return r
 }
 

@@ -5,37 +5,37 @@
 package simd
 
 //go:noescape
-func a2DotF32x1x1(y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int)
+func a2DotF32x1x1(y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int)
 
 //go:noescape
-func a2DotF32x1x4(y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int)
+func a2DotF32x1x4(y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int)
 
 //go:noescape
-func a2DotF32x2x2(y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int)
+func a2DotF32x2x2(y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int)
 
 //go:noescape
-func a2DotF32x3x2(y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int)
+func a2DotF32x3x2(y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int)
 
 //go:noescape
-func a2DotF16x1x1(y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int)
+func a2DotF16x1x1(y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int)
 
 //go:noescape
-func a2DotF16x1x4(y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int)
+func a2DotF16x1x4(y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int)
 
 //go:noescape
-func a2DotF16x2x2(y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int)
+func a2DotF16x2x2(y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int)
 
 //go:noescape
-func a2DotF16x3x2(y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int)
+func a2DotF16x3x2(y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int)
 
 //go:noescape
-func a2DotBF16x1x1(y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int)
+func a2DotBF16x1x1(y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int)
 
 //go:noescape
-func a2DotBF16x1x4(y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int)
+func a2DotBF16x1x4(y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int)
 
 //go:noescape
-func a2DotBF16x2x2(y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int)
+func a2DotBF16x2x2(y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int)
 
 //go:noescape
-func a2DotBF16x3x2(y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int)
+func a2DotBF16x3x2(y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int)

@@ -5,11 +5,12 @@
 #include "textflag.h"
 
 
-// func a2DotF32x1x1(y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int)
-TEXT ·a2DotF32x1x1(SB), NOSPLIT, $0-64
-	MOVQ x+24(FP), SI
-	MOVQ w+40(FP), BX
-	MOVQ k+56(FP), CX
+// func a2DotF32x1x1(y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int)
+TEXT ·a2DotF32x1x1(SB), NOSPLIT, $0-88
+next:
+	MOVQ x+32(FP), SI
+	MOVQ w+48(FP), BX
+	MOVQ k+72(FP), CX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	SUBQ $16, CX
@@ -21,7 +22,7 @@ loop:
 	VMOVUPS 32(SI), Y12
 	VMOVUPS 32(BX), Y15
 	VFMADD231PS Y12, Y15, Y1
-	PREFETCHT0 4096(BX)
+	PREFETCHT0 2048(BX)
 	ADDQ $64, SI
 	ADDQ $64, BX
 	SUBQ $16, CX
@@ -63,15 +64,22 @@ done:
 	VEXTRACTF128 $1, Y0, X15
 	VADDPS X15, X0, X0
 	VMOVSS X0, (DI)
+	MOVQ wnext+64(FP), AX
+	ADDQ AX, w+48(FP)
+	MOVQ ynext+24(FP), AX
+	ADDQ AX, y+0(FP)
+	DECQ n+80(FP)
+	JNZ next
 	VZEROUPPER
 	RET
 
-// func a2DotF32x1x4(y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int)
-TEXT ·a2DotF32x1x4(SB), NOSPLIT, $0-64
-	MOVQ x+24(FP), SI
-	MOVQ w+40(FP), BX
-	MOVQ k+56(FP), CX
-	MOVQ ws+48(FP), R11
+// func a2DotF32x1x4(y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int)
+TEXT ·a2DotF32x1x4(SB), NOSPLIT, $0-88
+next:
+	MOVQ x+32(FP), SI
+	MOVQ w+48(FP), BX
+	MOVQ k+72(FP), CX
+	MOVQ ws+56(FP), R11
 	LEAQ (R11)(R11*2), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -102,10 +110,10 @@ loop:
 	VFMADD231PS Y12, Y15, Y5
 	VMOVUPS 32(BX)(R12*1), Y15
 	VFMADD231PS Y12, Y15, Y7
-	PREFETCHT0 4096(BX)
-	PREFETCHT0 4096(BX)(R11*1)
-	PREFETCHT0 4096(BX)(R11*2)
-	PREFETCHT0 4096(BX)(R12*1)
+	PREFETCHT0 2048(BX)
+	PREFETCHT0 2048(BX)(R11*1)
+	PREFETCHT0 2048(BX)(R11*2)
+	PREFETCHT0 2048(BX)(R12*1)
 	ADDQ $64, SI
 	ADDQ $64, BX
 	SUBQ $16, CX
@@ -204,16 +212,23 @@ done:
 	VEXTRACTPS $1, X0, (DI)(R11*1)
 	VEXTRACTPS $2, X0, (DI)(R11*2)
 	VEXTRACTPS $3, X0, (DI)(R12*1)
+	MOVQ wnext+64(FP), AX
+	ADDQ AX, w+48(FP)
+	MOVQ ynext+24(FP), AX
+	ADDQ AX, y+0(FP)
+	DECQ n+80(FP)
+	JNZ next
 	VZEROUPPER
 	RET
 
-// func a2DotF32x2x2(y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int)
-TEXT ·a2DotF32x2x2(SB), NOSPLIT, $0-64
-	MOVQ x+24(FP), SI
-	MOVQ w+40(FP), BX
-	MOVQ k+56(FP), CX
-	MOVQ xs+32(FP), R8
-	MOVQ ws+48(FP), R11
+// func a2DotF32x2x2(y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int)
+TEXT ·a2DotF32x2x2(SB), NOSPLIT, $0-88
+next:
+	MOVQ x+32(FP), SI
+	MOVQ w+48(FP), BX
+	MOVQ k+72(FP), CX
+	MOVQ xs+40(FP), R8
+	MOVQ ws+56(FP), R11
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -323,16 +338,23 @@ done:
 	VADDPS X15, X2, X2
 	VMOVSS X2, (DI)
 	VEXTRACTPS $1, X2, (DI)(R11*1)
+	MOVQ wnext+64(FP), AX
+	ADDQ AX, w+48(FP)
+	MOVQ ynext+24(FP), AX
+	ADDQ AX, y+0(FP)
+	DECQ n+80(FP)
+	JNZ next
 	VZEROUPPER
 	RET
 
-// func a2DotF32x3x2(y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int)
-TEXT ·a2DotF32x3x2(SB), NOSPLIT, $0-64
-	MOVQ x+24(FP), SI
-	MOVQ w+40(FP), BX
-	MOVQ k+56(FP), CX
-	MOVQ xs+32(FP), R8
-	MOVQ ws+48(FP), R11
+// func a2DotF32x3x2(y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int)
+TEXT ·a2DotF32x3x2(SB), NOSPLIT, $0-88
+next:
+	MOVQ x+32(FP), SI
+	MOVQ w+48(FP), BX
+	MOVQ k+72(FP), CX
+	MOVQ xs+40(FP), R8
+	MOVQ ws+56(FP), R11
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -472,14 +494,21 @@ done:
 	VADDPS X15, X4, X4
 	VMOVSS X4, (DI)
 	VEXTRACTPS $1, X4, (DI)(R11*1)
+	MOVQ wnext+64(FP), AX
+	ADDQ AX, w+48(FP)
+	MOVQ ynext+24(FP), AX
+	ADDQ AX, y+0(FP)
+	DECQ n+80(FP)
+	JNZ next
 	VZEROUPPER
 	RET
 
-// func a2DotF16x1x1(y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int)
-TEXT ·a2DotF16x1x1(SB), NOSPLIT, $0-64
-	MOVQ x+24(FP), SI
-	MOVQ w+40(FP), BX
-	MOVQ k+56(FP), CX
+// func a2DotF16x1x1(y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int)
+TEXT ·a2DotF16x1x1(SB), NOSPLIT, $0-88
+next:
+	MOVQ x+32(FP), SI
+	MOVQ w+48(FP), BX
+	MOVQ k+72(FP), CX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	SUBQ $16, CX
@@ -491,7 +520,7 @@ loop:
 	VMOVUPS 32(SI), Y12
 	VCVTPH2PS 16(BX), Y15
 	VFMADD231PS Y12, Y15, Y1
-	PREFETCHT0 4096(BX)
+	PREFETCHT0 2048(BX)
 	ADDQ $64, SI
 	ADDQ $32, BX
 	SUBQ $16, CX
@@ -587,15 +616,22 @@ done:
 	VEXTRACTF128 $1, Y0, X15
 	VADDPS X15, X0, X0
 	VMOVSS X0, (DI)
+	MOVQ wnext+64(FP), AX
+	ADDQ AX, w+48(FP)
+	MOVQ ynext+24(FP), AX
+	ADDQ AX, y+0(FP)
+	DECQ n+80(FP)
+	JNZ next
 	VZEROUPPER
 	RET
 
-// func a2DotF16x1x4(y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int)
-TEXT ·a2DotF16x1x4(SB), NOSPLIT, $0-64
-	MOVQ x+24(FP), SI
-	MOVQ w+40(FP), BX
-	MOVQ k+56(FP), CX
-	MOVQ ws+48(FP), R11
+// func a2DotF16x1x4(y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int)
+TEXT ·a2DotF16x1x4(SB), NOSPLIT, $0-88
+next:
+	MOVQ x+32(FP), SI
+	MOVQ w+48(FP), BX
+	MOVQ k+72(FP), CX
+	MOVQ ws+56(FP), R11
 	LEAQ (R11)(R11*2), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -626,10 +662,10 @@ loop:
 	VFMADD231PS Y12, Y15, Y5
 	VCVTPH2PS 16(BX)(R12*1), Y15
 	VFMADD231PS Y12, Y15, Y7
-	PREFETCHT0 4096(BX)
-	PREFETCHT0 4096(BX)(R11*1)
-	PREFETCHT0 4096(BX)(R11*2)
-	PREFETCHT0 4096(BX)(R12*1)
+	PREFETCHT0 2048(BX)
+	PREFETCHT0 2048(BX)(R11*1)
+	PREFETCHT0 2048(BX)(R11*2)
+	PREFETCHT0 2048(BX)(R12*1)
 	ADDQ $64, SI
 	ADDQ $32, BX
 	SUBQ $16, CX
@@ -944,16 +980,23 @@ done:
 	VEXTRACTPS $1, X0, (DI)(R11*1)
 	VEXTRACTPS $2, X0, (DI)(R11*2)
 	VEXTRACTPS $3, X0, (DI)(R12*1)
+	MOVQ wnext+64(FP), AX
+	ADDQ AX, w+48(FP)
+	MOVQ ynext+24(FP), AX
+	ADDQ AX, y+0(FP)
+	DECQ n+80(FP)
+	JNZ next
 	VZEROUPPER
 	RET
 
-// func a2DotF16x2x2(y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int)
-TEXT ·a2DotF16x2x2(SB), NOSPLIT, $0-64
-	MOVQ x+24(FP), SI
-	MOVQ w+40(FP), BX
-	MOVQ k+56(FP), CX
-	MOVQ xs+32(FP), R8
-	MOVQ ws+48(FP), R11
+// func a2DotF16x2x2(y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int)
+TEXT ·a2DotF16x2x2(SB), NOSPLIT, $0-88
+next:
+	MOVQ x+32(FP), SI
+	MOVQ w+48(FP), BX
+	MOVQ k+72(FP), CX
+	MOVQ xs+40(FP), R8
+	MOVQ ws+56(FP), R11
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1171,16 +1214,23 @@ done:
 	VADDPS X15, X2, X2
 	VMOVSS X2, (DI)
 	VEXTRACTPS $1, X2, (DI)(R11*1)
+	MOVQ wnext+64(FP), AX
+	ADDQ AX, w+48(FP)
+	MOVQ ynext+24(FP), AX
+	ADDQ AX, y+0(FP)
+	DECQ n+80(FP)
+	JNZ next
 	VZEROUPPER
 	RET
 
-// func a2DotF16x3x2(y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int)
-TEXT ·a2DotF16x3x2(SB), NOSPLIT, $0-64
-	MOVQ x+24(FP), SI
-	MOVQ w+40(FP), BX
-	MOVQ k+56(FP), CX
-	MOVQ xs+32(FP), R8
-	MOVQ ws+48(FP), R11
+// func a2DotF16x3x2(y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int)
+TEXT ·a2DotF16x3x2(SB), NOSPLIT, $0-88
+next:
+	MOVQ x+32(FP), SI
+	MOVQ w+48(FP), BX
+	MOVQ k+72(FP), CX
+	MOVQ xs+40(FP), R8
+	MOVQ ws+56(FP), R11
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1428,14 +1478,21 @@ done:
 	VADDPS X15, X4, X4
 	VMOVSS X4, (DI)
 	VEXTRACTPS $1, X4, (DI)(R11*1)
+	MOVQ wnext+64(FP), AX
+	ADDQ AX, w+48(FP)
+	MOVQ ynext+24(FP), AX
+	ADDQ AX, y+0(FP)
+	DECQ n+80(FP)
+	JNZ next
 	VZEROUPPER
 	RET
 
-// func a2DotBF16x1x1(y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int)
-TEXT ·a2DotBF16x1x1(SB), NOSPLIT, $0-64
-	MOVQ x+24(FP), SI
-	MOVQ w+40(FP), BX
-	MOVQ k+56(FP), CX
+// func a2DotBF16x1x1(y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int)
+TEXT ·a2DotBF16x1x1(SB), NOSPLIT, $0-88
+next:
+	MOVQ x+32(FP), SI
+	MOVQ w+48(FP), BX
+	MOVQ k+72(FP), CX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	SUBQ $16, CX
@@ -1449,7 +1506,7 @@ loop:
 	VPMOVZXWD 16(BX), Y15
 	VPSLLD $16, Y15, Y15
 	VFMADD231PS Y12, Y15, Y1
-	PREFETCHT0 4096(BX)
+	PREFETCHT0 2048(BX)
 	ADDQ $64, SI
 	ADDQ $32, BX
 	SUBQ $16, CX
@@ -1548,15 +1605,22 @@ done:
 	VEXTRACTF128 $1, Y0, X15
 	VADDPS X15, X0, X0
 	VMOVSS X0, (DI)
+	MOVQ wnext+64(FP), AX
+	ADDQ AX, w+48(FP)
+	MOVQ ynext+24(FP), AX
+	ADDQ AX, y+0(FP)
+	DECQ n+80(FP)
+	JNZ next
 	VZEROUPPER
 	RET
 
-// func a2DotBF16x1x4(y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int)
-TEXT ·a2DotBF16x1x4(SB), NOSPLIT, $0-64
-	MOVQ x+24(FP), SI
-	MOVQ w+40(FP), BX
-	MOVQ k+56(FP), CX
-	MOVQ ws+48(FP), R11
+// func a2DotBF16x1x4(y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int)
+TEXT ·a2DotBF16x1x4(SB), NOSPLIT, $0-88
+next:
+	MOVQ x+32(FP), SI
+	MOVQ w+48(FP), BX
+	MOVQ k+72(FP), CX
+	MOVQ ws+56(FP), R11
 	LEAQ (R11)(R11*2), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -1595,10 +1659,10 @@ loop:
 	VPMOVZXWD 16(BX)(R12*1), Y15
 	VPSLLD $16, Y15, Y15
 	VFMADD231PS Y12, Y15, Y7
-	PREFETCHT0 4096(BX)
-	PREFETCHT0 4096(BX)(R11*1)
-	PREFETCHT0 4096(BX)(R11*2)
-	PREFETCHT0 4096(BX)(R12*1)
+	PREFETCHT0 2048(BX)
+	PREFETCHT0 2048(BX)(R11*1)
+	PREFETCHT0 2048(BX)(R11*2)
+	PREFETCHT0 2048(BX)(R12*1)
 	ADDQ $64, SI
 	ADDQ $32, BX
 	SUBQ $16, CX
@@ -1925,16 +1989,23 @@ done:
 	VEXTRACTPS $1, X0, (DI)(R11*1)
 	VEXTRACTPS $2, X0, (DI)(R11*2)
 	VEXTRACTPS $3, X0, (DI)(R12*1)
+	MOVQ wnext+64(FP), AX
+	ADDQ AX, w+48(FP)
+	MOVQ ynext+24(FP), AX
+	ADDQ AX, y+0(FP)
+	DECQ n+80(FP)
+	JNZ next
 	VZEROUPPER
 	RET
 
-// func a2DotBF16x2x2(y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int)
-TEXT ·a2DotBF16x2x2(SB), NOSPLIT, $0-64
-	MOVQ x+24(FP), SI
-	MOVQ w+40(FP), BX
-	MOVQ k+56(FP), CX
-	MOVQ xs+32(FP), R8
-	MOVQ ws+48(FP), R11
+// func a2DotBF16x2x2(y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int)
+TEXT ·a2DotBF16x2x2(SB), NOSPLIT, $0-88
+next:
+	MOVQ x+32(FP), SI
+	MOVQ w+48(FP), BX
+	MOVQ k+72(FP), CX
+	MOVQ xs+40(FP), R8
+	MOVQ ws+56(FP), R11
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2162,16 +2233,23 @@ done:
 	VADDPS X15, X2, X2
 	VMOVSS X2, (DI)
 	VEXTRACTPS $1, X2, (DI)(R11*1)
+	MOVQ wnext+64(FP), AX
+	ADDQ AX, w+48(FP)
+	MOVQ ynext+24(FP), AX
+	ADDQ AX, y+0(FP)
+	DECQ n+80(FP)
+	JNZ next
 	VZEROUPPER
 	RET
 
-// func a2DotBF16x3x2(y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int)
-TEXT ·a2DotBF16x3x2(SB), NOSPLIT, $0-64
-	MOVQ x+24(FP), SI
-	MOVQ w+40(FP), BX
-	MOVQ k+56(FP), CX
-	MOVQ xs+32(FP), R8
-	MOVQ ws+48(FP), R11
+// func a2DotBF16x3x2(y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int)
+TEXT ·a2DotBF16x3x2(SB), NOSPLIT, $0-88
+next:
+	MOVQ x+32(FP), SI
+	MOVQ w+48(FP), BX
+	MOVQ k+72(FP), CX
+	MOVQ xs+40(FP), R8
+	MOVQ ws+56(FP), R11
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2429,6 +2507,12 @@ done:
 	VADDPS X15, X4, X4
 	VMOVSS X4, (DI)
 	VEXTRACTPS $1, X4, (DI)(R11*1)
+	MOVQ wnext+64(FP), AX
+	ADDQ AX, w+48(FP)
+	MOVQ ynext+24(FP), AX
+	ADDQ AX, y+0(FP)
+	DECQ n+80(FP)
+	JNZ next
 	VZEROUPPER
 	RET
 

@@ -4,7 +4,11 @@ package simd
 
 import "unsafe"
 
-type tilesAVX2 struct{ one, x1w4, x2w2, x3w2 denseTile }
+type tilesAVX2 struct{ one, x1w4, x2w2, x3w2 dotTiles }
+
+// dotTiles: n times y[i,j] for rows of x by rows of w. Strides are in bytes, next
+// ones from tile to tile.
+type dotTiles func(y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int)
 
 // denseTilesAVX2 by element type: 1 by 1, and 1 by 4, 2 by 2 and 3 by 2 rows of x and w.
 var denseTilesAVX2 = [3]tilesAVX2{
@@ -60,12 +64,15 @@ func denseNTAVX2(y []float32, ldy int, x []float32, ldx, m int, e Elem, w *byte,
 			if s == 3 {
 				tile = t.x3w2
 			}
-			j := j0
-			for ; j+2 <= end; j += 2 {
-				tile(&y[i*ldy+j], 4*ldy, 4, &x[i*ldx], 4*ldx, (*byte)(unsafe.Add(unsafe.Pointer(w), j*ws)), ws, k)
+			wp := (*byte)(unsafe.Add(unsafe.Pointer(w), j0*ws))
+			pairs := (end - j0) / 2
+			if pairs > 0 {
+				tile(&y[i*ldy+j0], 4*ldy, 4, 8, &x[i*ldx], 4*ldx, wp, ws, 2*ws, k, pairs)
 			}
-			for r := range s * (end - j) {
-				t.one(&y[(i+r)*ldy+j], 0, 0, &x[(i+r)*ldx], 0, (*byte)(unsafe.Add(unsafe.Pointer(w), j*ws)), ws, k)
+			if j := end - 1; (j-j0)%2 == 0 {
+				for r := range s {
+					t.one(&y[(i+r)*ldy+j], 0, 0, 0, &x[(i+r)*ldx], 0, (*byte)(unsafe.Add(unsafe.Pointer(w), j*ws)), ws, 0, k, 1)
+				}
 			}
 			i += s
 		}
@@ -76,11 +83,11 @@ func denseNTAVX2(y []float32, ldy int, x []float32, ldx, m int, e Elem, w *byte,
 // memory better than neighbours do.
 func (t *tilesAVX2) row(y, x []float32, w *byte, ws, n, k int) {
 	q := n / 4
-	for r := range q {
-		t.x1w4(&y[r], 0, 4*q, &x[0], 0, (*byte)(unsafe.Add(unsafe.Pointer(w), r*ws)), q*ws, k)
+	if q > 0 {
+		t.x1w4(&y[0], 0, 4*q, 4, &x[0], 0, w, q*ws, ws, k, q)
 	}
-	for j := 4 * q; j < n; j++ {
-		t.one(&y[j], 0, 0, &x[0], 0, (*byte)(unsafe.Add(unsafe.Pointer(w), j*ws)), ws, k)
+	if j := 4 * q; j < n {
+		t.one(&y[j], 0, 0, 4, &x[0], 0, (*byte)(unsafe.Add(unsafe.Pointer(w), j*ws)), 0, ws, k, n-j)
 	}
 }
 

@@ -8,7 +8,8 @@ import "fmt"
 // two accumulators: lane l of the first sums k = l, l+16, … by fused
 // multiply-add in turn, the second k = l+8, l+24, …; they are added, then lanes
 // l with l+1, l+2, l+4. A tile of MR rows of x by NR rows of w only shares
-// loads, so tiles of all sizes give the same bits.
+// loads, so tiles of all sizes give the same bits. n > 0 tiles follow each other,
+// ynext and wnext bytes apart.
 func dots() {
 	for _, e := range []string{"F32", "F16", "BF16"} {
 		for _, s := range [][2]int{{1, 1}, {1, 4}, {2, 2}, {3, 2}} {
@@ -17,7 +18,7 @@ func dots() {
 	}
 }
 
-const prefetch = 4096 // bytes ahead in each stream of weights
+const prefetch = 2048 // bytes ahead in each stream of weights
 
 var (
 	xrow = []string{"(SI)", "(SI)(R8*1)", "(SI)(R8*2)"}
@@ -26,7 +27,8 @@ var (
 
 func dense(e string, mr, nr int) {
 	size := sizeOf(e)
-	fn(fmt.Sprintf("a2Dot%sx%dx%d", e, mr, nr), "y *float32, yms, yns int, x *float32, xs int, w *byte, ws, k int", "")
+	fn(fmt.Sprintf("a2Dot%sx%dx%d", e, mr, nr), "y *float32, yms, yns, ynext int, x *float32, xs int, w *byte, ws, wnext, k, n int", "")
+	label("next")
 	load("x", "SI")
 	load("w", "BX")
 	load("k", "CX")
@@ -98,6 +100,12 @@ func dense(e string, mr, nr int) {
 		p("VADDPS Y%d, Y%d, Y%d", 2*a+1, 2*a, a)
 	}
 	reduce(mr, nr)
+	load("wnext", "AX")
+	p("ADDQ AX, %s", arg("w"))
+	load("ynext", "AX")
+	p("ADDQ AX, %s", arg("y"))
+	p("DECQ %s", arg("n"))
+	p("JNZ next")
 	ret()
 }
 
