@@ -4,15 +4,26 @@ package simd
 
 import "unsafe"
 
-// attendRowsAVX2 is how many rows share the scores of a block of keys: keys and
-// values are read as they are.
+// attendRowsAVX2 is how many rows share the scores of a block of keys.
 const attendRowsAVX2 = 16
 
-func attendPartScratchLenAVX2(a *Attention) int { return min(a.Rows, attendRowsAVX2) * keyBlock }
+// convertRowsAVX2 is from how many rows on converting values of half precision pays.
+const convertRowsAVX2 = 8
+
+// valueLineAVX2 is the length of a row of values that were converted for many rows.
+func (a *Attention) valueLineAVX2() int { return a.DV + 16 }
+
+func attendPartScratchLenAVX2(a *Attention) int {
+	n := min(a.Rows, attendRowsAVX2) * keyBlock
+	if a.V.Elem != F32 && a.Rows >= convertRowsAVX2 {
+		n += keyBlock * a.valueLineAVX2()
+	}
+	return n
+}
 
 // attendPartAVX2 computes the scores of some rows with a block of keys at once,
-// also of keys that a row does not see; values are added run by run of visible
-// keys, key by key.
+// also of keys that a row does not see. Values are added key by key: for rows that
+// see all keys of the block in tiles, for others run by run of visible keys.
 func attendPartAVX2(p AttentionPart, a *Attention, from, to int, scratch []float32) {
 	for r := range a.Rows {
 		p.Max[r], p.Sum[r] = -inf32, 0
@@ -23,38 +34,88 @@ func attendPartAVX2(p AttentionPart, a *Attention, from, to int, scratch []float
 		return
 	}
 	_ = a.V.Slice((last-1)*a.VStride, (last-1)*a.VStride+a.DV)
-	var s keyRunsAVX2
+	n := min(a.Rows, attendRowsAVX2) * keyBlock
+	s := keyRunsAVX2{a: a, p: p, scores: scratch[:n]}
 	for j := first / keyBlock * keyBlock; j < last; j += keyBlock {
+		s.values(scratch[n:], max(first, j), min(last, j+keyBlock))
 		for r := 0; r < a.Rows; r += attendRowsAVX2 {
-			m := min(attendRowsAVX2, a.Rows-r)
-			lo, _ := a.visible(r)
-			_, hi := a.visible(r + m - 1)
-			lo, hi = max(lo, first, j), min(hi, last, j+keyBlock)
-			if lo >= hi {
-				continue
-			}
-			keys := a.K.Slice(lo*a.KStride, (hi-1)*a.KStride+a.D)
-			gemmNTAVX2(scratch, keyBlock, a.Q[r*a.QStride:], a.QStride, m, keys, a.KStride, hi-lo, a.D)
-			for i := r; i < r+m; i++ {
-				s.s = scratch[(i-r)*keyBlock:][:hi-lo]
-				if s.see(a, i, lo); len(s.s) > 0 {
-					s.add(a, p.O[i*p.Stride:i*p.Stride+a.DV], &p.Max[i], &p.Sum[i])
-				}
-			}
+			s.block(r, min(attendRowsAVX2, a.Rows-r))
 		}
 	}
 }
 
-// keyRunsAVX2 holds the visible keys of one row in one block, as runs, and their
-// scores one after the other.
+// keyRunsAVX2 adds a block of keys to rows. For one row it holds the visible
+// keys, as runs, and their scores one after the other.
 type keyRunsAVX2 struct {
+	a          *Attention
+	p          AttentionPart
+	scores     []float32 // keyBlock a row
+	v          *float32  // values from key from on, ldv a row
+	ldv        int
+	from, to   int
 	start, len [keyBlock]int
 	runs       int
 	s          []float32
 }
 
+// values makes those of keys [from, to) float32 if more than one row wants them.
+func (s *keyRunsAVX2) values(mem []float32, from, to int) {
+	a := s.a
+	s.from, s.to = from, to
+	switch {
+	case a.Rows < 2 || a.DV == 0, a.V.Elem != F32 && a.Rows < convertRowsAVX2:
+		return
+	case a.V.Elem == F32:
+		s.v, s.ldv = (*float32)(unsafe.Pointer(&a.V.Data[4*from*a.VStride])), a.VStride
+		return
+	}
+	s.ldv = a.valueLineAVX2()
+	for k := from; k < to; k++ {
+		loadAVX2(mem[(k-from)*s.ldv:][:a.DV], a.V.Slice(k*a.VStride, k*a.VStride+a.DV))
+	}
+	s.v = &mem[0]
+}
+
+// block adds the keys of the block to rows [r, r+m).
+func (s *keyRunsAVX2) block(r, m int) {
+	a := s.a
+	lo, _ := a.visible(r)
+	_, hi := a.visible(r + m - 1)
+	lo, hi = max(lo, s.from), min(hi, s.to)
+	if lo >= hi {
+		return
+	}
+	keys := a.K.Slice(lo*a.KStride, (hi-1)*a.KStride+a.D)
+	gemmNTAVX2(s.scores, keyBlock, a.Q[r*a.QStride:], a.QStride, m, keys, a.KStride, hi-lo, a.D)
+	all := 0 // rows before row i that see all keys and wait for the values
+	flush := func(i int) {
+		if all > 0 {
+			v := (*float32)(unsafe.Add(unsafe.Pointer(s.v), 4*(lo-s.from)*s.ldv))
+			w, o := s.scores[(i-all)*keyBlock:], s.p.O[(r+i-all)*s.p.Stride:]
+			addRowsAVX2(o, s.p.Stride, w, keyBlock, all, v, s.ldv, a.DV, hi-lo)
+		}
+		all = 0
+	}
+	for i := range m {
+		s.s = s.scores[i*keyBlock:][:hi-lo]
+		s.see(r+i, lo)
+		out := s.p.O[(r+i)*s.p.Stride:][:a.DV]
+		weighs := len(s.s) > 0 && s.weigh(out, &s.p.Max[r+i], &s.p.Sum[r+i])
+		if weighs && s.v != nil && len(s.s) == hi-lo {
+			all++
+			continue
+		}
+		flush(i)
+		if weighs {
+			s.add(out)
+		}
+	}
+	flush(m)
+}
+
 // see keeps the scores of the keys that row r sees; s has those of keys from lo on.
-func (s *keyRunsAVX2) see(a *Attention, r, lo int) {
+func (s *keyRunsAVX2) see(r, lo int) {
+	a := s.a
 	from, to := a.visible(r)
 	from, to = max(from, lo), min(to, lo+len(s.s))
 	s.runs = 0
@@ -89,12 +150,13 @@ func (s *keyRunsAVX2) see(a *Attention, r, lo int) {
 	s.s = s.s[:n]
 }
 
-// add folds the block into a row with running maximum m and sum l.
-func (s *keyRunsAVX2) add(a *Attention, out []float32, m, l *float32) {
+// weigh turns the scores into weights of a row with running maximum m and sum l,
+// and reports whether there are any.
+func (s *keyRunsAVX2) weigh(out []float32, m, l *float32) bool {
 	p := s.s
 	top := max(*m, maxAVX2(p)) // NaN stays
 	if top == -inf32 {         // scores may overflow to -Inf: weight 0
-		return
+		return false
 	}
 	if top != *m {
 		f := exp32(*m - top)
@@ -104,13 +166,16 @@ func (s *keyRunsAVX2) add(a *Attention, out []float32, m, l *float32) {
 	}
 	a2ExpShift(ptr(p), ptr(p), len(p), top)
 	*l += a2Sum(ptr(p), len(p))
-	if len(out) == 0 {
-		return
-	}
+	return len(out) > 0
+}
+
+// add adds the weighted values of the runs.
+func (s *keyRunsAVX2) add(out []float32) {
+	a := s.a
 	at, size := 0, a.V.Elem.Size()
 	for i := range s.runs {
 		v := (*byte)(unsafe.Pointer(&a.V.Data[s.start[i]*a.VStride*size]))
-		weightedTilesAVX2[a.V.Elem](ptr(out), len(out), &p[at], s.len[i], v, a.VStride*size)
+		weightedTilesAVX2[a.V.Elem](ptr(out), len(out), &s.s[at], s.len[i], v, a.VStride*size)
 		at += s.len[i]
 	}
 }

@@ -5,25 +5,25 @@
 package simd
 
 //go:noescape
-func a2BlockF1(c *float32, cs int, x *float32, xs int, w *float32, n int)
+func a2BlockF1(c *float32, cs int, x *float32, xs int, w *float32, ws, n int)
 
 //go:noescape
 func a2BlockI1(c *float32, cs int, x *int16, xs int, w *int16, sx *float32, sxs int, s *float32, groups, per int)
 
 //go:noescape
-func a2BlockF2(c *float32, cs int, x *float32, xs int, w *float32, n int)
+func a2BlockF2(c *float32, cs int, x *float32, xs int, w *float32, ws, n int)
 
 //go:noescape
 func a2BlockI2(c *float32, cs int, x *int16, xs int, w *int16, sx *float32, sxs int, s *float32, groups, per int)
 
 //go:noescape
-func a2BlockF4(c *float32, cs int, x *float32, xs int, w *float32, n int)
+func a2BlockF4(c *float32, cs int, x *float32, xs int, w *float32, ws, n int)
 
 //go:noescape
 func a2BlockI4(c *float32, cs int, x *int16, xs int, w *int16, sx *float32, sxs int, s *float32, groups, per int)
 
 //go:noescape
-func a2BlockF6(c *float32, cs int, x *float32, xs int, w *float32, n int)
+func a2BlockF6(c *float32, cs int, x *float32, xs int, w *float32, ws, n int)
 
 //go:noescape
 func a2BlockI6(c *float32, cs int, x *int16, xs int, w *int16, sx *float32, sxs int, s *float32, groups, per int)

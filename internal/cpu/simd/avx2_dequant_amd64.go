@@ -63,16 +63,11 @@ var noBias = func() (z [128]float32) {
 	return z
 }()
 
-// qScratchLenAVX2: 32 rows by 128 columns of weights.
-func qScratchLenAVX2(*QMatrix, int) int { return nnRowsAVX2 * nnColsAVX2 }
-
-const (
-	nnRowsAVX2 = 32
-	nnColsAVX2 = 128 // a multiple of every group
-)
+// qScratchLenAVX2: none, a block of weights is on the stack.
+func qScratchLenAVX2(*QMatrix, int) int { return 0 }
 
 // qGemmNNAVX2 adds rows of w in turn as gemmNNAVX2 does.
-func qGemmNNAVX2(y []float32, ldy int, x []float32, ldx, m int, q *QMatrix, n0, n1 int, scratch []float32) {
+func qGemmNNAVX2(y []float32, ldy int, x []float32, ldx, m int, q *QMatrix, n0, n1 int, _ []float32) {
 	if n0%q.Group != 0 {
 		panic("simd: QGemmNN: n0 is not a multiple of the group")
 	}
@@ -84,18 +79,16 @@ func qGemmNNAVX2(y []float32, ldy int, x []float32, ldx, m int, q *QMatrix, n0, 
 	}
 	_ = x[(m-1)*ldx+q.Rows-1]
 	var s, b [8]float32
-	buf := scratch[:nnRowsAVX2*nnColsAVX2]
+	var buf nnBlockAVX2
 	// Pieces start at multiples of 8 groups: of nvfp4 these are 128 columns, of others more.
 	for j := n0; j < n1; {
 		nc := min(nnColsAVX2-j%nnColsAVX2, n1-j)
 		for l := 0; l < q.Rows; l += nnRowsAVX2 {
 			kc := min(nnRowsAVX2, q.Rows-l)
 			for t := range kc {
-				q.piece(buf[t*nnColsAVX2:][:nc], l+t, j/q.Group, nc/q.Group, s[:], b[:], true)
+				q.piece(buf[t*nnLineAVX2:][:nc], l+t, j/q.Group, nc/q.Group, s[:], b[:], true)
 			}
-			for i := range m {
-				a2WeightedF32(&y[i*ldy+j-n0], nc, &x[i*ldx+l], kc, (*byte)(unsafe.Pointer(&buf[0])), 4*nnColsAVX2)
-			}
+			addRowsAVX2(y[j-n0:], ldy, x[l:], ldx, m, &buf[0], nnLineAVX2, nc, kc)
 		}
 		j += nc
 	}

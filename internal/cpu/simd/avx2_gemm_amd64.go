@@ -108,19 +108,46 @@ func gemmNNAVX2(y []float32, ldy int, x []float32, ldx, m int, w Raw, ldw, n, k 
 		weightedTilesAVX2[w.Elem](&y[0], n, &x[0], k, &w.Data[0], ldw*size)
 		return
 	}
-	const rows, cols = 32, 128
-	var buf [rows * cols]float32 // a block of w for all rows of x, in L1
-	for j := 0; j < n; j += cols {
-		nc := min(cols, n-j)
-		for l := 0; l < k; l += rows {
-			kc := min(rows, k-l)
+	var b nnBlockAVX2
+	for j := 0; j < n; j += nnColsAVX2 {
+		nc := min(nnColsAVX2, n-j)
+		for l := 0; l < k; l += nnRowsAVX2 {
+			kc := min(nnRowsAVX2, k-l)
 			for t := range kc {
 				at := (l+t)*ldw + j
-				loadAVX2(buf[t*cols:][:nc], w.Slice(at, at+nc))
+				loadAVX2(b[t*nnLineAVX2:][:nc], w.Slice(at, at+nc))
 			}
-			for i := range m {
-				a2WeightedF32(&y[i*ldy+j], nc, &x[i*ldx+l], kc, (*byte)(unsafe.Pointer(&buf)), 4*cols)
-			}
+			addRowsAVX2(y[j:], ldy, x[l:], ldx, m, &b[0], nnLineAVX2, nc, kc)
+		}
+	}
+}
+
+// An nnBlockAVX2 is rows of float32 weights for all rows of x, in L1. In place,
+// rows would share few sets of it; a line more than a power of two avoids that.
+type nnBlockAVX2 [nnRowsAVX2 * nnLineAVX2]float32
+
+const (
+	nnRowsAVX2 = 48
+	nnColsAVX2 = 128 // a multiple of every group
+	nnLineAVX2 = nnColsAVX2 + 16
+)
+
+// addRowsAVX2 adds x times kc > 0 rows of nc float32 columns to y.
+func addRowsAVX2(y []float32, ldy int, x []float32, ldx, m int, w *float32, ldw, nc, kc int) {
+	_, _ = y[(m-1)*ldy+nc-1], x[(m-1)*ldx+kc-1]
+	full := nc &^ (laneCols - 1)
+	for j := 0; j < full; j += laneCols {
+		wp := (*float32)(unsafe.Add(unsafe.Pointer(w), 4*j))
+		for i := 0; i < m; {
+			r := tileRowsAVX2(m - i)
+			blocksF[r](&y[i*ldy+j], 4*ldy, &x[i*ldx], 4*ldx, wp, 4*ldw, kc)
+			i += r
+		}
+	}
+	if full < nc {
+		wp := (*byte)(unsafe.Add(unsafe.Pointer(w), 4*full))
+		for i := range m {
+			a2WeightedF32(&y[i*ldy+full], nc-full, &x[i*ldx], kc, wp, 4*ldw)
 		}
 	}
 }

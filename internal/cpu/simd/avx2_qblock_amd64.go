@@ -14,7 +14,7 @@ const (
 )
 
 type (
-	blockF func(c *float32, cs int, x *float32, xs int, w *float32, n int)
+	blockF func(c *float32, cs int, x *float32, xs int, w *float32, ws, n int)
 	blockI func(c *float32, cs int, x *int16, xs int, w *int16, sx *float32, sxs int, s *float32, groups, per int)
 )
 
@@ -125,13 +125,13 @@ func qIntBlocksAVX2(y []float32, ldy int, prep []byte, all int, q *QMatrix, i0, 
 	}
 }
 
-// floats adds m rows of x times a panel of k steps, a multiple of 4.
+// floats adds m rows of x times a panel of k steps.
 func (b *qBlock16) floats(c []float32, ldc, m int, x []float32, ldx int, w []float32, k int) {
 	for l := 0; l < k; l += laneCut {
 		n := min(laneCut, k-l)
 		for i := 0; i < m; {
 			r := tileRowsAVX2(m - i)
-			blocksF[r](&c[i*ldc], 4*ldc, &x[i*ldx+l], 4*ldx, &w[l*laneCols], n)
+			blocksF[r](&c[i*ldc], 4*ldc, &x[i*ldx+l], 4*ldx, &w[l*laneCols], 4*laneCols, n)
 			i += r
 		}
 	}

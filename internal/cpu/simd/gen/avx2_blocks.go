@@ -15,12 +15,13 @@ func blocks() {
 	transpose()
 }
 
-// blockStep adds step u; acc(i, h, t) adds Y14 times the panel in t to row i.
-func blockStep(mr, u int, acc func(i, h, w int)) {
-	p("VMOVUPS %d(BX), Y12", 64*u)
-	p("VMOVUPS %d(BX), Y13", 64*u+32)
+// blockStep adds the step at off of x and w; acc(i, h, t) adds Y14 times the
+// panel in t to row i.
+func blockStep(mr, off int, w string, acc func(i, h, w int)) {
+	p("VMOVUPS %s, Y12", w)
+	p("VMOVUPS %s, Y13", plus(w, 32))
 	for i := range mr {
-		p("VBROADCASTSS %d%s, Y14", 4*u, blockRow[i])
+		p("VBROADCASTSS %d%s, Y14", off, blockRow[i])
 		acc(i, 0, 12)
 		acc(i, 1, 13)
 	}
@@ -45,27 +46,42 @@ func blockAdvance(mr, u int) {
 	if mr > 3 {
 		p("ADDQ $%d, R9", 4*u)
 	}
-	p("ADDQ $%d, BX", 64*u)
 }
 
-// blockF: n steps, a multiple of 4, of float32.
+// blockF: n > 0 steps of float32; rows of w are ws bytes apart.
 func blockF(mr int) {
-	fn(fmt.Sprintf("a2BlockF%d", mr), "c *float32, cs int, x *float32, xs int, w *float32, n int", "")
+	fn(fmt.Sprintf("a2BlockF%d", mr), "c *float32, cs int, x *float32, xs int, w *float32, ws, n int", "")
 	blockPointers(mr)
+	load("ws", "R11")
 	load("n", "CX")
+	p("LEAQ (R11)(R11*2), R12")
 	p("MOVQ DI, DX")
 	for i := range mr {
 		p("VMOVUPS (DX), Y%d", 2*i)
 		p("VMOVUPS 32(DX), Y%d", 2*i+1)
 		p("ADDQ R10, DX")
 	}
+	acc := func(i, h, w int) { p("VFMADD231PS Y14, Y%d, Y%d", w, 2*i+h) }
+	p("SUBQ $4, CX")
+	p("JLT rest")
 	label("loop")
 	for u := range 4 {
-		blockStep(mr, u, func(i, h, w int) { p("VFMADD231PS Y14, Y%d, Y%d", w, 2*i+h) })
+		blockStep(mr, 4*u, "0(BX)"+wrow[u], acc)
 	}
 	blockAdvance(mr, 4)
+	p("LEAQ (BX)(R11*4), BX")
 	p("SUBQ $4, CX")
-	p("JNZ loop")
+	p("JGE loop")
+	label("rest")
+	p("ADDQ $4, CX")
+	p("JZ done")
+	label("one")
+	blockStep(mr, 0, "0(BX)", acc)
+	blockAdvance(mr, 1)
+	p("ADDQ R11, BX")
+	p("DECQ CX")
+	p("JNZ one")
+	label("done")
 	for i := range mr {
 		p("VMOVUPS Y%d, (DI)", 2*i)
 		p("VMOVUPS Y%d, 32(DI)", 2*i+1)
@@ -88,12 +104,13 @@ func blockI(mr int) {
 	p("SHLQ $2, AX")
 	label("step")
 	for u := range 4 {
-		blockStep(mr, u, func(i, h, w int) {
+		blockStep(mr, 4*u, fmt.Sprintf("%d(BX)", 64*u), func(i, h, w int) {
 			p("VPMADDWD Y14, Y%d, Y15", w)
 			p("VPADDD Y15, Y%d, Y%d", 2*i+h, 2*i+h)
 		})
 	}
 	blockAdvance(mr, 4)
+	p("ADDQ $256, BX")
 	p("DECQ AX")
 	p("JNZ step")
 	p("MOVQ DI, DX")
