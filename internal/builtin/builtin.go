@@ -9,6 +9,7 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
+	"unsafe"
 
 	"github.com/mlxgo/mlx/internal/hf/safetensors"
 	"github.com/mlxgo/mlx/internal/llm"
@@ -19,19 +20,20 @@ import (
 // Name is the model's name; --model builtin means it.
 const Name = "story-10m"
 
-//go:embed story-10m
+//go:embed story-10m/*.json
 var files embed.FS
+
+// weights is a string so that it is not copied: embed.FS gives copies.
+//
+//go:embed story-10m/model.safetensors
+var weights string
 
 // read is a file of the model.
 func read(name string) ([]byte, error) { return files.ReadFile(Name + "/" + name) }
 
 // Load makes the model ready to run. Its weights are the program's own pages.
 func Load(o llm.LoadOptions) (*llm.Loaded, error) {
-	data, err := read("model.safetensors")
-	if err != nil {
-		return nil, err
-	}
-	f, err := safetensors.Parse(data, Name+"/model.safetensors")
+	f, err := safetensors.Parse(unsafe.Slice(unsafe.StringData(weights), len(weights)), Name+"/model.safetensors")
 	if err != nil {
 		return nil, err
 	}
@@ -46,9 +48,6 @@ func Tokenizer() (*llm.Tokenizer, error) {
 		return nil, err
 	}
 	for _, e := range entries {
-		if e.Name() == "model.safetensors" {
-			continue
-		}
 		if all[e.Name()], err = read(e.Name()); err != nil {
 			return nil, err
 		}

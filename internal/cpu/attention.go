@@ -16,7 +16,7 @@ import (
 const (
 	unitRows = 128 // about the most rows of a unit
 	fewUnits = 32
-	partRows = 16 // most rows whose parts are kept: 3 % of the keys and values they are of
+	partRows = 16 // most rows of several positions whose parts are kept: 3 % of the keys and values they are of
 )
 
 // An attention is fast.Attention on its views.
@@ -45,7 +45,7 @@ func attentionTask(p fast.Attention, in, out []View) task {
 		return newTask(a.b*a.hq*a.l, 2*cost, a.runWide)
 	}
 	a.cut()
-	if a.units >= fewUnits || a.segments < 2 || a.block*a.group > partRows {
+	if a.units >= fewUnits || a.segments < 2 || a.l > 1 && a.block*a.group > partRows {
 		return newTask(a.units, cost, a.run)
 	}
 	a.partLen = simd.AttendPartLen(a.block*a.group, a.dv)
@@ -183,6 +183,7 @@ func (a *attention) memory(s *scratch) (m attMemory) {
 	*x = simd.Attention{Rows: rows, D: a.d, DV: a.dv, Keys: a.keys, Group: a.group}
 	x.K.Elem, _ = elemOf(a.k.DType)
 	x.V.Elem, _ = elemOf(a.v.DType)
+	x.QElem, _ = elemOf(a.q.DType)
 	return m
 }
 
@@ -201,7 +202,8 @@ func (a *attention) maskRows(n int) (pos, heads int) {
 
 // shape sets x to what the merging of parts needs.
 func (a *attention) shape(x *simd.Attention, m *attMemory, u attUnit) *simd.Attention {
-	*x = simd.Attention{Rows: u.n * a.group, Group: a.group, D: a.d, DV: a.dv, QStride: a.d}
+	*x = simd.Attention{Rows: u.n * a.group, Group: a.group, D: a.d, DV: a.dv, QStride: a.d, Scale: float32(a.p.Scale.Value())}
+	x.QElem, _ = elemOf(a.q.DType)
 	if a.sinks != nil {
 		x.Sinks = m.sinks
 		for h := range x.Sinks {
@@ -224,18 +226,13 @@ func (a *attention) prepare(x *simd.Attention, m *attMemory, u attUnit) {
 	}
 }
 
-// queries loads and scales q, position by position.
+// queries loads q, position by position.
 func (a *attention) queries(dst []float32, u attUnit) {
-	scale := float32(a.p.Scale.Value())
 	for i := range u.n {
 		for h := range a.group {
 			off := u.b*a.q.Strides[0] + (u.g*a.group+h)*a.q.Strides[1] + (u.i+i)*a.q.Strides[2]
-			row := dst[:a.d]
+			simd.K.Load(dst[:a.d], rawAt(a.q, off, a.d))
 			dst = dst[a.d:]
-			simd.K.Load(row, rawAt(a.q, off, a.d))
-			for j := range row {
-				row[j] *= scale
-			}
 		}
 	}
 }

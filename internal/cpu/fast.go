@@ -90,6 +90,7 @@ type rotation struct {
 	p       fast.RoPE
 	in, out []View
 	x       rowsOf
+	heads   walk      // from a head to the next
 	inv     []float32 // inverse wavelengths; nil: periods are an input
 	b, h, t int
 	perRow  bool // an offset per batch row
@@ -98,7 +99,7 @@ type rotation struct {
 func ropeTask(p fast.RoPE, in, out []View) task {
 	s := in[0].Shape
 	n := len(s)
-	r := &rotation{p: p, in: in, out: out, x: rowsOfView(&in[0]), b: s[0], t: s[n-2], h: tensor.Shape(s[1 : n-2]).Size()}
+	r := &rotation{p: p, in: in, out: out, x: rowsOfView(&in[0]), heads: newWalk(s[1:n-2], in[0].Strides[1:n-2]), b: s[0], t: s[n-2], h: tensor.Shape(s[1 : n-2]).Size()}
 	r.perRow = len(in[1].Shape) == 1 && in[1].Shape[0] == r.b
 	if len(in) == 2 {
 		r.inv = make([]float32, p.Dims/2)
@@ -125,22 +126,24 @@ func (r *rotation) run(s *scratch, c, nc int) {
 		} else {
 			simd.K.RopePeriods(cos, sin, pos, all[float32](&r.in[2]))
 		}
+		first := r.x.outer.offset(b*r.h*r.t + t)
 		for h := range r.h {
-			r.rotate((b*r.h+h)*r.t+t, g, buf, cos, sin)
+			r.rotate((b*r.h+h)*r.t+t, r.x.rowAt(g, first+r.heads.offset(h)), buf, cos, sin)
 		}
 	}
 }
 
-// rotate turns row i.
-func (r *rotation) rotate(i int, g []uint64, buf, cos, sin []float32) {
+// rotate writes row i from x.
+func (r *rotation) rotate(i int, x unsafe.Pointer, buf, cos, sin []float32) {
 	y, k := &r.out[0], r.x.k
 	switch y.DType {
 	case dtype.Float32:
-		simd.K.Rope(at[float32](y, i*k, k), r.x.f32(g, buf, i), cos, sin, r.p.Traditional, false)
+		simd.K.Rope(at[float32](y, i*k, k), unsafe.Slice((*float32)(x), k), cos, sin, r.p.Traditional, false)
 	case dtype.Float64:
-		rotate64(at[float64](y, i*k, k), unsafe.Slice((*float64)(r.x.row(g, i)), k), cos, sin, r.p.Traditional)
+		rotate64(at[float64](y, i*k, k), unsafe.Slice((*float64)(x), k), cos, sin, r.p.Traditional)
 	default:
-		simd.K.Rope(buf, r.x.f32(g, buf, i), cos, sin, r.p.Traditional, false)
+		widen(buf, x, y.DType, k)
+		simd.K.Rope(buf, buf, cos, sin, r.p.Traditional, false)
 		narrow(unsafe.Add(y.Ptr(), i*k*2), buf, y.DType)
 	}
 }

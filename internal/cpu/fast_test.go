@@ -3,6 +3,7 @@ package cpu
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/mlxgo/mlx/internal/dtype"
@@ -203,9 +204,15 @@ func TestAttention(t *testing.T) {
 				{b: 2, hq: 6, hk: 2, l: 5, c: 9, d: 8, dv: 8},
 				{b: 2, hq: 4, hk: 4, l: 1, c: 9, d: 8, dv: 8},
 				{b: 1, hq: 4, hk: 1, l: 1, c: 9, d: 8, dv: 8, sinks: []float64{1, 0, -1, 2}},
+				// Segments of keys apart, then merged.
+				{b: 1, hq: 6, hk: 2, l: 2, c: 1200, d: 8, dv: 6, causal: true, pos: []int32{1100}, sinks: []float64{1, 0, -1, 2, 3, 0}},
+				{b: 2, hq: 2, hk: 1, l: 1, c: 1100, d: 8, dv: 8, causal: true, pos: []int32{600, 90}},
 				{b: 1, hq: 2, hk: 1, l: 2, c: 0, d: 8, dv: 8},               // no keys at all
 				{b: 1, hq: 2, hk: 1, l: 9, c: 4, d: 8, dv: 8, causal: true}, // first rows see nothing
 			} {
+				if c.c > 1000 && (d != dtype.Float32 || kd != dtype.BFloat16) {
+					continue
+				}
 				for m := range maskKinds {
 					for _, l := range layouts[:3] {
 						checkAttention(t, d, kd, c, m, l, uint64(i))
@@ -274,6 +281,29 @@ func checkAttention(t *testing.T, d, kd dtype.DType, c attentionRef, mask int, l
 		got := fast.AttentionOf(p, q, k, v, ma, sinks, pos, none)
 		what := fmt.Sprintf("attention %v %v case %d mask %d %v %s", d, kd, seed, mask, md, l.name)
 		compareValues(t, what, tol, values(t, got), fromFloats(c.run()), 1)
+	}
+}
+
+// A query has the same bits alone, with its keys cut into segments, and among the
+// other positions of a prompt.
+func TestAttentionAloneOrInPrompt(t *testing.T) {
+	const l, c, hq, hk, d = 70, 1300, 6, 2, 40
+	rng := newRand(16 << 20)
+	q, _ := normalArray(rng, dtype.Float32, 1, hq, l, d)
+	k, _ := normalArray(rng, dtype.BFloat16, 1, hk, c, d)
+	v, _ := normalArray(rng, dtype.BFloat16, 1, hk, c, d)
+	at := func(q *tensor.Array, pos int32) *tensor.Array {
+		p := fast.Attention{Scale: tensor.MakeF64(.125), Causal: true}
+		return fast.AttentionOf(p, q, k, v, nil, nil, tensor.FromSlice([]int32{pos}), none)
+	}
+	const first = 1190
+	all := at(q, first)
+	for _, i := range []int{0, 1, 33, l - 1} {
+		got := at(tensor.SliceAxis(q, 2, i, i+1, none), int32(first+i))
+		want := tensor.SliceAxis(all, 2, i, i+1, none)
+		if !slices.Equal(floatsOf(values(t, got)), floatsOf(values(t, want))) {
+			t.Errorf("position %d alone differs", i)
+		}
 	}
 }
 

@@ -213,8 +213,11 @@ func rowsOfView(v *View) rowsOf {
 
 // row is row i, in place or gathered into buf of k elements of 8 bytes (nil if
 // the rows are in place).
-func (o *rowsOf) row(buf []uint64, i int) unsafe.Pointer {
-	src := unsafe.Add(o.v.Ptr(), o.outer.offset(i)*o.size)
+func (o *rowsOf) row(buf []uint64, i int) unsafe.Pointer { return o.rowAt(buf, o.outer.offset(i)) }
+
+// rowAt is the row that starts at element off.
+func (o *rowsOf) rowAt(buf []uint64, off int) unsafe.Pointer {
+	src := unsafe.Add(o.v.Ptr(), off*o.size)
 	if o.st == 1 {
 		return src
 	}

@@ -147,3 +147,26 @@ func checkQuantized(t *testing.T, s quant.Scheme, d dtype.DType, q []*tensor.Arr
 		}
 	}
 }
+
+// A product of more rows than may be prepared at once is cut, and right.
+func TestManyRows(t *testing.T) {
+	const m, n, k = 20_000, 2, 1024 // 80 MB as float32
+	rng := newRand(5)
+	w, _ := normalArray(rng, dtype.Float32, n, k)
+	s := quant.Scheme{Mode: quant.Affine, Bits: 4, GroupSize: 64}
+	q := quant.QuantizeOf(w, s, none)
+	wf := floatsOf(values(t, quant.DequantizeOf(q[0], q[1], q[2], s, dtype.Float32, none)))
+	x, xf := normalArray(rng, dtype.Float32, m, k)
+	y := floatsOf(values(t, quant.MatMulOf(x, q[0], q[1], q[2], s, true, false, none)))
+	for _, i := range []int{0, 1, 9999, 16_383, 16_384, 16_385, m - 1} {
+		for j := range n {
+			var sum float64
+			for l := range k {
+				sum += xf[i*k+l] * wf[j*k+l]
+			}
+			if d := math.Abs(y[i*n+j] - sum); !(d < 1e-3) {
+				t.Errorf("element %d,%d is off by %g", i, j, d)
+			}
+		}
+	}
+}

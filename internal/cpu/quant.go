@@ -88,10 +88,14 @@ type product struct {
 	weights *packed
 	x, y    *View
 	k, n    int
+	first   int // row of x
 	plan    simd.QPlan
 	rows    int // of a unit
 	bm, bn  int // units
 }
+
+// maxPrep bounds the memory of prepared rows: products of more are cut.
+const maxPrep = 64 << 20
 
 // prepKey is what products with the same x must share to share its preparation.
 type prepKey struct {
@@ -101,11 +105,37 @@ type prepKey struct {
 	cols        int
 }
 
+// productTask is a product of m rows, or a chain of products of as many rows as
+// maxPrep has room for.
 func productTask(g *product, m int, p simd.Precision) task {
 	w := g.weights
 	q := simd.QMatrix{Mode: w.mode, Bits: w.bits, Group: w.group, Rows: w.rows, Cols: w.cols, Elem: w.elem}
-	g.plan = simd.K.QPlan(&q, m, p)
-	pl := &g.plan
+	whole := simd.K.QPlan(&q, m, p)
+	if whole.Prep <= maxPrep || m <= whole.Rows {
+		t := g.task(whole)
+		t.prep = &prepKey{whole, w.mode, w.bits, w.group, w.cols}
+		return t
+	}
+	rows := max(maxPrep/(whole.Prep/m)/whole.Rows, 1) * whole.Rows
+	var first *task
+	for end := m; end > 0; {
+		part := *g
+		part.first = (end - 1) / rows * rows
+		t := part.task(simd.K.QPlan(&q, end-part.first, p))
+		last := &t
+		for last.then != nil {
+			last = last.then
+		}
+		last.then, first = first, &t
+		end = part.first
+	}
+	return *first
+}
+
+// task is the passes over the rows of x, then the product.
+func (g *product) task(plan simd.QPlan) task {
+	g.plan = plan
+	pl, m := &g.plan, plan.M
 	g.bn = (g.n + pl.Cols - 1) / pl.Cols
 	g.rows = m
 	if want := 4 * Workers(); m > pl.Rows && g.bn < want { // few columns: cut rows, too
@@ -120,7 +150,6 @@ func productTask(g *product, m int, p simd.Precision) task {
 		t = newTask(units, 2*m*g.k, func(s *scratch, c, nc int) { g.prepare(s, pass, c, nc) })
 		t.shared, t.then = pl.Prep, &then
 	}
-	t.prep = &prepKey{*pl, w.mode, w.bits, w.group, w.cols}
 	return t
 }
 
@@ -128,7 +157,7 @@ func (g *product) prepare(s *scratch, pass, c, nc int) {
 	pl := &g.plan
 	lo, hi := span((pl.M+pl.Rows-1)/pl.Rows, c, nc)
 	if lo < hi {
-		x := rawAt(g.x, 0, pl.M*g.k)
+		x := rawAt(g.x, g.first*g.k, pl.M*g.k)
 		simd.K.QPrep(pl, pass, s.shared, x, g.weights.matrix(&s.q), lo*pl.Rows, min(hi*pl.Rows, pl.M), piece[byte](s, pl.Scratch))
 	}
 }
@@ -143,7 +172,7 @@ func (g *product) run(s *scratch, c, nc int) {
 		end := min(hi, (i+1)*g.bn)
 		i0, n0 := i*g.rows, j*pl.Cols
 		i1, n1 := min(i0+g.rows, pl.M), min(n0+(end-lo)*pl.Cols, g.n)
-		y := rawAt(g.y, i0*g.n+n0, (i1-i0-1)*g.n+n1-n0)
+		y := rawAt(g.y, (g.first+i0)*g.n+n0, (i1-i0-1)*g.n+n1-n0)
 		simd.K.QGemmNT(pl, y, g.n, s.shared, q, i0, i1, n0, n1, work)
 		lo = end
 	}
@@ -157,7 +186,7 @@ type qgemmNN struct {
 	bm, bn  int
 }
 
-const tileQNN = 128 // columns of a tile: a multiple of every group size
+const tileQNN = 256 // columns of a tile: a multiple of every group size
 
 func newQGemmNN(w *packed, x, y *View, m int) *qgemmNN {
 	return &qgemmNN{packed: w, x: x, y: y, m: m, k: w.rows, n: w.cols,

@@ -313,6 +313,11 @@ func TestSameBitsForAnyWorkers(t *testing.T) {
 	ops["attention"] = func() *tensor.Array {
 		return fast.AttentionOf(fast.Attention{Scale: tensor.MakeF64(.125), Causal: true}, q, k, k, nil, nil, nil, none)
 	}
+	ctx, _ := normalArray(rng, dtype.BFloat16, 1, 2, 3000, 64)
+	ops["segments"] = func() *tensor.Array {
+		one := tensor.SliceAxis(q, 2, 7, 8, none)
+		return fast.AttentionOf(fast.Attention{Scale: tensor.MakeF64(.125), Causal: true}, one, ctx, ctx, nil, nil, nil, none)
+	}
 	want := map[string]string{}
 	withWorkers(t, func(n int) {
 		for name, f := range ops {

@@ -127,8 +127,10 @@ func reduceExtreme(r *reduction, min bool) (task, error) {
 		f := extremeFold(-inf, inf, min)
 		if min {
 			f.block = func(acc float32, x []float32) float32 { return f.merge(acc, simd.K.Min(x)) }
+			f.row = func(acc, x []float32) { simd.K.Binary[simd.Minimum](acc, acc, x) }
 		} else {
 			f.block = func(acc float32, x []float32) float32 { return f.merge(acc, simd.K.Max(x)) }
+			f.row = func(acc, x []float32) { simd.K.Binary[simd.Maximum](acc, acc, x) }
 		}
 		return reduceWith(r, f), nil
 	case dtype.Float64:

@@ -11,9 +11,6 @@ func attScoreF32x4(s *float32, ss int, q *float32, qs int, k *byte, ks, d, n, ah
 func attScoreF32x2(s *float32, ss int, q *float32, qs int, k *byte, ks, d, n, ahead int)
 
 //go:noescape
-func attScoreF32x1(s *float32, ss int, q *float32, qs int, k *byte, ks, d, n, ahead int)
-
-//go:noescape
 func attValuesF32x4(o *float32, os int, f, w *float32, ws int, v *byte, vs, d, n, ahead int)
 
 //go:noescape
@@ -30,9 +27,6 @@ func attScoreBF16x4(s *float32, ss int, q *float32, qs int, k *byte, ks, d, n, a
 
 //go:noescape
 func attScoreBF16x2(s *float32, ss int, q *float32, qs int, k *byte, ks, d, n, ahead int)
-
-//go:noescape
-func attScoreBF16x1(s *float32, ss int, q *float32, qs int, k *byte, ks, d, n, ahead int)
 
 //go:noescape
 func attValuesBF16x4(o *float32, os int, f, w *float32, ws int, v *byte, vs, d, n, ahead int)
@@ -53,9 +47,6 @@ func attScoreF16x4(s *float32, ss int, q *float32, qs int, k *byte, ks, d, n, ah
 func attScoreF16x2(s *float32, ss int, q *float32, qs int, k *byte, ks, d, n, ahead int)
 
 //go:noescape
-func attScoreF16x1(s *float32, ss int, q *float32, qs int, k *byte, ks, d, n, ahead int)
-
-//go:noescape
 func attValuesF16x4(o *float32, os int, f, w *float32, ws int, v *byte, vs, d, n, ahead int)
 
 //go:noescape
@@ -68,10 +59,22 @@ func attValuesF16x1(o *float32, os int, f, w *float32, ws int, v *byte, vs, d, n
 func attPackF16(y *float32, k *byte, ks, d, groups int)
 
 //go:noescape
+func attScorePairx4(s *float32, ss int, q *float32, qs int, k *byte, ks, d, n, ahead int)
+
+//go:noescape
+func attScorePairx2(s *float32, ss int, q *float32, qs int, k *byte, ks, d, n, ahead int)
+
+//go:noescape
+func attPackPair(y *float32, k *byte, ks, d, groups int)
+
+//go:noescape
 func attScorePacked(s *float32, ss int, q *float32, qs int, k *float32, chunks, groups int)
 
 //go:noescape
-func attWeights(s *float32, ss int, see *uint64, m, f, l *float32)
+func attScorePackedPair(s *float32, ss int, q *float32, qs int, k *float32, chunks, groups int)
+
+//go:noescape
+func attWeights(s *float32, ss int, see *uint64, m, f, l *float32, scale float32, rows int)
 
 //go:noescape
 func maskBits(m *byte, n int) (r uint64)

@@ -1,6 +1,6 @@
 package simd
 
-// Attention is softmax(q·kᵀ + bias)·v for query rows that share keys and values
+// Attention is softmax(Scale·q·kᵀ + bias)·v for query rows that share keys and values
 // (one head, or the heads of a group), with an online softmax over blocks of keys,
 // so that scores of all keys never exist at once.
 //
@@ -8,8 +8,10 @@ package simd
 // lies at hidden keys does not matter. A row that sees no key is 0. A row's bits
 // depend on its visible keys and their places only.
 type Attention struct {
-	Q          []float32 // Rows × D, already scaled
+	Q          []float32 // Rows × D
+	QElem      Elem      // what type holds all values of Q
 	QStride    int
+	Scale      float32 // of the scores
 	Rows, D    int
 	K, V       Raw // Keys × D and Keys × DV
 	KStride    int
@@ -50,7 +52,7 @@ func (a *Attention) visible(r int) (lo, hi int) {
 	}
 	hi = min(a.Offset+r+1, a.Keys)
 	if a.Window > 0 {
-		lo = max(a.Offset+r+1-a.Window, 0)
+		lo = min(max(a.Offset+r+1-a.Window, 0), a.Keys)
 	}
 	return lo, max(hi, lo)
 }

@@ -15,10 +15,11 @@ type (
 )
 
 var (
-	scoreTiles = [3][5]scoreTile{
-		F32:  {1: attScoreF32x1, 2: attScoreF32x2, 3: attScoreF32x4, 4: attScoreF32x4},
-		F16:  {1: attScoreF16x1, 2: attScoreF16x2, 3: attScoreF16x4, 4: attScoreF16x4},
-		BF16: {1: attScoreBF16x1, 2: attScoreBF16x2, 3: attScoreBF16x4, 4: attScoreBF16x4},
+	scoreTiles = [4][5]scoreTile{
+		F32:  {1: attScoreF32x2, 2: attScoreF32x2, 3: attScoreF32x4, 4: attScoreF32x4},
+		F16:  {1: attScoreF16x2, 2: attScoreF16x2, 3: attScoreF16x4, 4: attScoreF16x4},
+		BF16: {1: attScoreBF16x2, 2: attScoreBF16x2, 3: attScoreBF16x4, 4: attScoreBF16x4},
+		pair: {1: attScorePairx2, 2: attScorePairx2, 3: attScorePairx4, 4: attScorePairx4},
 	}
 	valuesTiles = [3][5]valuesTile{
 		F32:  {1: attValuesF32x1, 2: attValuesF32x2, 4: attValuesF32x4},
@@ -27,12 +28,16 @@ var (
 	}
 )
 
-var packs = [3]func(y *float32, k *byte, ks, d, groups int){F32: attPackF32, F16: attPackF16, BF16: attPackBF16}
+var packs = [4]func(y *float32, k *byte, ks, d, groups int){F32: attPackF32, F16: attPackF16, BF16: attPackBF16, pair: attPackPair}
+
+// pair stands for bfloat16 keys that meet bfloat16 queries, in dot products of two.
+const pair = BF16 + 1
 
 const (
 	attRows     = 4
-	scoreStride = keyBlock + 16 // room behind the scores: tiles store 16 at a time
-	packedTiles = 6             // so many tiles pay for packed keys
+	scoreStride = keyBlock + 16 // room behind and before the scores: tiles store 8 at a time
+	scoreFront  = 16
+	packedTiles = 6 // so many tiles pay for packed keys
 )
 
 // attStep is how many elements of a row of values a step of the kernels reads, twice
@@ -49,17 +54,24 @@ func padded(n, to int) int { return (n + to - 1) / to * to }
 // attTiles is the scratch of a part. For a tile of 4 rows: its queries, sums,
 // maxima (four times each) and 16 lanes of the sum of weights.
 type attTiles struct {
-	q, o, m, l   []float32
-	s, f, one    []float32
-	row, k       []float32
-	dq, dv       int // padded row lengths
-	see          [attRows]uint64
-	from, packed int // the first packed key, and how many are
-	tiles, live  int
+	q, o, m, l  []float32
+	front, s    []float32 // scores, with room before them
+	f, one      []float32
+	row, k      []float32
+	kind        Elem // of the keys, or pair
+	dq, dv      int  // padded row lengths, in float32s
+	see         [attRows]uint64
+	from, to    int // keys of the block that any row may see
+	packed      int // how many of them are packed
+	tiles, live int
 }
 
 func (t *attTiles) carve(a *Attention, mem []float32) int {
+	t.kind = a.K.Elem
 	t.dq, t.dv = padded(a.D, attStep(a.K.Elem)/2), padded(a.DV, attStep(a.V.Elem))
+	if fastBF16 && a.K.Elem == BF16 && a.QElem == BF16 {
+		t.kind, t.dq = pair, t.dq/2
+	}
 	t.tiles = (a.Rows + attRows - 1) / attRows
 	rows, at := t.tiles*attRows, 15 // room to begin at a cache line
 	if mem != nil {
@@ -74,7 +86,8 @@ func (t *attTiles) carve(a *Attention, mem []float32) int {
 	}
 	t.q, t.o = take(rows*t.dq), take(rows*t.dv)
 	t.l, t.m = take(rows*16), take(rows*4)
-	t.s, t.f, t.one = take(attRows*scoreStride), take(16), take(16)
+	t.front, t.s = take(scoreFront), take(attRows*scoreStride)
+	t.f, t.one = take(16), take(16)
 	t.row = take(max(t.dq, t.dv))
 	if t.tiles >= packedTiles {
 		t.k = take((keyBlock + 8) * t.dq)
@@ -121,9 +134,13 @@ func (t *attTiles) start(a *Attention) {
 		}
 		x := a.Q[r*a.QStride : r*a.QStride+a.D]
 		switch {
-		case a.K.Elem == BF16 && t.dq == a.D && a.D > 0:
+		case a.D == 0:
+		case t.kind == pair:
+			clear(q)
+			toBF16((*uint16)(unsafe.Pointer(&q[0])), &x[0], a.D)
+		case t.kind == BF16 && t.dq == a.D:
 			split16(&q[0], &x[0], a.D)
-		case a.K.Elem == BF16 && a.D > 0:
+		case t.kind == BF16:
 			clear(t.row[copy(t.row, x):t.dq])
 			split16(&q[0], &t.row[0], t.dq)
 		default:
@@ -157,7 +174,7 @@ func (t *attTiles) result(o []float32, r int, e Elem) {
 
 // block adds keys [from, to) of the block at j to all tiles.
 func (t *attTiles) block(a *Attention, j, from, to int) {
-	t.from, t.packed = from, 0
+	t.from, t.to, t.packed = from, to, 0
 	if t.tiles >= packedTiles && a.D > 0 {
 		t.pack(a, from, to-from)
 	}
@@ -210,25 +227,28 @@ func (t *attTiles) tile(a *Attention, i, j int) {
 	any := t.see[0] | t.see[1] | t.see[2] | t.see[3]
 	lo, hi := bits.TrailingZeros64(any), keyBlock-bits.LeadingZeros64(any)
 	t.scores(a, i, j+lo, lo, hi-lo)
+	scale := a.Scale
 	if a.Bias != nil {
+		scale = 1
 		for r := range t.live {
 			s := t.s[r*scoreStride:][lo:hi]
+			scaleF32(&s[0], &s[0], len(s), a.Scale)
 			vecAddF32(&s[0], &s[0], &a.bias(i*attRows + r)[j+lo:][:hi-lo][0], hi-lo)
 		}
 	}
-	attWeights(&t.s[0], 4*scoreStride, &t.see[0], &t.m[16*i], &t.f[0], &t.l[64*i])
+	attWeights(&t.s[0], 4*scoreStride, &t.see[0], &t.m[16*i], &t.f[0], &t.l[64*i], scale, t.live)
 	if a.DV > 0 {
 		t.values(a, i, j)
 	}
 }
 
-// distance is how far before their use rows are fetched: two blocks. That holds only
-// where they follow each other.
-func distance(n, stride, size int) int {
-	if n != stride {
+// distance is how far ahead of the rows in use tile i fetches those to come into
+// L2, where they follow each other. Into L1, or from farther, is slower.
+func distance(i, n, stride int) int {
+	if i > 0 || n != stride { // what the first tile fetched serves all
 		return 0
 	}
-	return 2 * keyBlock * stride * size
+	return 8192
 }
 
 // pack turns n keys into groups of 8 that all tiles read; the last group overlaps
@@ -239,7 +259,7 @@ func (t *attTiles) pack(a *Attention, from, n int) {
 	}
 	t.packed = n
 	size := a.K.Elem.Size()
-	f, ks := packs[a.K.Elem], a.KStride*size
+	f, ks := packs[t.kind], a.KStride*size
 	f(&t.k[0], &a.K.Data[from*ks], ks, a.D, n/8)
 	if n%8 != 0 {
 		f(&t.k[n/8*8*t.dq], &a.K.Data[(from+n-8)*ks], ks, a.D, 1)
@@ -252,11 +272,20 @@ func (t *attTiles) packedScores(i, k, at, n int) {
 	s, q := t.s[at-(k-t.from):], &t.q[i*attRows*t.dq]
 	whole := min(last, t.packed/8)
 	if first < whole {
-		attScorePacked(&s[8*first], 4*scoreStride, q, 4*t.dq, &t.k[8*first*t.dq], t.dq/8, whole-first)
+		t.groups(&s[8*first], q, 8*first, whole-first)
 	}
 	if last > whole {
-		attScorePacked(&s[t.packed-8], 4*scoreStride, q, 4*t.dq, &t.k[8*whole*t.dq], t.dq/8, 1)
+		t.groups(&s[t.packed-8], q, 8*whole, 1)
 	}
+}
+
+// groups is scores for n groups from packed key k on.
+func (t *attTiles) groups(s, q *float32, k, n int) {
+	if t.kind == pair {
+		attScorePackedPair(s, 4*scoreStride, q, 4*t.dq, &t.k[k*t.dq], t.dq/8, n)
+		return
+	}
+	attScorePacked(s, 4*scoreStride, q, 4*t.dq, &t.k[k*t.dq], t.dq/8, n)
 }
 
 // scores of n keys from key k on, from place at of the block on.
@@ -265,24 +294,28 @@ func (t *attTiles) scores(a *Attention, i, k, at, n int) {
 		clear(t.s)
 		return
 	}
-	size := a.K.Elem.Size()
-	ks := a.KStride * size
-	w := unsafe.Pointer(&a.K.Data[k*ks])
-	q, s := &t.q[i*attRows*t.dq], t.s[at:]
-	rows := t.live
-	if rows == 1 && n < 16 { // queries behind the rows are 0
-		rows = 4
-	}
 	if t.packed > 0 {
 		t.packedScores(i, k, at, n)
 		return
 	}
+	if n < 8 { // keys behind or before them, whose scores nobody reads
+		if k+8 > t.to {
+			back := min(8-n, k)
+			k, at, n = k-back, at-back, n+back
+		} else {
+			n = 8
+		}
+	}
+	size := a.K.Elem.Size()
+	ks := a.KStride * size
+	w := unsafe.Pointer(&a.K.Data[k*ks])
+	q, s := &t.q[i*attRows*t.dq], t.front[:scoreFront+attRows*scoreStride][scoreFront+at:]
 	if n >= 8 {
-		scoreTiles[a.K.Elem][rows](&s[0], 4*scoreStride, q, 4*t.dq, (*byte)(w), ks, a.D, n, distance(a.D, a.KStride, size))
+		scoreTiles[t.kind][t.live](&s[0], 4*scoreStride, q, 4*t.dq, (*byte)(w), ks, a.D, n, distance(i, a.D, a.KStride))
 		return
 	}
 	for x := range n { // one key as eight
-		scoreTiles[a.K.Elem][4](&s[x], 4*scoreStride, q, 4*t.dq, (*byte)(unsafe.Add(w, x*ks)), 0, a.D, 8, 0)
+		scoreTiles[t.kind][t.live](&s[x], 4*scoreStride, q, 4*t.dq, (*byte)(unsafe.Add(w, x*ks)), 0, a.D, 8, 0)
 	}
 }
 
@@ -337,10 +370,7 @@ func run(b *uint64) (at, n int) {
 func (t *attTiles) weigh(a *Attention, i, r, rows, j, at, n int, f *float32) {
 	vs := a.VStride * a.V.Elem.Size()
 	v := &a.V.Data[(j+at)*vs]
-	ahead := 0
-	if i == 0 { // then the others have them in cache
-		ahead = distance(a.DV, a.VStride, a.V.Elem.Size())
-	}
+	ahead := distance(i, a.DV, a.VStride)
 	for rows > 0 {
 		m := min(rows, 4)
 		if m == 3 {

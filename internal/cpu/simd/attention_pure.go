@@ -104,6 +104,9 @@ func (s *keyScores) row(a *Attention, r, j, n int, b *kvBlock) {
 	for ; i < cnt; i++ {
 		s.s[i] = dot(q, b.key(s.key[i], a.D))
 	}
+	for i := range s.s[:cnt] {
+		s.s[i] *= a.Scale
+	}
 	if bias != nil {
 		for i, k := range s.key[:cnt] {
 			s.s[i] += bias[k]

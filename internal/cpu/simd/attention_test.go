@@ -28,6 +28,7 @@ func attend64(a *Attention, q, k, v []float32, rows int) []float64 {
 			for d := range a.D {
 				s += float64(q[r*a.QStride+d]) * float64(k[j*a.KStride+d])
 			}
+			s *= float64(a.Scale)
 			if a.Bias != nil {
 				s += float64(a.Bias[pos*a.BiasStride+head*a.BiasHead+j])
 			}
@@ -96,6 +97,10 @@ func randomAttention(r *rand.Rand, e Elem, trial int) (a *Attention, q, k, v []f
 	}
 	a.QStride, a.KStride, a.VStride = a.D+r.IntN(3), a.D+r.IntN(3), a.DV+r.IntN(3)
 	q = normals(r, a.Rows*a.QStride)
+	if r.IntN(2) == 0 {
+		a.QElem, q = BF16, rounded(BF16, q)
+	}
+	a.Scale = []float32{1, .125, .0883883, -.5, 0}[r.IntN(5)]
 	k, v = rounded(e, normals(r, a.Keys*a.KStride+1)), rounded(e, normals(r, a.Keys*a.VStride+1))
 	a.Q, a.K, a.V = q, rawOf(e, k), rawOf(e, v)
 	if r.IntN(2) == 0 {
@@ -187,7 +192,7 @@ func TestAttendEmptyRows(t *testing.T) {
 					k[i] = nan32
 				}
 				raw := rawOf(e, k)
-				base := Attention{Q: normals(r, 4*d), QStride: d, Rows: 4, D: d, K: raw, V: raw, KStride: d, VStride: d, Keys: keys, DV: d}
+				base := Attention{Scale: 1, Q: normals(r, 4*d), QStride: d, Rows: 4, D: d, K: raw, V: raw, KStride: d, VStride: d, Keys: keys, DV: d}
 				pad := make([]byte, keys) // the first two keys are padding
 				bias := make([]float32, keys)
 				for i := range keys {
@@ -242,7 +247,7 @@ func testAttendGoldens(t *testing.T) {
 		out := make([]float32, H*L*D)
 		for h := range H {
 			kv := h * kvHeads / H
-			a := &Attention{Q: q[h*L*D:], QStride: D, Rows: L, D: D, K: k.Slice(kv*C*D, (kv+1)*C*D), V: v.Slice(kv*C*D, (kv+1)*C*D),
+			a := &Attention{Scale: 1, Q: q[h*L*D:], QStride: D, Rows: L, D: D, K: k.Slice(kv*C*D, (kv+1)*C*D), V: v.Slice(kv*C*D, (kv+1)*C*D),
 				KStride: D, VStride: D, Keys: C, DV: D}
 			switch name {
 			case "sdpa.sinks":

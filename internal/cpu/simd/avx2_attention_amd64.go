@@ -113,7 +113,8 @@ func (s *keyRunsAVX2) block(r, m int) {
 	flush(m)
 }
 
-// see keeps the scores of the keys that row r sees; s has those of keys from lo on.
+// see keeps and scales the scores of the keys that row r sees; s has those of keys
+// from lo on.
 func (s *keyRunsAVX2) see(r, lo int) {
 	a := s.a
 	from, to := a.visible(r)
@@ -137,7 +138,7 @@ func (s *keyRunsAVX2) see(r, lo int) {
 		}
 		if e > k {
 			dst := s.s[n : n+e-k]
-			copy(dst, s.s[k-lo:]) // down, or in place
+			a2Scale(ptr(dst), ptr(s.s[k-lo:]), e-k, a.Scale) // down, or in place
 			if bias != nil {
 				a2Add(ptr(dst), ptr(dst), ptr(bias[k:e]), e-k)
 			}

@@ -71,7 +71,7 @@ var unaryKernels = map[UnaryOp]func(y, x *float32, n int){
 	Neg: negF32, Abs: absF32, Sign: signF32, Square: squareF32, Sqrt: sqrtF32, Rsqrt: rsqrtF32, Reciprocal: reciprocalF32,
 	Floor: floorF32, Ceil: ceilF32, Trunc: truncF32, Rint: rintF32,
 	Exp: expF32, Expm1: expm1F32, Log: logF32, Log1p: log1pF32, Log2: log2F32, Log10: log10F32,
-	Tanh: tanhF32, Sigmoid: sigmoidF32, SiLU: siluF32, Erf: erfF32,
+	Tanh: tanhF32, Sigmoid: sigmoidF32, SiLU: siluF32, Erf: erfF32, ErfInv: erfinvF32,
 }
 
 var binaryKernels = map[BinaryOp]func(y, a, b *float32, n int){

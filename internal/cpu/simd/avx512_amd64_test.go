@@ -103,7 +103,7 @@ func TestNotFinite(t *testing.T) {
 					t.Errorf("norm of %v is %v", v, y[at])
 				}
 				// A NaN score makes the row NaN, -Inf weighs nothing.
-				a := &Attention{Q: []float32{1}, QStride: 1, Rows: 1, D: 1, K: RawF32(x), V: RawF32(fill(35, 1)), KStride: 1, VStride: 1, Keys: 35, DV: 1}
+				a := &Attention{Scale: 1, Q: []float32{1}, QStride: 1, Rows: 1, D: 1, K: RawF32(x), V: RawF32(fill(35, 1)), KStride: 1, VStride: 1, Keys: 35, DV: 1}
 				if got := runAttend(a)[0]; (v == -inf32) != (got == 1) && got == got {
 					t.Errorf("attention with a score of %v is %v", v, got)
 				}
@@ -126,4 +126,54 @@ func TestNotFinite(t *testing.T) {
 			t.Errorf("sigmoid of %v is %v", x, y)
 		}
 	})
+}
+
+// Weights of attention are off by less than 1.5e-7 of the largest, hidden scores
+// weigh nothing, and what was summed before shrinks as the maximum grows.
+func TestAttendWeights(t *testing.T) {
+	onlyAVX512(t)
+	r := newRand(46)
+	for range 50 {
+		s := make([]float32, attRows*scoreStride)
+		for i := range s {
+			s[i] = float32(r.NormFloat64() * 20)
+		}
+		see, m, f, l := make([]uint64, attRows), make([]float32, 16), make([]float32, 16), make([]float32, 64)
+		const scale = .5
+		want, before := make([]float64, len(s)), make([]float32, attRows)
+		for i := range attRows {
+			see[i] = r.Uint64() | 1
+			before[i] = float32(r.NormFloat64() * 20)
+			top := float64(before[i])
+			row := want[i*scoreStride:][:keyBlock]
+			for j := range row {
+				row[j] = math.Inf(-1)
+				if see[i]>>j&1 != 0 {
+					row[j] = scale * float64(s[i*scoreStride+j])
+				}
+				top = max(top, row[j])
+			}
+			for j := range row {
+				row[j] = math.Exp(row[j] - top)
+			}
+			for j := range 4 {
+				m[4*i+j] = before[i]
+			}
+			l[16*i] = 2
+		}
+		attWeights(&s[0], 4*scoreStride, &see[0], &m[0], &f[0], &l[0], scale, attRows)
+		for i := range attRows {
+			sum := 2 * math.Exp(float64(before[i]-m[4*i]))
+			for j, w := range want[i*scoreStride:][:keyBlock] {
+				got := float64(s[i*scoreStride+j])
+				if !(math.Abs(got-w) <= 1.5e-7) || w == 0 && got != 0 {
+					t.Fatalf("weight %g, want %g", got, w)
+				}
+				sum += w
+			}
+			if got := float64(sumF32(&l[16*i], 16)); !(math.Abs(got-sum) <= 2e-6*sum) {
+				t.Fatalf("sum %g, want %g", got, sum)
+			}
+		}
+	}
 }

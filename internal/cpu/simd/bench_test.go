@@ -106,7 +106,7 @@ func benchAttend(b *testing.B, e Elem, rows, keys int) {
 	const d = 64
 	r := newRand(1)
 	q, kv, out := normals(r, rows*d), rawOf(e, normals(r, keys*d)), make([]float32, rows*d)
-	a := &Attention{Q: q, QStride: d, Rows: rows, D: d, K: kv, V: kv, KStride: d, VStride: d, Keys: keys, DV: d}
+	a := &Attention{Scale: 1, Q: q, QStride: d, Rows: rows, D: d, K: kv, V: kv, KStride: d, VStride: d, Keys: keys, DV: d}
 	s := make([]float32, AttendScratchLen(a))
 	b.SetBytes(int64(2 * keys * d * e.Size()))
 	for b.Loop() {

@@ -178,11 +178,19 @@ func TestBinary(t *testing.T) {
 		K.SwiGLU(y, a, b)
 		for i := range y {
 			want := float64(a[i]) / (1 + math.Exp(-float64(a[i]))) * float64(b[i])
-			if u := ulps(y[i], want); u > 4 {
+			if u := ulps(y[i], want); !(u <= swiGLUBound()) {
 				t.Errorf("swiglu(%v, %v): %.3f ulp", a[i], b[i], u)
 			}
 		}
 	})
+}
+
+// swiGLUBound is the error of SwiGLU in ulp: pure Go computes in float64.
+func swiGLUBound() float64 {
+	if K.Name == "pure" {
+		return 2
+	}
+	return 4
 }
 
 func TestUnaryGoldens(t *testing.T) {

@@ -234,7 +234,7 @@ func TestKernelsDoNotAllocate(t *testing.T) {
 	pl := K.QPlan(q, 4, Exact)
 	prep, work, scratch := make([]byte, pl.Prep), make([]byte, pl.Scratch), make([]float32, K.QScratchLen(q, 4))
 	w := rawOf(BF16, normals(r, 8*128))
-	a := &Attention{Q: x, QStride: 128, Rows: 4, D: 128, K: w, V: w, KStride: 128, VStride: 128, Keys: 8, DV: 128}
+	a := &Attention{Scale: 1, Q: x, QStride: 128, Rows: 4, D: 128, K: w, V: w, KStride: 128, VStride: 128, Keys: 8, DV: 128}
 	s := make([]float32, AttendScratchLen(a))
 	words, sc, bi := make([]uint32, 16), make([]byte, 4), make([]byte, 4)
 	n := testing.AllocsPerRun(10, func() {

@@ -67,7 +67,7 @@ func testGuardPages(t *testing.T) {
 			K.Round(x, e)
 			K.RMSNorm(x, x, h, 1e-5, e)
 			q, o := guardedFloats(t, normals(r, k)), guardedFloats(t, make([]float32, k))
-			a := &Attention{Q: q, Rows: 1, D: k, K: h, V: h, KStride: k, VStride: k, Keys: 1, DV: k}
+			a := &Attention{Scale: 1, Q: q, Rows: 1, D: k, K: h, V: h, KStride: k, VStride: k, Keys: 1, DV: k}
 			Attend(o, k, a, guardedFloats(t, make([]float32, AttendScratchLen(a))))
 			K.SwiGLU(o, x, q)
 			K.Softmax(o, o)
@@ -110,6 +110,36 @@ func guardedProduct(t *testing.T, x []float32, m int, q *QMatrix, p Precision) [
 	}
 	K.QGemmNT(&pl, RawF32(y), q.Rows, prep, q, 0, m, 0, q.Rows, scratch)
 	return y
+}
+
+// Attention reads no key, value, query, mask or bias behind the last that counts.
+func TestAttendGuardPages(t *testing.T) { everyAssembly(t, testAttendGuardPages) }
+
+func testAttendGuardPages(t *testing.T) {
+	r := newRand(31)
+	for trial := range 90 {
+		e := elems[trial%3]
+		a, _, _, _ := randomAttention(r, e, trial)
+		if a.Keys == 0 {
+			continue
+		}
+		want := runAttend(a)
+		a.Q = guardedFloats(t, a.Q[:(a.Rows-1)*a.QStride+a.D])
+		a.K = guardedRaw(t, a.K.Slice(0, (a.Keys-1)*a.KStride+a.D))
+		a.V = guardedRaw(t, a.V.Slice(0, (a.Keys-1)*a.VStride+a.DV))
+		g := max(a.Group, 1)
+		if a.Mask != nil {
+			a.Mask = guardedRaw(t, Raw{F32, a.Mask[:(a.Rows/g-1)*a.MaskStride+(g-1)*a.MaskHead+a.Keys]}).Data
+		}
+		if a.Bias != nil {
+			a.Bias = guardedFloats(t, a.Bias[:(a.Rows/g-1)*a.BiasStride+(g-1)*a.BiasHead+a.Keys])
+		}
+		out := guardedFloats(t, make([]float32, a.Rows*a.DV))
+		Attend(out, a.DV, a, guardedFloats(t, make([]float32, AttendScratchLen(a))))
+		if !sameBits(out, want) {
+			t.Fatalf("trial %d differs at a page's end", trial)
+		}
+	}
 }
 
 // The same for operations on rows, norms, rotation, and codes as values.

@@ -74,6 +74,9 @@ func log10F32(y, x *float32, n int)
 func log1pF32(y, x *float32, n int)
 
 //go:noescape
+func erfinvF32(y, x *float32, n int)
+
+//go:noescape
 func sinF32(y, x *float32, n int)
 
 //go:noescape

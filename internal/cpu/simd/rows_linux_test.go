@@ -26,7 +26,7 @@ func BenchmarkRowRates(b *testing.B) {
 		for _, op := range []struct {
 			name string
 			op   UnaryOp
-		}{{"abs", Abs}, {"floor", Floor}, {"rsqrt", Rsqrt}, {"exp", Exp}, {"expm1", Expm1}, {"log", Log}, {"log1p", Log1p}, {"tanh", Tanh}, {"erf", Erf}, {"sin", Sin}, {"cos", Cos}} {
+		}{{"abs", Abs}, {"floor", Floor}, {"rsqrt", Rsqrt}, {"exp", Exp}, {"expm1", Expm1}, {"log", Log}, {"log1p", Log1p}, {"tanh", Tanh}, {"erf", Erf}, {"erfinv", ErfInv}, {"sin", Sin}, {"cos", Cos}} {
 			row(op.name, func() { K.Unary[op.op](y, x) })
 		}
 		row("maximum", func() { K.Binary[Maximum](y, x, z) })
@@ -59,8 +59,8 @@ func BenchmarkRowRates(b *testing.B) {
 			q := quantized(normals(r, k*k), k, k, p)
 			s := make([]float32, K.QScratchLen(q, m))
 			run(fmt.Sprintf("NN-b4.g64-m%d", m), 2*float64(m)*k*k, "GFLOP/s-cpu", func() {
-				for j := 0; j < k; j += 128 {
-					K.QGemmNN(out, 256, v, k, m, q, j, j+128, s)
+				for j := 0; j < k; j += 256 {
+					K.QGemmNN(out, 256, v, k, m, q, j, j+256, s)
 				}
 			})
 		}

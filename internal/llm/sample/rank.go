@@ -1,6 +1,10 @@
 package sample
 
-import "math"
+import (
+	"math"
+
+	"github.com/mlxgo/mlx/internal/cpu/simd"
+)
 
 // ranking finds how far down the order of falling log-probability a filter
 // keeps tokens, by histograms over the leading bits of the values: O(vocab),
@@ -98,7 +102,7 @@ func (r *ranking) threshold(row []float32, weight []float64, limit float64) (key
 		clear(mass)
 		low, high := len(mass)-1, 0 // buckets in use
 		if level == 0 {
-			low, high = r.leading(row, weight)
+			low, high = r.leading(row, weight, limit)
 		}
 		for _, i := range group {
 			b := int(order(row[i])>>l.shift) & (len(mass) - 1)
@@ -120,11 +124,32 @@ func (r *ranking) threshold(row []float32, weight []float64, limit float64) (key
 	return key, above
 }
 
-// leading fills the histogram of the first level.
-func (r *ranking) leading(row []float32, weight []float64) (low, high int) {
+// nearTop is how far below the largest log-probability a first look goes: rarely
+// does less than e^-nearTop of it count.
+const nearTop = 10
+
+// leading fills the histogram of the first level, down to the value that has limit
+// before it, or with all values.
+func (r *ranking) leading(row []float32, weight []float64, limit float64) (low, high int) {
+	const shift = 32 - rankBits
+	near := order(simd.K.Max(row)-nearTop) >> shift << shift
+	low, high = r.count(row, weight, value(near))
+	sum := 0.0
+	for b := high; b >= low; b-- { // in threshold's order
+		sum += r.mass[b]
+	}
+	if sum >= limit {
+		return low, high
+	}
+	clear(r.mass[:])
+	return r.count(row, weight, -math.MaxFloat32)
+}
+
+// count adds the values from least on to the histogram of the first level.
+func (r *ranking) count(row []float32, weight []float64, least float32) (low, high int) {
 	low = len(r.mass) - 1
 	for i, v := range row {
-		if v == negInf {
+		if v < least {
 			continue
 		}
 		b := int(order(v) >> (32 - rankBits))
@@ -137,8 +162,9 @@ func (r *ranking) leading(row []float32, weight []float64) (low, high int) {
 // gather returns the tokens in the bucket of the first level that key starts.
 func (r *ranking) gather(row []float32, key uint32) []int32 {
 	out := r.group[:0]
+	least := value(key)
 	for i, v := range row {
-		if order(v)^key < 1<<(32-rankBits) && v != negInf {
+		if v >= least && order(v)^key < 1<<(32-rankBits) && v != negInf {
 			out = append(out, int32(i))
 		}
 	}

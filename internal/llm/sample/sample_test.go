@@ -367,7 +367,7 @@ func randomRow(r *rand.Rand, n int) []float32 {
 			row[i] = negInf
 		}
 	}
-	if err := new(blocks).normalize(row); err != nil {
+	if err := new(blocks).normalize(row, row); err != nil {
 		panic(err)
 	}
 	return row

@@ -133,17 +133,20 @@ func (s *Sampler) prepare(logits []float32, history []int) error {
 	if len(logits) != s.vocab {
 		return &LengthError{Got: len(logits), Want: s.vocab}
 	}
+	if len(s.processors) == 0 {
+		return s.scratch.normalize(s.logprobs, logits)
+	}
 	copy(s.logprobs, logits)
 	for _, p := range s.processors {
 		if err := p(s.logprobs, history); err != nil {
 			return err
 		}
 	}
-	return s.scratch.normalize(s.logprobs)
+	return s.scratch.normalize(s.logprobs, s.logprobs)
 }
 
-// normalize subtracts logsumexp(row) from row in place.
-func (b *blocks) normalize(row []float32) error {
+// normalize writes row - logsumexp(row) to y, which may be row.
+func (b *blocks) normalize(y, row []float32) error {
 	switch top := simd.K.Max(row); {
 	case !(top <= math.MaxFloat32):
 		for i, l := range row {
@@ -154,7 +157,7 @@ func (b *blocks) normalize(row []float32) error {
 	case top == negInf:
 		return &EmptyError{Vocab: len(row)}
 	}
-	b.subtract(row, row, simd.K.LogSumExp(row))
+	b.subtract(y, row, simd.K.LogSumExp(row))
 	return nil
 }
 

@@ -17,10 +17,9 @@ import (
 // and beside four multiply-adds an accumulator, at 64 wide, that is a third of the
 // time. Sums of bfloat16 values come with each 32 as even ones, then odd ones.
 
-// rowsByPairs are rows of queries by pairs of keys of a tile of scores.
-var rowsByPairs = [][2]int{{4, 4}, {2, 4}, {1, 8}}
-
 func attention() {
+	fmt.Println("\n// VDPBF16PS rm, v, reg: EVEX.512.F3.0F38.W0 52 /r")
+	fmt.Println("#define VDPBF16(rm, v, reg) " + evex(0x06, 0x52))
 	fmt.Println()
 	for i, c := range exp2Coefs(6) {
 		constant32(fmt.Sprintf("e2c%d", i), c)
@@ -35,15 +34,18 @@ func attention() {
 	fmt.Println("GLOBL rows0<>(SB), RODATA|NOPTR, $64")
 	fmt.Println("GLOBL rows2<>(SB), RODATA|NOPTR, $64")
 	for _, e := range []string{"F32", "BF16", "F16"} {
-		for _, t := range rowsByPairs {
-			score(e, t[0], t[1])
-		}
-		for _, t := range rowsByPairs {
-			weightedValues(e, t[0])
+		score(e, 4)
+		score(e, 2)
+		for _, rows := range []int{4, 2, 1} {
+			weightedValues(e, rows)
 		}
 		pack(e)
 	}
-	scorePacked()
+	score(pairsBF16, 4)
+	score(pairsBF16, 2)
+	pack(pairsBF16)
+	scorePacked("attScorePacked", "F32")
+	scorePacked("attScorePackedPair", pairsBF16)
 	weights()
 	visibleBits()
 	join()
@@ -85,6 +87,8 @@ func step(e string) (n, regs, bytes int) {
 		return 16, 1, 64
 	case "F16":
 		return 16, 1, 32
+	case pairsBF16:
+		return 32, 1, 64
 	}
 	return 32, 2, 64
 }
@@ -120,290 +124,6 @@ func tailMask() {
 	p("SHLQ CX, R10")
 	p("DECQ R10")
 	p("KMOVD R10, K1")
-}
-
-// loadPair reads half a step of two rows at x and y into the halves of z and, for
-// bfloat16, z+1.
-func loadPair(e, x, y, mask string, z, t int) {
-	to := z
-	if e == "BF16" {
-		to = z + 1
-	}
-	if mask != "" {
-		half := map[string]string{"F32": "VMOVUPS.Z %s, K1, Y%d", "BF16": "VMOVDQU16.Z %s, K1, Y%d", "F16": "VMOVDQU16.Z %s, K1, X%d"}[e]
-		p(half, x, to)
-		p(half, y, t)
-		if e == "F16" {
-			p("VINSERTI32X4 $1, X%d, Y%d, Y%d", t, to, to)
-		} else {
-			p("VINSERTF64X4 $1, Y%d, Z%d, Z%d", t, to, to)
-		}
-	} else if e == "F16" {
-		p("VMOVDQU32 %s, X%d", x, to)
-		p("VINSERTI32X4 $1, %s, Y%d, Y%d", y, to, to)
-	} else {
-		p("VMOVUPS %s, Y%d", x, to)
-		p("VINSERTF64X4 $1, %s, Z%d, Z%d", y, to, to)
-	}
-	switch e {
-	case "F16":
-		p("VCVTPH2PS Y%d, Z%d", to, z)
-	case "BF16":
-		p("VPSLLD $16, Z%d, Z%d", to, z)
-		p("VPANDD Z31, Z%d, Z%d", to, to)
-	}
-}
-
-// score: s[i·ss + j] = q[i]·k[j] for R rows and n keys, 2·P at a time; n >= 2·P,
-// and the last tile overlaps the one before. Strides are in bytes, rows of q are
-// whole steps, with zeros behind d. Lines at the keys plus ahead are prefetched.
-func score(e string, mr, pairs int) {
-	n, regs, bytes := step(e)
-	n, bytes = n/2, bytes/2
-	nr := 2 * pairs
-	head(fmt.Sprintf("attScore%sx%d", e, mr), "s *float32, ss int, q *float32, qs int, k *byte, ks, d, n, ahead int", 72)
-	keys := []string{"(BX)", "(BX)(R11*1)", "(BX)(R11*2)", "(BX)(R12*1)", "(BX)(R11*4)", "(BX)(R13*1)", "(BX)(R12*2)", "(BX)(R14*1)"}
-	p("MOVQ k+32(FP), BX")
-	p("MOVQ ks+40(FP), R11")
-	p("LEAQ (R11)(R11*2), R12")
-	p("LEAQ (R11)(R11*4), R13")
-	p("LEAQ (R12)(R11*4), R14")
-	if nr > 8 {
-		for _, a := range keys {
-			keys = append(keys, "(DX)"+a[4:])
-		}
-	}
-	p("MOVQ qs+24(FP), R8")
-	p("LEAQ (R8)(R8*2), R9")
-	p("MOVQ s+0(FP), DI")
-	p("MOVQ d+48(FP), AX")
-	p("ANDQ $%d, AX", n-1)
-	tailMask()
-	oddMask(e)
-	p("MOVL $0xcccc, AX")
-	p("KMOVW AX, K6")
-	p("MOVQ n+56(FP), R15")
-	fmt.Println("keys:")
-	p("MOVQ q+16(FP), SI")
-	p("MOVQ d+48(FP), CX")
-	p("MOVQ ahead+64(FP), AX") // rows follow each other if it is not 0
-	p("ADDQ BX, AX")
-	if nr > 8 {
-		p("LEAQ (BX)(R11*8), DX")
-	}
-	for a := range mr * pairs {
-		p("VPXORD Z%d, Z%d, Z%d", a, a, a)
-	}
-	body := func(mask string) {
-		const z, q = 16, 28
-		for c := 0; c < pairs; c += 4 {
-			for j := range 4 {
-				loadPair(e, keys[2*(c+j)], keys[2*(c+j)+1], mask, z+regs*j, 30)
-			}
-			for r := range regs {
-				for i := range mr {
-					p("VBROADCASTF64X4 %d%s, Z%d", 32*r, xrow[i], q+i%2)
-					for j := range 4 {
-						p("VFMADD231PS Z%d, Z%d, Z%d", z+regs*j+r, q+i%2, i*pairs+c+j)
-					}
-				}
-			}
-		}
-		if mask == "" {
-			for j := 0; j < nr*bytes; j += 64 {
-				p("PREFETCHT1 %d(AX)", j)
-			}
-			p("ADDQ $%d, AX", nr*bytes)
-		}
-	}
-	next := func() {
-		p("ADDQ $%d, BX", bytes)
-		if nr > 8 {
-			p("ADDQ $%d, DX", bytes)
-		}
-		p("ADDQ $%d, SI", 32*regs)
-	}
-	p("SUBQ $%d, CX", n)
-	p("JLT tail")
-	fmt.Println("loop:")
-	body("")
-	next()
-	p("SUBQ $%d, CX", n)
-	p("JGE loop")
-	fmt.Println("tail:")
-	p("ADDQ $%d, CX", n)
-	p("JZ sum")
-	body("K1, ")
-	next()
-	fmt.Println("sum:")
-	sumLanes8(mr, pairs)
-	// BX went over whole steps: back to the start of the rows, then on.
-	p("MOVQ d+48(FP), CX")
-	p("ADDQ $%d, CX", n-1)
-	p("ANDQ $%d, CX", -n)
-	if bytes == 2*n {
-		p("ADDQ CX, CX")
-	} else {
-		p("SHLQ $2, CX")
-	}
-	p("SUBQ CX, BX")
-	p("LEAQ (BX)(R11*8), BX")
-	if nr > 8 {
-		p("LEAQ (BX)(R11*8), BX")
-	}
-	p("ADDQ $%d, DI", 4*nr)
-	p("SUBQ $%d, R15", nr)
-	p("JZ done")
-	p("CMPQ R15, $%d", nr)
-	p("JGE keys")
-	p("SUBQ $%d, R15", nr) // too few keys are left: go back by as many as lack
-	p("LEAQ (DI)(R15*4), DI")
-	p("MOVQ R15, CX")
-	p("IMULQ R11, CX")
-	p("ADDQ CX, BX")
-	p("MOVQ $%d, R15", nr)
-	p("JMP keys")
-	fmt.Println("done:")
-	p("VZEROUPPER")
-	p("RET")
-}
-
-// pack writes groups of 8 keys in the order in which score meets them: for each 8
-// lanes of d 4 pairs of keys, as float32. Rows end in zeros.
-func pack(e string) {
-	n, regs, bytes := step(e)
-	n, bytes = n/2, bytes/2
-	head("attPack"+e, "y *float32, k *byte, ks, d, groups int", 40)
-	keys := []string{"(BX)", "(BX)(R11*1)", "(BX)(R11*2)", "(BX)(R12*1)", "(BX)(R11*4)", "(BX)(R13*1)", "(BX)(R12*2)", "(BX)(R14*1)"}
-	p("MOVQ y+0(FP), DI")
-	p("MOVQ k+8(FP), DX")
-	p("MOVQ ks+16(FP), R11")
-	p("LEAQ (R11)(R11*2), R12")
-	p("LEAQ (R11)(R11*4), R13")
-	p("LEAQ (R12)(R11*4), R14")
-	p("MOVQ d+24(FP), AX")
-	p("ANDQ $%d, AX", n-1)
-	tailMask()
-	oddMask(e)
-	p("MOVQ groups+32(FP), R15")
-	fmt.Println("group:")
-	p("MOVQ DX, BX")
-	p("LEAQ (DX)(R11*8), DX")
-	p("MOVQ d+24(FP), CX")
-	body := func(mask string) {
-		for j := range 4 {
-			loadPair(e, keys[2*j], keys[2*j+1], mask, 16+regs*j, 30)
-			for r := range regs {
-				p("VMOVUPS Z%d, %d(DI)", 16+regs*j+r, 256*r+64*j)
-			}
-		}
-		p("ADDQ $%d, DI", 256*regs)
-		p("ADDQ $%d, BX", bytes)
-	}
-	p("SUBQ $%d, CX", n)
-	p("JLT tail")
-	fmt.Println("loop:")
-	body("")
-	p("SUBQ $%d, CX", n)
-	p("JGE loop")
-	fmt.Println("tail:")
-	p("ADDQ $%d, CX", n)
-	p("JZ next")
-	body("K1, ")
-	fmt.Println("next:")
-	p("DECQ R15")
-	p("JNZ group")
-	p("VZEROUPPER")
-	p("RET")
-}
-
-// scorePacked is score of 4 rows for groups of packed keys, which have chunks of
-// 8 lanes of d.
-func scorePacked() {
-	head("attScorePacked", "s *float32, ss int, q *float32, qs int, k *float32, chunks, groups int", 56)
-	p("MOVQ s+0(FP), DI")
-	p("MOVQ qs+24(FP), R8")
-	p("LEAQ (R8)(R8*2), R9")
-	p("MOVQ k+32(FP), BX")
-	p("MOVL $0xcccc, AX")
-	p("KMOVW AX, K6")
-	p("MOVQ groups+48(FP), R15")
-	fmt.Println("group:")
-	p("MOVQ q+16(FP), SI")
-	p("MOVQ chunks+40(FP), CX")
-	for a := range 16 {
-		p("VPXORD Z%d, Z%d, Z%d", a, a, a)
-	}
-	fmt.Println("loop:")
-	for j := range 4 {
-		p("VMOVUPS %d(BX), Z%d", 64*j, 16+j)
-	}
-	for i := range 4 {
-		p("VBROADCASTF64X4 %s, Z%d", xrow[i], 24+i)
-		for j := range 4 {
-			p("VFMADD231PS Z%d, Z%d, Z%d", 16+j, 24+i, 4*i+j)
-		}
-	}
-	p("ADDQ $256, BX")
-	p("ADDQ $32, SI")
-	p("DECQ CX")
-	p("JNZ loop")
-	sumLanes8(4, 4)
-	p("ADDQ $32, DI")
-	p("DECQ R15")
-	p("JNZ group")
-	p("VZEROUPPER")
-	p("RET")
-}
-
-// sumLanes8 adds the 8 lanes of each key, l with l+4, then l+2, then l+1, and
-// stores 2·P scores a row.
-func sumLanes8(mr, pairs int) {
-	const t = 16
-	acc := mr * pairs
-	for i := 0; i < acc; i += 2 { // quarters of i: keys 0 to 3 of two pairs, 4 lanes each
-		p("VSHUFF32X4 $0x88, Z%d, Z%d, Z%d", i+1, i, t+i%8)
-		p("VSHUFF32X4 $0xdd, Z%d, Z%d, Z%d", i+1, i, t+i%8+1)
-		p("VADDPS Z%d, Z%d, Z%d", t+i%8, t+i%8+1, i)
-	}
-	// Four registers at a time: lane m of a quarter is the sum of register m's.
-	var out []int
-	four := func(a, b, c, d int) {
-		for _, x := range [][2]int{{a, b}, {c, d}} {
-			p("VSHUFPS $0x4e, Z%d, Z%d, Z%d", x[1], x[0], t+x[0])
-			p("VMOVAPS Z%d, K6, Z%d", x[1], x[0])
-			p("VADDPS Z%d, Z%d, Z%d", t+x[0], x[0], x[0])
-		}
-		p("VSHUFPS $0x88, Z%d, Z%d, Z%d", c, a, t)
-		p("VSHUFPS $0xdd, Z%d, Z%d, Z%d", c, a, t+1)
-		p("VADDPS Z%d, Z%d, Z%d", t, t+1, a)
-		out = append(out, a)
-	}
-	if mr < 4 {
-		four(0, 2, 4, 6)
-		p("VMOVDQU32 turn<>(SB), Z%d", t)
-		p("VPERMPS Z0, Z%d, Z0", t)
-		if mr == 1 {
-			p("VMOVUPS Z0, (DI)")
-			return
-		}
-		p("MOVQ ss+8(FP), CX")
-		p("VMOVUPS Y0, (DI)")
-		p("VEXTRACTF64X4 $1, Z0, (DI)(CX*1)")
-		return
-	}
-	four(0, 4, 8, 12) // rows by keys 0 to 3
-	four(2, 6, 10, 14)
-	p("MOVQ ss+8(FP), CX")
-	p("VMOVDQU32 rows0<>(SB), Z%d", t)
-	p("VMOVDQU32 rows2<>(SB), Z%d", t+1)
-	p("VPERMI2PS Z2, Z0, Z%d", t)
-	p("VPERMI2PS Z2, Z0, Z%d", t+1)
-	p("VMOVUPS Y%d, (DI)", t)
-	p("VEXTRACTF64X4 $1, Z%d, (DI)(CX*1)", t)
-	p("LEAQ (DI)(CX*2), R10")
-	p("VMOVUPS Y%d, (R10)", t+1)
-	p("VEXTRACTF64X4 $1, Z%d, (R10)(CX*1)", t+1)
 }
 
 // values: o[i] = f[4i]·o[i] + Σ_j w[i·ws + j]·v[j] for R rows, one fused
@@ -490,18 +210,19 @@ func weightedValues(e string, mr int) {
 	p("RET")
 }
 
-// weights turns 4 rows of 64 scores, of which the bits of see leave some, into
-// exp(s - m) with m the maximum so far, four times for each row; f = exp(m of
+// weights turns up to 4 rows of 64 scores s, scaled, of which the bits of see leave some,
+// into exp(s - m) with m the maximum so far, four times for each row; f = exp(m of
 // before - m), also four times, and l = f·l + sums by lanes. -Inf as maximum
 // counts as 0: weights and sums stay 0.
 func weights() {
-	head("attWeights", "s *float32, ss int, see *uint64, m, f, l *float32", 48)
+	head("attWeights", "s *float32, ss int, see *uint64, m, f, l *float32, scale float32, rows int", 64)
 	p("MOVQ s+0(FP), SI")
 	p("MOVQ ss+8(FP), R8")
 	p("LEAQ (R8)(R8*2), R9")
 	p("MOVQ see+16(FP), BX")
 	p("MOVL $0xff800000, AX")
 	p("VPBROADCASTD AX, Z31")
+	p("VBROADCASTSS scale+48(FP), Z30")
 	rows := []string{"(SI)", "(SI)(R8*1)", "(SI)(R8*2)", "(SI)(R9*1)"}
 	for r, a := range rows {
 		p("KMOVQ %d(BX), K1", 8*r)
@@ -510,7 +231,7 @@ func weights() {
 		}
 		for i := range 4 {
 			p("VMOVAPS Z31, Z%d", 4*r+i)
-			p("VMOVUPS %d%s, K%d, Z%d", 64*i, a, i+1, 4*r+i)
+			p("VMULPS %d%s, Z30, K%d, Z%d", 64*i, a, i+1, 4*r+i)
 		}
 		p("VMAXPS Z%d, Z%d, Z%d", 4*r, 4*r+1, 16+r)
 		p("VMAXPS Z%d, Z%d, Z%d", 4*r+2, 4*r+3, 20+r)
@@ -547,7 +268,12 @@ func weights() {
 	p("MOVQ f+32(FP), DX")
 	p("VMOVUPS Z17, (DX)")
 	p("MOVQ l+40(FP), DX")
+	p("MOVQ rows+56(FP), CX")
 	for r, a := range rows {
+		if r > 0 {
+			p("CMPQ CX, $%d", r)
+			p("JEQ done")
+		}
 		p("VSHUFF32X4 $%#x, Z16, Z16, Z20", 0x55*r)
 		for i := range 4 {
 			z := 4*r + i
@@ -562,6 +288,7 @@ func weights() {
 		p("VFMADD231PS %d(DX), Z20, Z%d", 64*r, 4*r)
 		p("VMOVUPS Z%d, %d(DX)", 4*r, 64*r)
 	}
+	fmt.Println("done:")
 	p("VZEROUPPER")
 	p("RET")
 }

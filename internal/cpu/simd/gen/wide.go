@@ -208,6 +208,7 @@ func transcendental() {
 		odd()
 	})
 	logs()
+	erfinv()
 	for _, f := range []string{"sin", "cos"} {
 		unary(f+"F32", func() { p("VPXORD Z4, Z4, Z4") }, func() {
 			p("VMOVAPS Z0, Z1")
@@ -257,24 +258,7 @@ func logs() {
 				two("VMOVAPD Z%d, Z%d", px, ps)
 				two("VADDPD.BCST one<>(SB), Z%d, Z%d", px, px)
 			}
-			two("VPSUBQ.BCST threequarters<>(SB), Z%d, Z%d", px, pk)
-			two("VPSRAQ $52, Z%d, Z%d", pk, pk)
-			two("VPSLLQ $52, Z%d, Z%d", pk, pt)
-			two("VPSUBQ Z%d, Z%d, Z%d", pt, px, px)
-			two("VSUBPD.BCST one<>(SB), Z%d, Z%d", px, px)
-			if l.name == "log1p" { // where k is 0, f is x itself
-				for h := range 2 {
-					p("VPTESTNMQ Z%d, Z%d, K%d", pk[h], pk[h], 2+h)
-					p("VMOVAPD Z%d, K%d, Z%d", ps[h], 2+h, px[h])
-				}
-			}
-			two("VCVTQQ2PD Z%d, Z%d", pk, pk)
-			two("VADDPD.BCST d2<>(SB), Z%d, Z%d", px, pt)
-			two("VDIVPD Z%d, Z%d, Z%d", pt, px, pt)
-			two("VMULPD Z%d, Z%d, Z%d", pt, pt, pq)
-			horner("log", logDegree, pq, pp)
-			two("VMULPD Z%d, Z%d, Z%d", pt, pp, pp)
-			two("VFMADD231PD.BCST ln2<>(SB), Z%d, Z%d", pk, pp)
+			logarithm(l.name == "log1p")
 			if l.unit != "" {
 				two("VMULPD.BCST "+l.unit+"<>(SB), Z%d, Z%d", pp, pp)
 			}
@@ -290,6 +274,76 @@ func logs() {
 			p("VMOVAPS Z1, K2, Z0")
 		})
 	}
+}
+
+// logarithm sets pp to log px. If near, ps is px - 1 exactly, for px near 1.
+func logarithm(near bool) {
+	two("VPSUBQ.BCST threequarters<>(SB), Z%d, Z%d", px, pk)
+	two("VPSRAQ $52, Z%d, Z%d", pk, pk)
+	two("VPSLLQ $52, Z%d, Z%d", pk, pt)
+	two("VPSUBQ Z%d, Z%d, Z%d", pt, px, px)
+	two("VSUBPD.BCST one<>(SB), Z%d, Z%d", px, px)
+	for h := 0; h < 2 && near; h++ { // k is 0
+		p("VPTESTNMQ Z%d, Z%d, K%d", pk[h], pk[h], 2+h)
+		p("VMOVAPD Z%d, K%d, Z%d", ps[h], 2+h, px[h])
+	}
+	two("VCVTQQ2PD Z%d, Z%d", pk, pk)
+	two("VADDPD.BCST d2<>(SB), Z%d, Z%d", px, pt)
+	two("VDIVPD Z%d, Z%d, Z%d", pt, px, pt)
+	two("VMULPD Z%d, Z%d, Z%d", pt, pt, pq)
+	horner("log", logDegree, pq, pp)
+	two("VMULPD Z%d, Z%d, Z%d", pt, pp, pp)
+	two("VFMADD231PD.BCST ln2<>(SB), Z%d, Z%d", pk, pp)
+}
+
+// erfinv is Giles' two polynomials in w = -log(1-x²), as in the pure tier.
+func erfinv() {
+	fmt.Println()
+	for i, v := range []float64{1.50140941, 0.246640727, -0.00417768164, -0.00125372503, 0.00021858087, -4.39150654e-06, -3.5233877e-06, 3.43273939e-07, 2.81022636e-08} {
+		constant(fmt.Sprint("mid", i), v)
+	}
+	for i, v := range []float64{2.83297682, 1.00167406, 0.00943887047, -0.0076224613, 0.00573950773, -0.00367342844, 0.00134934322, 0.000100950558, -0.000200214257} {
+		constant(fmt.Sprint("end", i), v)
+	}
+	constant("nfive", -5)
+	constant("d3", 3)
+	constant("d25", 2.5)
+	unary("erfinvF32", func() {
+		word(signBit, 4)
+		word(signBit-1, 5)
+		word(oneBits, 6)
+		word(infBits, 7)
+		word(nanBits, 8)
+	}, func() {
+		pu := pair{24, 25}
+		p("VMOVAPS Z0, Z1")
+		toWide(0)
+		two("VMOVAPD Z%d, Z%d", px, pu)
+		two("VPXORQ Z%d, Z%d, Z%d", ps, ps, ps)
+		two("VFNMADD231PD Z%d, Z%d, Z%d", px, px, ps)
+		two("VADDPD.BCST one<>(SB), Z%d, Z%d", ps, px)
+		logarithm(true)
+		two("VPXORQ Z%d, Z%d, Z%d", pk, pk, pk)
+		two("VSUBPD Z%d, Z%d, Z%d", pp, pk, pk) // w
+		two("VSUBPD.BCST d25<>(SB), Z%d, Z%d", pk, pt)
+		horner("mid", 8, pt, pq)
+		two("VSQRTPD Z%d, Z%d", pk, pt)
+		two("VSUBPD.BCST d3<>(SB), Z%d, Z%d", pt, pt)
+		horner("end", 8, pt, pr)
+		for h := range 2 {
+			p("VCMPPD.BCST $2, nfive<>(SB), Z%d, K2", pp[h]) // w >= 5
+			p("VMOVAPD Z%d, K2, Z%d", pr[h], pq[h])
+		}
+		two("VMULPD Z%d, Z%d, Z%d", pu, pq, pq)
+		toNarrow(pq, 0)
+		p("VPANDD Z5, Z1, Z2")
+		p("VPANDD Z4, Z1, Z3")
+		p("VPORD Z7, Z3, Z3")
+		p("VCMPPS $0, Z6, Z2, K2")
+		p("VMOVAPS Z3, K2, Z0") // of ±1: ±Inf
+		p("VCMPPS $6, Z6, Z2, K2")
+		p("VMOVAPS Z8, K2, Z0")
+	})
 }
 
 // sincos sets pp and pr to sin and cos of the part of px within π/4, and pk to
