@@ -149,10 +149,19 @@ func a2UnpackFFP4Pairs(dst *float32, w *byte, s, b *float32, groups, per, half i
 func a2UnpackFE4M3(dst *float32, w *byte, s, b *float32, groups, per, half int)
 
 //go:noescape
-func a2E8M0(dst *float32, src *byte, n int, f float32)
+func a2RowsF32(dst *float32, src *byte, rows, groups int, f float32)
 
 //go:noescape
-func a2E4M3(dst *float32, src *byte, n int, f float32)
+func a2RowsF16(dst *float32, src *byte, rows, groups int, f float32)
+
+//go:noescape
+func a2RowsBF16(dst *float32, src *byte, rows, groups int, f float32)
+
+//go:noescape
+func a2RowsE8M0(dst *float32, src *byte, rows, groups int, f float32)
+
+//go:noescape
+func a2RowsE4M3(dst *float32, src *byte, rows, groups int, f float32)
 
 //go:noescape
 func a2MulE4M3x1(y *float32, yns int, w *byte, ws int, s, b *float32, ss int, x *byte, sx, xs *float32, groups, per, nb int)

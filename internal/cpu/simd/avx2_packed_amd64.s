@@ -11130,16 +11130,148 @@ step:
 	VZEROUPPER
 	RET
 
-// func a2E8M0(dst *float32, src *byte, n int, f float32)
-TEXT ·a2E8M0(SB), NOSPLIT, $0-28
+// func a2RowsF32(dst *float32, src *byte, rows, groups int, f float32)
+TEXT ·a2RowsF32(SB), NOSPLIT, $0-36
 	MOVQ dst+0(FP), DI
 	MOVQ src+8(FP), SI
-	MOVQ n+16(FP), CX
-	VBROADCASTSS f+24(FP), Y8
+	MOVQ rows+16(FP), DX
+	MOVQ groups+24(FP), R8
+	MOVQ R8, CX
+	ANDQ $7, CX
+	MOVQ CX, R9
+	LEAQ cffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000000000000000000000000000000000000000000000000000<>(SB), R10
+	MOVQ CX, AX
+	NEGQ AX
+	VMOVUPS 32(R10)(AX*4), Y15
+	VBROADCASTSS f+32(FP), Y8
 	VPXOR Y7, Y7, Y7
-	TESTQ CX, CX
-	JZ done
-loop:
+row:
+	MOVQ R8, CX
+	SUBQ $8, CX
+	JLT tail
+eight:
+	VMOVUPS (SI), Y0
+	VMOVUPS Y0, (DI)
+	ADDQ $32, SI
+	ADDQ $32, DI
+	SUBQ $8, CX
+	JGE eight
+tail:
+	TESTQ R9, R9
+	JZ next
+	VMOVUPS (SI), Y0
+	VANDPS Y15, Y0, Y0
+	VMOVUPS Y0, (DI)
+	LEAQ (SI)(R9*4), SI
+	ADDQ $32, DI
+next:
+	DECQ DX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func a2RowsF16(dst *float32, src *byte, rows, groups int, f float32)
+TEXT ·a2RowsF16(SB), NOSPLIT, $0-36
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ rows+16(FP), DX
+	MOVQ groups+24(FP), R8
+	MOVQ R8, CX
+	ANDQ $7, CX
+	MOVQ CX, R9
+	LEAQ cffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000000000000000000000000000000000000000000000000000<>(SB), R10
+	MOVQ CX, AX
+	NEGQ AX
+	VMOVUPS 32(R10)(AX*4), Y15
+	VBROADCASTSS f+32(FP), Y8
+	VPXOR Y7, Y7, Y7
+row:
+	MOVQ R8, CX
+	SUBQ $8, CX
+	JLT tail
+eight:
+	VCVTPH2PS (SI), Y0
+	VMOVUPS Y0, (DI)
+	ADDQ $16, SI
+	ADDQ $32, DI
+	SUBQ $8, CX
+	JGE eight
+tail:
+	TESTQ R9, R9
+	JZ next
+	VCVTPH2PS (SI), Y0
+	VANDPS Y15, Y0, Y0
+	VMOVUPS Y0, (DI)
+	LEAQ (SI)(R9*2), SI
+	ADDQ $32, DI
+next:
+	DECQ DX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func a2RowsBF16(dst *float32, src *byte, rows, groups int, f float32)
+TEXT ·a2RowsBF16(SB), NOSPLIT, $0-36
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ rows+16(FP), DX
+	MOVQ groups+24(FP), R8
+	MOVQ R8, CX
+	ANDQ $7, CX
+	MOVQ CX, R9
+	LEAQ cffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000000000000000000000000000000000000000000000000000<>(SB), R10
+	MOVQ CX, AX
+	NEGQ AX
+	VMOVUPS 32(R10)(AX*4), Y15
+	VBROADCASTSS f+32(FP), Y8
+	VPXOR Y7, Y7, Y7
+row:
+	MOVQ R8, CX
+	SUBQ $8, CX
+	JLT tail
+eight:
+	VPMOVZXWD (SI), Y0
+	VPSLLD $16, Y0, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ $16, SI
+	ADDQ $32, DI
+	SUBQ $8, CX
+	JGE eight
+tail:
+	TESTQ R9, R9
+	JZ next
+	VPMOVZXWD (SI), Y0
+	VPSLLD $16, Y0, Y0
+	VANDPS Y15, Y0, Y0
+	VMOVUPS Y0, (DI)
+	LEAQ (SI)(R9*2), SI
+	ADDQ $32, DI
+next:
+	DECQ DX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func a2RowsE8M0(dst *float32, src *byte, rows, groups int, f float32)
+TEXT ·a2RowsE8M0(SB), NOSPLIT, $0-36
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ rows+16(FP), DX
+	MOVQ groups+24(FP), R8
+	MOVQ R8, CX
+	ANDQ $7, CX
+	MOVQ CX, R9
+	LEAQ cffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000000000000000000000000000000000000000000000000000<>(SB), R10
+	MOVQ CX, AX
+	NEGQ AX
+	VMOVUPS 32(R10)(AX*4), Y15
+	VBROADCASTSS f+32(FP), Y8
+	VPXOR Y7, Y7, Y7
+row:
+	MOVQ R8, CX
+	SUBQ $8, CX
+	JLT tail
+eight:
 	VPMOVZXBD (SI), Y0
 	VPCMPEQD Y7, Y0, Y1
 	VPAND c0040000000400000<>(SB), Y1, Y1
@@ -11147,24 +11279,49 @@ loop:
 	VPOR Y1, Y0, Y0
 	VMULPS Y8, Y0, Y0
 	VMOVUPS Y0, (DI)
-	ADDQ $32, DI
 	ADDQ $8, SI
+	ADDQ $32, DI
 	SUBQ $8, CX
-	JNZ loop
-done:
+	JGE eight
+tail:
+	TESTQ R9, R9
+	JZ next
+	VPMOVZXBD (SI), Y0
+	VPCMPEQD Y7, Y0, Y1
+	VPAND c0040000000400000<>(SB), Y1, Y1
+	VPSLLD $23, Y0, Y0
+	VPOR Y1, Y0, Y0
+	VMULPS Y8, Y0, Y0
+	VANDPS Y15, Y0, Y0
+	VMOVUPS Y0, (DI)
+	LEAQ (SI)(R9*1), SI
+	ADDQ $32, DI
+next:
+	DECQ DX
+	JNZ row
 	VZEROUPPER
 	RET
 
-// func a2E4M3(dst *float32, src *byte, n int, f float32)
-TEXT ·a2E4M3(SB), NOSPLIT, $0-28
+// func a2RowsE4M3(dst *float32, src *byte, rows, groups int, f float32)
+TEXT ·a2RowsE4M3(SB), NOSPLIT, $0-36
 	MOVQ dst+0(FP), DI
 	MOVQ src+8(FP), SI
-	MOVQ n+16(FP), CX
-	VBROADCASTSS f+24(FP), Y8
+	MOVQ rows+16(FP), DX
+	MOVQ groups+24(FP), R8
+	MOVQ R8, CX
+	ANDQ $7, CX
+	MOVQ CX, R9
+	LEAQ cffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000000000000000000000000000000000000000000000000000<>(SB), R10
+	MOVQ CX, AX
+	NEGQ AX
+	VMOVUPS 32(R10)(AX*4), Y15
+	VBROADCASTSS f+32(FP), Y8
 	VPXOR Y7, Y7, Y7
-	TESTQ CX, CX
-	JZ done
-loop:
+row:
+	MOVQ R8, CX
+	SUBQ $8, CX
+	JLT tail
+eight:
 	VPMOVZXBW (SI), X0
 	VPSLLW $8, X0, X1
 	VPSLLW $7, X0, X0
@@ -11174,11 +11331,28 @@ loop:
 	VCVTPH2PS X0, Y0
 	VMULPS Y8, Y0, Y0
 	VMOVUPS Y0, (DI)
-	ADDQ $32, DI
 	ADDQ $8, SI
+	ADDQ $32, DI
 	SUBQ $8, CX
-	JNZ loop
-done:
+	JGE eight
+tail:
+	TESTQ R9, R9
+	JZ next
+	VPMOVZXBW (SI), X0
+	VPSLLW $8, X0, X1
+	VPSLLW $7, X0, X0
+	VPAND c8000800080008000<>(SB), X1, X1
+	VPAND c3f803f803f803f80<>(SB), X0, X0
+	VPOR X1, X0, X0
+	VCVTPH2PS X0, Y0
+	VMULPS Y8, Y0, Y0
+	VANDPS Y15, Y0, Y0
+	VMOVUPS Y0, (DI)
+	LEAQ (SI)(R9*1), SI
+	ADDQ $32, DI
+next:
+	DECQ DX
+	JNZ row
 	VZEROUPPER
 	RET
 
@@ -12717,3 +12891,12 @@ DATA c8008080707068006800b0b0a0a098009800c0c0b0b0a800a800f0f0e0e0d800d<>+8(SB)/8
 DATA c8008080707068006800b0b0a0a098009800c0c0b0b0a800a800f0f0e0e0d800d<>+16(SB)/8, $0x800c0c0b0b0a800a
 DATA c8008080707068006800b0b0a0a098009800c0c0b0b0a800a800f0f0e0e0d800d<>+24(SB)/8, $0x800f0f0e0e0d800d
 GLOBL c8008080707068006800b0b0a0a098009800c0c0b0b0a800a800f0f0e0e0d800d<>(SB), RODATA|NOPTR, $32
+DATA cffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000000000000000000000000000000000000000000000000000<>+0(SB)/8, $0xffffffffffffffff
+DATA cffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000000000000000000000000000000000000000000000000000<>+8(SB)/8, $0xffffffffffffffff
+DATA cffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000000000000000000000000000000000000000000000000000<>+16(SB)/8, $0xffffffffffffffff
+DATA cffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000000000000000000000000000000000000000000000000000<>+24(SB)/8, $0xffffffffffffffff
+DATA cffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000000000000000000000000000000000000000000000000000<>+32(SB)/8, $0x0
+DATA cffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000000000000000000000000000000000000000000000000000<>+40(SB)/8, $0x0
+DATA cffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000000000000000000000000000000000000000000000000000<>+48(SB)/8, $0x0
+DATA cffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000000000000000000000000000000000000000000000000000<>+56(SB)/8, $0x0
+GLOBL cffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000000000000000000000000000000000000000000000000000<>(SB), RODATA|NOPTR, $64

@@ -215,48 +215,46 @@ func qPrepAVX2(pl *QPlan, _ int, prep []byte, x Raw, q *QMatrix, i0, i1 int, scr
 	}
 }
 
-// scalesAVX2 writes the scales, in units of the kernels, and biases of rows
-// [j, j+n) with row stride pad, zeros behind.
+// scalesAVX2 writes the scales, times unit, and biases of rows [j, j+n) with row
+// stride pad, zeros behind.
 func (q *QMatrix) scalesAVX2(s, b []float32, pad, j, n int, unit float32) {
-	g := q.groups()
-	switch q.Mode {
-	case Affine:
-		loadRowsAVX2(s, q.Scales, q.Elem.Size(), pad, j, n, g, func(dst []float32, src []byte) { loadAVX2(dst, Raw{q.Elem, src}) })
-		loadRowsAVX2(b, q.Biases, q.Elem.Size(), pad, j, n, g, func(dst []float32, src []byte) { loadAVX2(dst, Raw{q.Elem, src}) })
-	case NVFP4:
-		f := 256 * unit
-		if q.Global != 0 {
-			f *= q.Global / (448 * 6)
+	g, size, have := q.groups(), 1, len(q.Scales)
+	if q.Mode == Affine {
+		size, have = q.Elem.Size(), min(have, len(q.Biases))
+	}
+	fast := 0 // rows with enough elements behind them
+	if have = have/size - j*g; have >= pad {
+		fast = min(n, (have-pad)/g+1)
+	}
+	if fast > 0 {
+		src := &q.Scales[j*g*size]
+		switch {
+		case q.Mode == Affine:
+			f := [...]func(dst *float32, src *byte, rows, g int, f float32){F32: a2RowsF32, F16: a2RowsF16, BF16: a2RowsBF16}[q.Elem]
+			f(ptr(s), src, fast, g, 1)
+			f(ptr(b), &q.Biases[j*g*size], fast, g, 1)
+		case q.Mode == NVFP4:
+			f := 256 * unit
+			if q.Global != 0 {
+				f *= q.Global / (448 * 6)
+			}
+			a2RowsE4M3(ptr(s), src, fast, g, f)
+		default:
+			a2RowsE8M0(ptr(s), src, fast, g, unit)
 		}
-		loadRowsAVX2(s, q.Scales, 1, pad, j, n, g, func(dst []float32, src []byte) {
-			e := len(dst) &^ 7
-			a2E4M3(ptr(dst), ptr(src), e, f)
-			for i := e; i < len(dst); i++ {
-				dst[i] = FromE4M3(src[i]) / 256 * f
-			}
-		})
-	default:
-		loadRowsAVX2(s, q.Scales, 1, pad, j, n, g, func(dst []float32, src []byte) {
-			e := len(dst) &^ 7
-			a2E8M0(ptr(dst), ptr(src), e, unit)
-			for i := e; i < len(dst); i++ {
-				dst[i] = FromE8M0(src[i]) * unit
-			}
-		})
 	}
-}
-
-// loadRowsAVX2 applies f to n rows of g elements, in one call where nothing pads them.
-func loadRowsAVX2(dst []float32, src []byte, size, pad, j, n, g int, f func(dst []float32, src []byte)) {
-	src = src[j*g*size : (j+n)*g*size]
-	if g == pad {
-		f(dst[:n*g], src)
-		return
-	}
-	for r := range n {
-		d := dst[r*pad : (r+1)*pad]
-		f(d[:g], src[r*g*size:(r+1)*g*size])
+	for r := fast; r < n; r++ {
+		d := s[r*pad : (r+1)*pad]
 		clear(d[g:])
+		q.scales(d[:g], j+r, 0)
+		for i := range d {
+			d[i] *= unit // a power of two
+		}
+		if q.Mode == Affine {
+			d = b[r*pad : (r+1)*pad]
+			clear(d[g:])
+			q.biases(d[:g], j+r, 0)
+		}
 	}
 }
 

@@ -29,7 +29,7 @@ func packedProducts() {
 		}
 	}
 	e4m3UnpackF()
-	byteScales()
+	scaleRows()
 	for _, nr := range []int{1, 4} {
 		e4m3Product(nr)
 	}

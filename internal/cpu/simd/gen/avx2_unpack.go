@@ -269,29 +269,58 @@ func e4m3UnpackF() {
 	ret()
 }
 
-// byteScales turns n bytes, a multiple of 8, into scales times f.
-func byteScales() {
-	start := func(name string) {
-		fn(name, "dst *float32, src *byte, n int, f float32", "")
+// scaleRows writes rows of scales or biases, one a group, as float32, times f if they are
+// bytes, zeros up to a multiple of 8 behind each row. All rows are read up to that
+// multiple.
+func scaleRows() {
+	rows := func(name string, size int, load8 func()) {
+		fn("a2Rows"+name, "dst *float32, src *byte, rows, groups int, f float32", "")
 		load("dst", "DI")
 		load("src", "SI")
-		load("n", "CX")
+		load("rows", "DX")
+		load("groups", "R8")
+		p("MOVQ R8, CX")
+		p("ANDQ $7, CX")
+		p("MOVQ CX, R9")
+		setMask()
 		p("VBROADCASTSS %s, Y8", arg("f"))
 		p("VPXOR Y7, Y7, Y7")
+		label("row")
+		p("MOVQ R8, CX")
+		p("SUBQ $8, CX")
+		p("JLT tail")
+		label("eight")
+		load8()
+		p("VMOVUPS Y0, (DI)")
+		p("ADDQ $%d, SI", 8*size)
+		p("ADDQ $32, DI")
+		p("SUBQ $8, CX")
+		p("JGE eight")
+		label("tail")
+		p("TESTQ R9, R9")
+		p("JZ next")
+		load8()
+		p("VANDPS Y15, Y0, Y0")
+		p("VMOVUPS Y0, (DI)")
+		p("LEAQ (SI)(R9*%d), SI", size)
+		p("ADDQ $32, DI")
+		label("next")
+		p("DECQ DX")
+		p("JNZ row")
+		ret()
 	}
-	start("a2E8M0")
-	eight(map[string]int{"DI": 4, "SI": 1}, func() {
+	for _, e := range []string{"F32", "F16", "BF16"} {
+		rows(e, sizeOf(e), func() { widen(e, "(SI)", 0) })
+	}
+	rows("E8M0", 1, func() {
 		p("VPMOVZXBD (SI), Y0")
 		p("VPCMPEQD Y7, Y0, Y1") // 2^-127 is subnormal
 		p("VPAND %s, Y1, Y1", vec(uint32(1<<22)))
 		p("VPSLLD $23, Y0, Y0")
 		p("VPOR Y1, Y0, Y0")
 		p("VMULPS Y8, Y0, Y0")
-		p("VMOVUPS Y0, (DI)")
 	})
-	ret()
-	start("a2E4M3")
-	eight(map[string]int{"DI": 4, "SI": 1}, func() { // f has the 2^8 of e4m3
+	rows("E4M3", 1, func() { // f has the 2^8 of e4m3
 		p("VPMOVZXBW (SI), X0")
 		p("VPSLLW $8, X0, X1")
 		p("VPSLLW $7, X0, X0")
@@ -300,9 +329,7 @@ func byteScales() {
 		p("VPOR X1, X0, X0")
 		p("VCVTPH2PS X0, Y0")
 		p("VMULPS Y8, Y0, Y0")
-		p("VMOVUPS Y0, (DI)")
 	})
-	ret()
 }
 
 // quantizers write x as int16 in the order of the words of codes, a scale for
