@@ -170,21 +170,6 @@ func a2MulE4M3x1(y *float32, yns int, w *byte, ws int, s, b *float32, ss int, x 
 func a2MulE4M3x4(y *float32, yns int, w *byte, ws int, s, b *float32, ss int, x *byte, sx, xs *float32, groups, per, nb int)
 
 //go:noescape
-func a2TileI1x1(acc *float32, x *int16, xs int, sx *float32, sxs int, w *int16, ws int, s *float32, ss, groups, per int, sums, b *float32, nb int)
-
-//go:noescape
-func a2TileI1x3(acc *float32, x *int16, xs int, sx *float32, sxs int, w *int16, ws int, s *float32, ss, groups, per int, sums, b *float32, nb int)
-
-//go:noescape
-func a2TileI2x1(acc *float32, x *int16, xs int, sx *float32, sxs int, w *int16, ws int, s *float32, ss, groups, per int, sums, b *float32, nb int)
-
-//go:noescape
-func a2TileI2x3(acc *float32, x *int16, xs int, sx *float32, sxs int, w *int16, ws int, s *float32, ss, groups, per int, sums, b *float32, nb int)
-
-//go:noescape
-func a2LaneSums(y, acc *float32, n int)
-
-//go:noescape
 func a2QuantNatural(q *int16, sx, sums, x *float32, groups, per int)
 
 //go:noescape

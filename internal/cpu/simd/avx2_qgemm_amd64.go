@@ -6,23 +6,16 @@ import (
 	"unsafe"
 )
 
-// Products with packed weights of the avx2 tier:
-//
-//   - Rounded: x as int16 with a scale for each group. Sums of a group are exact
-//     integers; y += s·sx·Σ(x·code), and the biases follow as Σ b·xs. One row of x
-//     takes codes from the packed words, more rows take words that were unpacked
-//     for all of them, for the same bits.
-//   - Exact, one row of x: the same in float32.
-//   - Exact, more rows, and mxfp8: rows of float32 weights, multiplied as such.
-//   - From panelsMin rows on both in blocks, see avx2_qblock_amd64.go.
-//
-// Codes of fp4 are int16 words of 512 times their value.
+// Products with packed weights of the avx2 tier. Rounded ones take x as int16 with
+// a scale for each group: sums of a group are exact integers, and
+// y += s·sx·Σ(x·code), the biases follow as Σ b·xs. Exact ones do the same in float32.
+// Few rows of x take codes from the packed words, a row at a time; many take blocks,
+// see avx2_qblock_amd64.go. Codes of fp4 are int16 words of 512 times their value.
 
 // Kinds of QPlan.
 const (
 	planInts = iota
-	planRow
-	planPanels
+	planFloats
 	planIntBlocks
 	planValueBlocks
 )
@@ -109,45 +102,29 @@ func (s *qShape) blocks(q *QMatrix) int {
 	return s.pad / 8
 }
 
-const (
-	colsAVX2  = 24 // rows of w that are unpacked at a time
-	rowsIAVX2 = 8  // rows of x that pass over them at a time
-	cutAVX2   = 1024
-)
+// panelsMin is from how many rows of x on blocks pay.
+const panelsMin = 8
 
 func qPlanAVX2(q *QMatrix, m int, p Precision) QPlan {
 	s := q.shapeAVX2()
 	pl := QPlan{M: m, Passes: 1, Rows: 1, Cols: tileCols}
 	k := 32 * s.steps
-	ints := p == Rounded && q.Mode != MXFP8 && (!s.pairs || m == 1)
+	ints := p == Rounded && q.Mode != MXFP8
+	pl.Scratch = 4 * max(k, scaleRowsAVX2(s.pad)*(2*s.pad+panelsMin))
 	switch {
-	case ints && m >= panelsMin:
-		pl.kind = planIntBlocks
+	case m < panelsMin && ints:
+		pl.kind, pl.Prep = planInts, m*s.intLine()
+	case m < panelsMin:
+		pl.kind, pl.Prep = planFloats, 4*m*(k+s.pad)
+	case ints && !s.pairs:
+		pl.kind, pl.Prep = planIntBlocks, m*s.intLine()
 		pl.Scratch = 4 * max(k, tileRows*tileCols+qBlockLen(&s, s.line))
-	case ints:
-		pl.kind = planInts
-		pl.Scratch = 4 * max(k, scaleRowsAVX2(s.pad)*(2*s.pad+1), 2*colsAVX2*s.pad+rowsIAVX2*colsAVX2*9+colsAVX2*s.line/4)
-	case m == 1:
-		pl.kind = planRow
-		pl.Prep = 4 * (k + s.pad)
-		pl.Scratch = 4 * max(k, scaleRowsAVX2(s.pad)*(2*s.pad+1))
-	case m >= panelsMin:
-		pl.kind = planValueBlocks
-		pl.Prep = m * q.valueLine()
-		pl.Scratch = 4 * (tileRows*tileCols + qBlockLen(&s, q.valueLine()))
 	default:
-		pl.kind = planPanels
-		pl.Prep = 4 * m * q.Cols
-		pl.Scratch = 4 * (tileRows*tileCols + panelRowsAVX2*(q.Cols+2*s.pad))
-	}
-	if ints {
-		pl.Prep = m * (s.line + 4*2*s.pad)
+		pl.kind, pl.Prep = planValueBlocks, m*q.valueLine()
+		pl.Scratch = 4 * (tileRows*tileCols + qBlockLen(&s, q.valueLine()))
 	}
 	return pl
 }
-
-// panelsMin is from how many rows of x on unpacking into panels pays.
-const panelsMin = 8
 
 // scaleRowsAVX2 is how many rows have their scales converted at a time.
 func scaleRowsAVX2(pad int) int { return max(4, 2048/max(pad, 1)&^3) }
@@ -158,6 +135,9 @@ type intPrep struct {
 	sx, sums []float32
 	line     int
 }
+
+// intLine is the bytes of a row with its scales and sums.
+func (s *qShape) intLine() int { return s.line + 4*2*s.pad }
 
 func (s *qShape) intPrep(prep []byte, m int) intPrep {
 	n := 8 * s.pad * m
@@ -174,8 +154,6 @@ func qPrepAVX2(pl *QPlan, _ int, prep []byte, x Raw, q *QMatrix, i0, i1 int, scr
 	}
 	buf := Float32s(scratch)
 	switch pl.kind {
-	case planPanels:
-		loadAVX2(Float32s(prep)[i0*k:i1*k], x.Slice(i0*k, i1*k))
 	case planValueBlocks:
 		line := q.valueLine() / 4
 		for i := i0; i < i1; i++ {
@@ -191,28 +169,33 @@ func qPrepAVX2(pl *QPlan, _ int, prep []byte, x Raw, q *QMatrix, i0, i1 int, scr
 			clear(sums[s.pad-min(s.pad, 8):])
 			c.quant(p.row(i), &sx[0], &sums[0], &row[0], s.all(), s.per)
 		}
-	case planRow:
-		if i0 >= i1 {
-			return
-		}
-		row := buf[:32*s.steps]
-		loadAVX2(row[:k], x.Slice(0, k))
-		clear(row[k:])
-		f := Float32s(prep)
-		sums, to := f[:s.pad], f[s.pad:]
-		clear(sums)
-		if q.Mode == Affine {
-			for g := range q.groups() {
-				sums[g] = sumAVX2(row[g*q.Group:][:q.Group])
+	case planFloats:
+		for i := i0; i < i1; i++ {
+			row := buf[:32*s.steps]
+			loadAVX2(row[:k], x.Slice(i*k, (i+1)*k))
+			clear(row[k:])
+			sums, to := s.floatPrep(prep, i)
+			clear(sums)
+			if q.Mode == Affine {
+				for g := range q.groups() {
+					sums[g] = sumAVX2(row[g*q.Group:][:q.Group])
+				}
 			}
-		}
-		for at := 0; at < len(row); at += 32 {
-			r, t := (*[32]float32)(row[at:]), (*[32]float32)(to[at:])
-			for i, o := range c.order {
-				t[i] = r[o&31]
+			for at := 0; at < len(row); at += 32 {
+				r, t := (*[32]float32)(row[at:]), (*[32]float32)(to[at:])
+				for i, o := range c.order {
+					t[i] = r[o&31]
+				}
 			}
 		}
 	}
+}
+
+// floatPrep is row i of x as float32 in the order of the kernels, and its sums.
+func (s *qShape) floatPrep(prep []byte, i int) (sums, x []float32) {
+	n := s.pad + 32*s.steps
+	f := Float32s(prep)[i*n : (i+1)*n]
+	return f[:s.pad], f[s.pad:]
 }
 
 // scalesAVX2 writes the scales, times unit, and biases of rows [j, j+n) with row
@@ -269,41 +252,38 @@ func qGemmNTAVX2(pl *QPlan, y Raw, ldy int, prep []byte, q *QMatrix, i0, i1, n0,
 			row := y.Slice(i*ldy, i*ldy+n1-n0)
 			clear(row.Data)
 		}
-	case pl.kind == planPanels:
-		floatTiles(qTileAVX2, pl.M, y, ldy, prep, q, i0, i1, n0, n1, scratch)
 	case pl.kind == planIntBlocks:
 		floatTiles(qIntBlocksAVX2, pl.M, y, ldy, prep, q, i0, i1, n0, n1, scratch)
 	case pl.kind == planValueBlocks:
 		floatTiles(qValueBlocksAVX2, pl.M, y, ldy, prep, q, i0, i1, n0, n1, scratch)
-	case pl.M == 1:
-		qRowAVX2(pl, y, prep, q, n0, n1, Float32s(scratch))
 	default:
-		qIntsAVX2(pl, y, ldy, prep, q, i0, i1, n0, n1, Float32s(scratch))
+		qRowsAVX2(pl, y, ldy, prep, q, i0, i1, n0, n1, Float32s(scratch))
 	}
 }
 
-// word returns the address of a row's codes.
+// rowAVX2 is where the codes of row j begin.
 func (q *QMatrix) rowAVX2(j int) *byte {
 	return (*byte)(unsafe.Pointer(&q.Words[j*q.rowWords()]))
 }
 
-// qRowAVX2 multiplies one row of x, four rows of w at a time, far apart: they
+// qRowsAVX2 multiplies few rows of x, four rows of w at a time, far apart: they
 // follow the memory better than neighbours do.
-func qRowAVX2(pl *QPlan, y Raw, prep []byte, q *QMatrix, n0, n1 int, buf []float32) {
+func qRowsAVX2(pl *QPlan, y Raw, ldy int, prep []byte, q *QMatrix, i0, i1, n0, n1 int, buf []float32) {
 	s, c := q.shapeAVX2(), q.codesAVX2()
-	var x *byte
-	var sx, sums *float32
 	mul := &c.floats
+	var p intPrep
 	if pl.kind == planInts {
-		p := s.intPrep(prep, 1)
-		x, sx, sums = &p.x[0], &p.sx[0], &p.sums[0]
-		mul = &c.ints
-	} else {
-		x, sums = &prep[4*s.pad], (*float32)(unsafe.Pointer(&prep[0]))
-		sx = sums
+		p, mul = s.intPrep(prep, pl.M), &c.ints
+	}
+	row := func(i int) (x *byte, sx, sums *float32) {
+		if pl.kind == planInts {
+			return (*byte)(unsafe.Pointer(p.row(i))), &p.sx[i*s.pad], &p.sums[i*s.pad]
+		}
+		f, v := s.floatPrep(prep, i)
+		return (*byte)(unsafe.Pointer(&v[0])), &f[0], &f[0]
 	}
 	step := scaleRowsAVX2(s.pad)
-	out, buf := buf[:step], buf[step:]
+	out, buf := buf[:panelsMin*step], buf[panelsMin*step:]
 	sc, bi := buf[:step*s.pad], buf[step*s.pad:]
 	tail := s.blocks(q)
 	if s.pairs {
@@ -314,138 +294,19 @@ func qRowAVX2(pl *QPlan, y Raw, prep []byte, q *QMatrix, n0, n1 int, buf []float
 		n := min(step, n1-j)
 		q.scalesAVX2(sc, bi, s.pad, j, n, c.unit)
 		f := n / 4
-		for r := range f {
-			mul[1](&out[r], 4*f, q.rowAVX2(j+r), f*ws, &sc[r*s.pad], &bi[r*s.pad], 4*f*s.pad, x, sx, sums, s.groups, s.per, tail)
-		}
-		for r := 4 * f; r < n; r++ {
-			mul[0](&out[r], 0, q.rowAVX2(j+r), 0, &sc[r*s.pad], &bi[r*s.pad], 0, x, sx, sums, s.groups, s.per, tail)
-		}
-		storeAVX2(y.Slice(j-n0, j-n0+n), out[:n])
-	}
-}
-
-const panelRowsAVX2 = 16
-
-// qTileAVX2 multiplies rows of float32 weights.
-func qTileAVX2(y []float32, ldy int, prep []byte, _ int, q *QMatrix, i0, m, n0, n1 int, buf []float32) {
-	x := Float32s(prep)[i0*q.Cols:]
-	for j := n0; j < n1; j += panelRowsAVX2 {
-		n := min(panelRowsAVX2, n1-j)
-		w := q.valuesAVX2(j, n, buf)
-		denseNTAVX2(y[j-n0:], ldy, x, q.Cols, m, F32, (*byte)(unsafe.Pointer(&w[0])), 4*q.Cols, n, q.Cols)
-	}
-}
-
-// valuesAVX2 writes rows [j, j+n) of q as float32.
-func (q *QMatrix) valuesAVX2(j, n int, buf []float32) []float32 {
-	s, c := q.shapeAVX2(), q.codesAVX2()
-	w, buf := buf[:n*q.Cols], buf[n*q.Cols:]
-	sc, bi := buf[:n*s.pad], buf[n*s.pad:2*n*s.pad]
-	clear(bi)
-	q.scalesAVX2(sc, bi, s.pad, j, n, 1)
-	for r := range n {
-		c.values(&w[r*q.Cols], q.rowAVX2(j+r), &sc[r*s.pad], &bi[r*s.pad], s.groups, s.per, s.half)
-	}
-	return w
-}
-
-// A tileI adds products of rows of words to accumulators of eight lanes.
-type tileI func(acc *float32, x *int16, xs int, sx *float32, sxs int, w *int16, ws int, s *float32, ss, groups, per int, sums, b *float32, nb int)
-
-// tilesI for 1 or 2 rows of x by 1 or 3 rows of w.
-var tilesI = [3][4]tileI{1: {1: a2TileI1x1, 3: a2TileI1x3}, 2: {1: a2TileI2x1, 3: a2TileI2x3}}
-
-// intBlock is the words of some rows of w for the rows of x.
-type intBlock struct {
-	q      *QMatrix
-	s      qShape
-	p      intPrep
-	sc, bi []float32
-	acc    []float32
-	out    []float32
-	words  []float32 // as memory
-	n      int       // rows of w
-}
-
-func qIntsAVX2(pl *QPlan, y Raw, ldy int, prep []byte, q *QMatrix, i0, i1, n0, n1 int, buf []float32) {
-	b := intBlock{q: q, s: q.shapeAVX2()}
-	c := q.codesAVX2()
-	b.p = b.s.intPrep(prep, pl.M)
-	take := func(n int) []float32 {
-		r := buf[:n]
-		buf = buf[n:]
-		return r
-	}
-	b.sc, b.bi = take(colsAVX2*b.s.pad), take(colsAVX2*b.s.pad)
-	b.acc, b.out = take(rowsIAVX2*colsAVX2*8), take(rowsIAVX2*colsAVX2)
-	b.words = take(colsAVX2 * b.s.line / 4)
-	for j := n0; j < n1; j += colsAVX2 {
-		b.n = min(colsAVX2, n1-j)
-		q.scalesAVX2(b.sc, b.bi, b.s.pad, j, b.n, c.unit)
-		for r := range b.n {
-			c.words((*int16)(unsafe.Pointer(&b.words[r*b.s.line/4])), q.rowAVX2(j+r), b.s.steps)
-		}
-		for i := i0; i < i1; i += rowsIAVX2 {
-			m := min(rowsIAVX2, i1-i)
-			b.rows(i, m)
-			for r := range m {
-				at := (i-i0+r)*ldy + j - n0
-				storeAVX2(y.Slice(at, at+b.n), b.out[r*b.n:(r+1)*b.n])
+		for r := range n - 3*f { // f tiles of four rows, then single ones
+			t, at := 1, r
+			if r >= f {
+				t, at = 0, r+3*f
+			}
+			for i := i0; i < i1; i++ {
+				x, sx, sums := row(i)
+				mul[t](&out[(i-i0)*n+at], 4*f, q.rowAVX2(j+at), f*ws, &sc[at*s.pad], &bi[at*s.pad], 4*f*s.pad, x, sx, sums, s.groups, s.per, tail)
 			}
 		}
-	}
-}
-
-// rows multiplies rows [i, i+m) of x. Cuts of k stay in L1 for all tiles.
-func (b *intBlock) rows(i, m int) {
-	s := &b.s
-	clear(b.acc[:m*b.n*8])
-	cut := max(cutAVX2/(32*s.per), 1)
-	for g := 0; g < s.groups; g += cut {
-		n := min(cut, s.groups-g)
-		nb := 0
-		if g+n == s.groups {
-			nb = s.blocks(b.q)
+		for i := range i1 - i0 {
+			to := i*ldy + j - n0
+			storeAVX2(y.Slice(to, to+n), out[i*n:(i+1)*n])
 		}
-		at := 0
-		for r := 0; r < m; {
-			mr := min(m-r, 2)
-			for j := 0; j < b.n; {
-				nr := 3
-				if b.n-j < 3 {
-					nr = 1
-				}
-				x := (*int16)(unsafe.Add(unsafe.Pointer(b.p.row(i+r)), 64*g*s.per))
-				w := (*int16)(unsafe.Add(unsafe.Pointer(&b.words[j*s.line/4]), 64*g*s.per))
-				tilesI[mr][nr](&b.acc[at], x, s.line, &b.p.sx[(i+r)*s.pad+g], 4*s.pad, w, s.line,
-					&b.sc[j*s.pad+g], 4*s.pad, n, s.per, &b.p.sums[(i+r)*s.pad], &b.bi[j*s.pad], nb)
-				at += 8 * mr * nr
-				j += nr
-			}
-			r += mr
-		}
-	}
-	b.collect(m)
-}
-
-// collect folds the lanes of the tiles into out, [m,n].
-func (b *intBlock) collect(m int) {
-	at := 0
-	var t [6]float32
-	for r := 0; r < m; {
-		mr := min(m-r, 2)
-		for j := 0; j < b.n; {
-			nr := 3
-			if b.n-j < 3 {
-				nr = 1
-			}
-			a2LaneSums(&t[0], &b.acc[at], mr*nr)
-			for u := range mr {
-				copy(b.out[(r+u)*b.n+j:][:nr], t[u*nr:])
-			}
-			at += 8 * mr * nr
-			j += nr
-		}
-		r += mr
 	}
 }
