@@ -102,19 +102,25 @@ func (s *qShape) blocks(q *QMatrix) int {
 	return s.pad / 8
 }
 
-// panelsMin is from how many rows of x on blocks pay.
-const panelsMin = 8
+// fewAVX2 is up to how many rows of x take codes a row at a time: blocks unpack them
+// once, but to memory. Codes that cost more to unpack give up earlier.
+func (q *QMatrix) fewAVX2() int {
+	if q.Bits == 4 || q.Bits == 8 {
+		return 5
+	}
+	return 3
+}
 
 func qPlanAVX2(q *QMatrix, m int, p Precision) QPlan {
 	s := q.shapeAVX2()
 	pl := QPlan{M: m, Passes: 1, Rows: 1, Cols: tileCols}
 	k := 32 * s.steps
 	ints := p == Rounded && q.Mode != MXFP8
-	pl.Scratch = 4 * max(k, scaleRowsAVX2(s.pad)*(2*s.pad+panelsMin))
+	pl.Scratch = 4 * max(k, scaleRowsAVX2(s.pad)*(2*s.pad+q.fewAVX2()))
 	switch {
-	case m < panelsMin && ints:
+	case m <= q.fewAVX2() && ints:
 		pl.kind, pl.Prep = planInts, m*s.intLine()
-	case m < panelsMin:
+	case m <= q.fewAVX2():
 		pl.kind, pl.Prep = planFloats, 4*m*(k+s.pad)
 	case ints && !s.pairs:
 		pl.kind, pl.Prep = planIntBlocks, m*s.intLine()
@@ -283,7 +289,7 @@ func qRowsAVX2(pl *QPlan, y Raw, ldy int, prep []byte, q *QMatrix, i0, i1, n0, n
 		return (*byte)(unsafe.Pointer(&v[0])), &f[0], &f[0]
 	}
 	step := scaleRowsAVX2(s.pad)
-	out, buf := buf[:panelsMin*step], buf[panelsMin*step:]
+	out, buf := buf[:q.fewAVX2()*step], buf[q.fewAVX2()*step:]
 	sc, bi := buf[:step*s.pad], buf[step*s.pad:]
 	tail := s.blocks(q)
 	if s.pairs {
