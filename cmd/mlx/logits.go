@@ -111,7 +111,9 @@ func setThreads(n int) error {
 	if n < 0 || n > maxThreads {
 		return usagef("--threads is %d: it must be between 1 and %d, or 0 for one thread a core", n, maxThreads)
 	}
-	runtime.GOMAXPROCS(max(n, runtime.GOMAXPROCS(0)))
+	if n > runtime.GOMAXPROCS(0) {
+		runtime.GOMAXPROCS(n)
+	}
 	cpu.SetWorkers(n)
 	return nil
 }

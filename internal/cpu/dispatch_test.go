@@ -38,8 +38,8 @@ func TestDispatch(t *testing.T) {
 		}
 	})
 	r := g.idle.run
-	r.start(1, 1)
-	r.walk(&pool{}, nil, &scratch{}, 1)
+	r.start(1)
+	r.walk(&pool{share: 1}, nil, &scratch{}, 1)
 	if got := r.done.Load(); got != r.total || got == 0 {
 		t.Errorf("%d chunks were claimed, not %d", got, r.total)
 	}

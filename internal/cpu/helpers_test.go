@@ -351,7 +351,7 @@ func agree(t testing.TB, what string, got, want *tensor.Array) {
 // withWorkers runs f for several numbers of workers.
 func withWorkers(t *testing.T, f func(n int)) {
 	defer SetWorkers(0)
-	for _, n := range []int{1, 2, 3, 7} {
+	for _, n := range []int{1, 2, 3, 5, 7} {
 		SetWorkers(n)
 		if Workers() != n {
 			t.Fatalf("%d workers, want %d", Workers(), n)

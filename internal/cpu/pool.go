@@ -21,6 +21,7 @@ type pool struct {
 	mu     sync.Mutex
 	others []*worker
 	shared []byte // memory of tasks that prepare something for the next one
+	share  int    // a claim takes one part in so many of what is left
 	places places
 
 	patience time.Duration // of who waits, before parking or looking around
@@ -102,7 +103,7 @@ func shared() *pool {
 }
 
 func newPool(n int, wait time.Duration) *pool {
-	p := &pool{patience: wait, places: newPlaces(allowedCPUs(), n)}
+	p := &pool{share: 2 * n, patience: wait, places: newPlaces(allowedCPUs(), n)}
 	var started sync.WaitGroup
 	for i := range n - 1 {
 		w := &worker{group: i + 1}
@@ -149,7 +150,7 @@ func (p *pool) await(w *worker, seen *uint32) {
 			*seen = now
 			return
 		}
-		if !spin.once() {
+		if p.apart.Load() || !spin.once() {
 			w.asleep.Store(true)
 			p.bell.sleep(now)
 		}
@@ -160,11 +161,11 @@ func (p *pool) await(w *worker, seen *uint32) {
 func (p *pool) do(r *run, s *scratch) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.settle()
+	p.settle(currentCPU())
 	p.shared = grown(p.shared, r.bytes)
 	r.shared = p.shared
 	e := r.epoch.Load() + 1
-	r.start(e, len(p.others)+1)
+	r.start(e)
 	p.cur.Store(r)
 	p.call()
 	r.walk(p, nil, s, e)
@@ -210,9 +211,9 @@ func (p *pool) dismiss(now time.Time) {
 	p.apart.Store(true)
 }
 
-// settle gives a worker that has its place on the caller's CPU another one.
-func (p *pool) settle() {
-	if g := p.places.moved(currentCPU()); g >= 0 {
+// settle gives a worker that has its place on cpu, the caller's, another one.
+func (p *pool) settle(cpu int) {
+	if g := p.places.moved(cpu); g >= 0 {
 		for _, w := range p.others {
 			if w.group == g {
 				w.group, p.places.home = p.places.home, g

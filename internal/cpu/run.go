@@ -16,7 +16,6 @@ type run struct {
 	total  uint32 // chunks to claim
 	bytes  int    // of shared memory
 	shared []byte // the pool's, while it runs
-	share  int    // a claim takes one part in so many of what is left
 	epoch  atomic.Uint32
 	next   []padded // epoch<<32 | chunks claimed
 	_      [64]byte
@@ -67,10 +66,9 @@ func newRun(ts []task) *run {
 	return r
 }
 
-// start opens epoch e for so many threads: all chunks are free again.
-func (r *run) start(e uint32, threads int) {
+// start opens epoch e: all chunks are free again.
+func (r *run) start(e uint32) {
 	r.err = nil
-	r.share = 2 * threads
 	r.abort.Store(false)
 	r.done.Store(0)
 	r.epoch.Store(e)
@@ -99,9 +97,9 @@ func (r *run) end(e uint32) error {
 	return r.err
 }
 
-// claim takes the next chunks of task i, none when all are taken; over tells that
-// a later run owns the list.
-func (r *run) claim(i int, e uint32) (lo, hi int, over bool) {
+// claim takes the next chunks of task i, one part in share of what is left, none
+// when all are taken; over tells that a later run owns the list.
+func (r *run) claim(i int, e uint32, share int) (lo, hi int, over bool) {
 	n := r.tasks[i].chunks
 	for {
 		v := r.next[i].Load()
@@ -112,7 +110,7 @@ func (r *run) claim(i int, e uint32) (lo, hi int, over bool) {
 		if lo >= n {
 			return lo, lo, false
 		}
-		hi = lo + max(1, min((n-lo)/r.share, r.steps[i].most))
+		hi = lo + max(1, min((n-lo)/share, r.steps[i].most))
 		if r.next[i].CompareAndSwap(v, v+uint64(hi-lo)) {
 			return lo, hi, false
 		}
@@ -183,7 +181,7 @@ func (k *walker) task(i int) (more bool) {
 	r, n := k.r, k.r.tasks[i].chunks
 	more = true
 	for hi := 0; hi < n; {
-		lo, to, over := r.claim(i, k.epoch)
+		lo, to, over := r.claim(i, k.epoch, k.p.share)
 		if hi = to; lo == to {
 			more = !over
 			break

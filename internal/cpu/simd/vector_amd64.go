@@ -29,6 +29,9 @@ const (
 	rowsI32 = 3
 )
 
+// vecCols is the most rows of q in one pass of a single row of x.
+const vecCols = 256
+
 type matvecFunc func(y *float32, w, s, b, x *byte, sx, xs *float32, rows, k, sep int)
 
 // matvecs by wide, 8 bits, group/64 and float16 scales.
@@ -71,7 +74,7 @@ func vecPlan(q *QMatrix, m, kind int) QPlan {
 	v := vecLayoutOf(q, kind)
 	k := v.chunk * v.chunks
 	return QPlan{M: m, Prep: m * v.size(), Passes: 1, Rows: 1, Cols: tileCols, kind: kind,
-		Scratch: max(4*k+k/8+k/8<<v.wide, 4*max(m, 1)*tileCols)}
+		Scratch: max(4*k+k/8+k/8<<v.wide, 4*vecCols)}
 }
 
 // vecPrep rounds rows of x.
@@ -153,8 +156,12 @@ func vecGemm(pl *QPlan, y Raw, ldy int, prep []byte, q *QMatrix, i0, i1, n0, n1 
 	w := unsafe.Slice((*byte)(unsafe.Pointer(&q.Words[0])), 4*len(q.Words))[:n1*words]
 	scales, biases := q.Scales[:n1*meta], q.Biases[:n1*meta]
 	buf := Float32s(scratch)
-	for n := n0; n < n1; n += tileCols {
-		cols := min(tileCols, n1-n)
+	step := vecCols
+	if i1-i0 > 1 {
+		step = tileCols
+	}
+	for n := n0; n < n1; n += step {
+		cols := min(step, n1-n)
 		for i := i0; i < i1; i++ {
 			x := prep[i*v.size():][:v.size()]
 			sx := Float32s(x[v.codes:])

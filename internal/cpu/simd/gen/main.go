@@ -32,7 +32,7 @@ func head(name, args string, size int) {
 	fmt.Printf("\n// func %s(%s)\nTEXT ·%s(SB), NOSPLIT, $0-%d\n", name, args, name, size)
 }
 
-const prefetch = 4096 // bytes ahead in each stream of weights
+const prefetch = 4096 // bytes ahead in each stream of weights, into L2: L1 is full of x
 
 var (
 	xrow = []string{"(SI)", "(SI)(R8*1)", "(SI)(R8*2)", "(SI)(R9*1)", "(SI)(R8*4)", "(SI)(R10*1)"}
@@ -155,7 +155,7 @@ func dense(e string, mr, nr int) {
 		for j := range nr {
 			loadW(e, fmt.Sprintf("%d%s", 16*size*u, wrow[j]), "", w+j)
 			if mr < 6 && (u == 0 || size == 4) {
-				p("PREFETCHT0 %d%s", prefetch+64*u, wrow[j])
+				p("PREFETCHT1 %d%s", prefetch+64*u, wrow[j])
 			}
 		}
 		fma(mr, nr, 64*u, "", w, w+nr)
@@ -232,7 +232,7 @@ func packed(bits, mr, nr int) {
 		} else {
 			scales(bits, srow[j], brow[j], table+j, table+j)
 		}
-		p("PREFETCHT0 %d%s", prefetch, wrow[j])
+		p("PREFETCHT1 %d%s", prefetch, wrow[j])
 	}
 	p("ADDQ $4, DX")
 	p("ADDQ $4, R15")

@@ -230,7 +230,7 @@ func (m mv) chunk(c int, mask string) {
 	for s, at := range []string{"(SI)", "(SI)(R8*1)"} {
 		p("VMOVDQU32%s %d%s, %sZ%d", zero(mask), 64*c, at, comma, 8+s)
 		if mask == "" {
-			p("PREFETCHT0 %d%s", 64*c+prefetch, at)
+			p("PREFETCHT1 %d%s", 64*c+prefetch, at)
 		}
 		p("VPXORD Z%d, Z%d, Z%d", 12+s, 12+s, 12+s)
 		if m.wide {
