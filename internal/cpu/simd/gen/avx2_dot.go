@@ -18,7 +18,7 @@ func dots() {
 	}
 }
 
-const prefetch = 2048 // bytes ahead in each stream of weights
+const prefetch = 4096 // bytes ahead in each stream of weights, into L2: L1 is full of x
 
 var (
 	xrow = []string{"(SI)", "(SI)(R8*1)", "(SI)(R8*2)"}
@@ -73,7 +73,7 @@ func dense(e string, mr, nr int) {
 	step(1)
 	if mr == 1 {
 		for j := range nr {
-			p("PREFETCHT0 %d(BX)%s", prefetch, wrow[j])
+			p("PREFETCHT1 %d(BX)%s", prefetch, wrow[j])
 		}
 	}
 	p("ADDQ $64, SI")

@@ -140,7 +140,11 @@ func (k packed) group(nr, per int, ints, pairs, half bool) {
 	}
 	if !half {
 		for r := range nr {
-			p("PREFETCHT0 %d(BX)%s", prefetch, wrow[r])
+			if k.bytes > 16 {
+				p("PREFETCHT1 %d(BX)%s", prefetch, wrow[r])
+			} else { // slower streams come in time from nearer
+				p("PREFETCHT0 %d(BX)%s", prefetch/2, wrow[r])
+			}
 		}
 		p("ADDQ $%d, SI", 32*xsize*per)
 		p("ADDQ $%d, BX", k.bytes*per)
@@ -234,7 +238,7 @@ func e4m3Product(nr int) {
 	label("group")
 	for r := range nr {
 		p("VXORPS Y%d, Y%d, Y%d", 4+r, 4+r, 4+r)
-		p("PREFETCHT0 %d(BX)%s", prefetch, wrow[r])
+		p("PREFETCHT1 %d(BX)%s", prefetch, wrow[r])
 	}
 	p("MOVQ DI, AX")
 	label("step")
