@@ -6,24 +6,30 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"testing"
 )
 
 // A machine that has the features must use them: the fast path cannot go
 // missing silently.
 func TestRequireAssembly(t *testing.T) {
-	if !hasAVX512() {
-		t.Skip("this CPU or system has no AVX-512 with VBMI")
-	}
-	want := "avx512"
-	if hasAMX() {
+	want := "pure"
+	switch {
+	case hasAMX():
 		want = "amx"
+	case hasAVX512():
+		want = "avx512"
+	case hasAVX2():
+		want = "avx2"
 	}
 	if got := Available()[0]; got != want {
 		t.Errorf("the best tier is %s, want %s", got, want)
 	}
 	if os.Getenv("MLX_SIMD") == "" && Active() != want {
 		t.Errorf("the active tier is %s, want %s", Active(), want)
+	}
+	if hasAVX2() && !slices.Contains(Available(), "avx2") {
+		t.Errorf("no avx2 among %v", Available())
 	}
 }
 
@@ -36,8 +42,9 @@ func onlyAVX512(t *testing.T) {
 }
 
 // The error of every product is that of float32 sums: 1e-6 of Σ|x·w|.
-func TestProductError(t *testing.T) {
-	onlyAVX512(t)
+func TestProductError(t *testing.T) { everyAssembly(t, testProductError) }
+
+func testProductError(t *testing.T) {
 	r := newRand(31)
 	const n, k = 9, 4096 + 128
 	for _, m := range []int{1, 2, 3, 4, 5, 13} {

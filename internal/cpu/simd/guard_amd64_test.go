@@ -37,8 +37,9 @@ func guardedRaw(t *testing.T, r Raw) Raw {
 
 // Kernels of the tier read and write inside their slices only, and give the
 // bits that they give elsewhere.
-func TestGuardPages(t *testing.T) {
-	onlyAVX512(t)
+func TestGuardPages(t *testing.T) { everyAssembly(t, testGuardPages) }
+
+func testGuardPages(t *testing.T) {
 	r := newRand(30)
 	for _, k := range []int{1, 15, 16, 17, 31, 33, 48, 65} {
 		for _, e := range elems {
@@ -86,21 +87,35 @@ func TestGuardPages(t *testing.T) {
 			n, k := 5, 3*p.Group
 			q := quantized(normals(r, n*k), n, k, p)
 			x := normals(r, m*k)
-			y := qmm(x, m, q)
 			g := *q
 			g.Words = Uint32s(guarded(t, 4*len(q.Words)))
 			copy(g.Words, q.Words)
 			g.Scales, g.Biases = guardedRaw(t, Raw{F32, q.Scales}).Data, guardedRaw(t, Raw{F32, q.Biases}).Data
-			if !sameBits(qmm(guardedFloats(t, x), m, &g), y) {
-				t.Fatalf("%s m%d differs at a page's end", p.name(), m)
+			for _, prec := range []Precision{Exact, Rounded} {
+				y := qmmPart(x, m, q, prec, 0, m, 0, n)
+				if !sameBits(guardedProduct(t, x, m, &g, prec), y) {
+					t.Fatalf("%s m%d differs at a page's end", p.name(), m)
+				}
 			}
 		}
 	}
 }
 
+// guardedProduct is qmm with all memory at the ends of pages.
+func guardedProduct(t *testing.T, x []float32, m int, q *QMatrix, p Precision) []float32 {
+	pl := K.QPlan(q, m, p)
+	y, prep, scratch := guardedFloats(t, make([]float32, m*q.Rows)), guarded(t, pl.Prep), guarded(t, pl.Scratch)
+	for pass := range pl.Passes {
+		K.QPrep(&pl, pass, prep, guardedRaw(t, RawF32(x)), q, 0, m, scratch)
+	}
+	K.QGemmNT(&pl, RawF32(y), q.Rows, prep, q, 0, m, 0, q.Rows, scratch)
+	return y
+}
+
 // Attention reads no key, value, query, mask or bias behind the last that counts.
-func TestAttendGuardPages(t *testing.T) {
-	onlyAVX512(t)
+func TestAttendGuardPages(t *testing.T) { everyAssembly(t, testAttendGuardPages) }
+
+func testAttendGuardPages(t *testing.T) {
 	r := newRand(31)
 	for trial := range 90 {
 		e := elems[trial%3]
@@ -128,8 +143,9 @@ func TestAttendGuardPages(t *testing.T) {
 }
 
 // The same for operations on rows, norms, rotation, and codes as values.
-func TestGuardPagesOfRows(t *testing.T) {
-	onlyAVX512(t)
+func TestGuardPagesOfRows(t *testing.T) { everyAssembly(t, testGuardPagesOfRows) }
+
+func testGuardPagesOfRows(t *testing.T) {
 	r := newRand(45)
 	for _, n := range []int{1, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 200} {
 		x, b := normals(r, n), normals(r, n)
@@ -186,8 +202,9 @@ func TestGuardPagesOfRows(t *testing.T) {
 		for _, m := range []int{1, 2, 7} {
 			x := guardedFloats(t, normals(r, 5*m))
 			y, z := make([]float32, m*k), guardedFloats(t, make([]float32, m*k))
-			K.QGemmNN(y, k, x, 5, m, &q, 0, k, nil)
-			K.QGemmNN(z, k, x, 5, m, &g, 0, k, nil)
+			work := guardedFloats(t, make([]float32, K.QScratchLen(&q, m)))
+			K.QGemmNN(y, k, x, 5, m, &q, 0, k, work)
+			K.QGemmNN(z, k, x, 5, m, &g, 0, k, work)
 			if !sameBits(y, z) {
 				t.Fatalf("QGemmNN %s m%d differs at a page's end", p.name(), m)
 			}
