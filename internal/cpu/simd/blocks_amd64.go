@@ -41,9 +41,9 @@ var (
 	storePanel = [3]func(dst *byte, dstride int, src *float32, rows int){F32: storePanelF32, F16: storePanelF16, BF16: storePanelBF16}
 
 	// The k that a dword of a step holds, by place in quantX8's and packX16's
-	// transposition; bits 0 is the natural order.
+	// transposition, by the bits of codes; 0 is the natural order.
 	perms8  = map[int]*[64]byte{4: perm8(4), 8: perm8(8)}
-	perms16 = map[int]*[32]uint16{0: perm16(0), 4: perm16(4), 8: perm16(8)}
+	perms16 = map[int]*[32]uint16{0: perm16(kOrders[0]), 4: perm16(kOrders[4]), 8: perm16(kOrders[8])}
 )
 
 func perm8(bits int) *[64]byte {
@@ -55,14 +55,11 @@ func perm8(bits int) *[64]byte {
 	return p
 }
 
-func perm16(bits int) *[32]uint16 {
-	p, n := new([32]uint16), 2
-	if bits > 0 {
-		n = 32 / bits
-	}
+func perm16(order *kOrder) *[32]uint16 {
+	p := new([32]uint16)
 	for i := range p {
 		st, e := i%8/2*4+i/8, i%2
-		p[i] = uint16(st/(n/2)*n + st%(n/2) + e*(n/2))
+		p[i] = uint16(st/8*16) + uint16(order[st%8*2+e])
 	}
 	return p
 }
