@@ -8,7 +8,7 @@ import "unsafe"
 const attendRowsAVX2 = 16
 
 // convertRowsAVX2 is from how many rows on converting values of half precision pays.
-const convertRowsAVX2 = 8
+const convertRowsAVX2 = 16
 
 // valueLineAVX2 is the length of a row of values that were converted for many rows.
 func (a *Attention) valueLineAVX2() int { return a.DV + 16 }

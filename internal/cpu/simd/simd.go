@@ -5,8 +5,9 @@
 // All kernels sit in one function table, [Table]; [K] is the table in use. It
 // is bound once at init from the best tier that this machine has, or from the
 // environment variable MLX_SIMD, see [Err]. The tiers are "avx512" (amd64 with
-// AVX-512 F, BW, DQ, VL and VBMI; not in builds with the tag purego or the race
-// detector, which does not see assembly) and "pure", plain Go, everywhere.
+// AVX-512 F, BW, DQ, VL and VBMI), "avx2" (amd64 with AVX2, FMA and F16C), neither
+// in builds with the tag purego or the race detector, which does not see assembly,
+// and "pure", plain Go, everywhere.
 //
 // Main types: [Table], [Raw] (weights as they lie in memory), [QMatrix]
 // (packed weights).
