@@ -12,9 +12,9 @@ import (
 // Few rows of x take codes from the packed words, a row at a time; many take blocks,
 // see avx2_qblock_amd64.go. Codes of fp4 are int16 words of 512 times their value.
 
-// Kinds of QPlan.
+// Kinds of QPlan, apart from those of avx512, which takes some of them.
 const (
-	planInts = iota
+	planInts = 16 + iota
 	planFloats
 	planIntBlocks
 	planValueBlocks
