@@ -2,9 +2,7 @@
 
 package simd
 
-import (
-	"unsafe"
-)
+import "unsafe"
 
 // Products with packed weights of the avx2 tier. Rounded ones take x as int16 with
 // a scale for each group: sums of a group are exact integers, and
@@ -26,7 +24,6 @@ type codeTier struct {
 	words        func(dst *int16, w *byte, steps int)
 	values       func(dst *float32, w *byte, s, b *float32, groups, per, half int)
 	quant        func(q *int16, sx, sums, x *float32, groups, per int)
-	bytes        int        // of 32 codes
 	order        *[32]uint8 // of x for floats
 	unit         float32    // of scales, where codes are ints
 }
@@ -35,16 +32,16 @@ type mulTile func(y *float32, yns int, w *byte, ws int, s, b *float32, ss int, x
 
 var (
 	codesAVX2 = [9]*codeTier{
-		2: {[2]mulTile{a2MulI2x1, a2MulI2x4}, [2]mulTile{a2MulF2x1, a2MulF2x4}, a2UnpackI2, a2UnpackF2, a2QuantLanes, 8, &orderLanes, 1},
-		3: {[2]mulTile{a2MulI3x1, a2MulI3x4}, [2]mulTile{a2MulF3x1, a2MulF3x4}, a2UnpackI3, a2UnpackF3, a2QuantLanes, 12, &orderLanes, 1},
-		4: {[2]mulTile{a2MulI4x1, a2MulI4x4}, [2]mulTile{a2MulF4x1, a2MulF4x4}, a2UnpackI4, a2UnpackF4, a2QuantSplit, 16, &orderSplit, 1},
-		5: {[2]mulTile{a2MulI5x1, a2MulI5x4}, [2]mulTile{a2MulF5x1, a2MulF5x4}, a2UnpackI5, a2UnpackF5, a2QuantLanes, 20, &orderLanes, 1},
-		6: {[2]mulTile{a2MulI6x1, a2MulI6x4}, [2]mulTile{a2MulF6x1, a2MulF6x4}, a2UnpackI6, a2UnpackF6, a2QuantLanes, 24, &orderLanes, 1},
-		8: {[2]mulTile{a2MulI8x1, a2MulI8x4}, [2]mulTile{a2MulF8x1, a2MulF8x4}, a2UnpackI8, a2UnpackF8, a2QuantNatural, 32, &orderNatural, 1},
+		2: {[2]mulTile{a2MulI2x1, a2MulI2x4}, [2]mulTile{a2MulF2x1, a2MulF2x4}, a2UnpackI2, a2UnpackF2, a2QuantLanes, &orderLanes, 1},
+		3: {[2]mulTile{a2MulI3x1, a2MulI3x4}, [2]mulTile{a2MulF3x1, a2MulF3x4}, a2UnpackI3, a2UnpackF3, a2QuantLanes, &orderLanes, 1},
+		4: {[2]mulTile{a2MulI4x1, a2MulI4x4}, [2]mulTile{a2MulF4x1, a2MulF4x4}, a2UnpackI4, a2UnpackF4, a2QuantSplit, &orderSplit, 1},
+		5: {[2]mulTile{a2MulI5x1, a2MulI5x4}, [2]mulTile{a2MulF5x1, a2MulF5x4}, a2UnpackI5, a2UnpackF5, a2QuantLanes, &orderLanes, 1},
+		6: {[2]mulTile{a2MulI6x1, a2MulI6x4}, [2]mulTile{a2MulF6x1, a2MulF6x4}, a2UnpackI6, a2UnpackF6, a2QuantLanes, &orderLanes, 1},
+		8: {[2]mulTile{a2MulI8x1, a2MulI8x4}, [2]mulTile{a2MulF8x1, a2MulF8x4}, a2UnpackI8, a2UnpackF8, a2QuantNatural, &orderNatural, 1},
 	}
-	mxfp4AVX2 = codeTier{[2]mulTile{a2MulIFP4x1, a2MulIFP4x4}, [2]mulTile{a2MulFFP4x1, a2MulFFP4x4}, a2UnpackIFP4, a2UnpackFFP4, a2QuantSplit, 16, &orderSplit, 1. / 512}
-	nvfp4AVX2 = codeTier{[2]mulTile{a2MulIFP4Pairsx1, a2MulIFP4Pairsx4}, [2]mulTile{a2MulFFP4Pairsx1, a2MulFFP4Pairsx4}, a2UnpackIFP4, a2UnpackFFP4Pairs, a2QuantSplit, 16, &orderSplit, 1. / 512}
-	mxfp8AVX2 = codeTier{floats: [2]mulTile{a2MulE4M3x1, a2MulE4M3x4}, values: a2UnpackFE4M3, bytes: 32, order: &orderPlain, unit: 1}
+	mxfp4AVX2 = codeTier{[2]mulTile{a2MulIFP4x1, a2MulIFP4x4}, [2]mulTile{a2MulFFP4x1, a2MulFFP4x4}, a2UnpackIFP4, a2UnpackFFP4, a2QuantSplit, &orderSplit, 1. / 512}
+	nvfp4AVX2 = codeTier{[2]mulTile{a2MulIFP4Pairsx1, a2MulIFP4Pairsx4}, [2]mulTile{a2MulFFP4Pairsx1, a2MulFFP4Pairsx4}, a2UnpackIFP4, a2UnpackFFP4Pairs, a2QuantSplit, &orderSplit, 1. / 512}
+	mxfp8AVX2 = codeTier{floats: [2]mulTile{a2MulE4M3x1, a2MulE4M3x4}, values: a2UnpackFE4M3, order: &orderPlain, unit: 1}
 
 	orderPlain, orderNatural, orderSplit, orderLanes [32]uint8
 )
