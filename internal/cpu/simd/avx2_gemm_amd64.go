@@ -140,7 +140,17 @@ func addRowsAVX2(y []float32, ldy int, x []float32, ldx, m int, w *float32, ldw,
 		wp := (*float32)(unsafe.Add(unsafe.Pointer(w), 4*j))
 		for i := 0; i < m; {
 			r := tileRowsAVX2(m - i)
-			blocksF[r](&y[i*ldy+j], 4*ldy, &x[i*ldx], 4*ldx, wp, 4*ldw, kc)
+			yp, xp := &y[i*ldy+j], &x[i*ldx]
+			switch r { // not through a table: w may be on the stack
+			case 1:
+				a2BlockF1(yp, 4*ldy, xp, 4*ldx, wp, 4*ldw, kc)
+			case 2:
+				a2BlockF2(yp, 4*ldy, xp, 4*ldx, wp, 4*ldw, kc)
+			case 4:
+				a2BlockF4(yp, 4*ldy, xp, 4*ldx, wp, 4*ldw, kc)
+			default:
+				a2BlockF6(yp, 4*ldy, xp, 4*ldx, wp, 4*ldw, kc)
+			}
 			i += r
 		}
 	}
