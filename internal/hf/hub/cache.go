@@ -188,36 +188,76 @@ type Removal struct {
 	Freed int64
 }
 
-// PlanRemoval finds what org/name, or org/name@REVISION with a branch, a tag, a
-// commit or its beginning, stands for.
-func PlanRemoval(repos []*Repo, name string) (*Removal, error) {
-	repo, revision, some := strings.Cut(name, "@")
-	i := slices.IndexFunc(repos, func(r *Repo) bool { return r.Name == repo })
-	if i < 0 {
-		return nil, fmt.Errorf("the cache has no %s", repo)
+// PlanRemoval finds what names stand for: org/name, or org/name@REVISION with a
+// branch, a tag, a commit or its beginning. There is one Removal for each repository.
+func PlanRemoval(repos []*Repo, names []string) ([]*Removal, error) {
+	var plan []*Removal
+	for _, name := range names {
+		repo, revision, some := strings.Cut(name, "@")
+		i := slices.IndexFunc(repos, func(r *Repo) bool { return r.Name == repo })
+		if i < 0 {
+			return nil, fmt.Errorf("the cache has no %s", repo)
+		}
+		var m *Removal
+		if j := slices.IndexFunc(plan, func(m *Removal) bool { return m.Repo == repos[i] }); j >= 0 {
+			m = plan[j]
+		} else {
+			m = &Removal{Repo: repos[i]}
+			plan = append(plan, m)
+		}
+		if !some {
+			m.All, m.Revisions = true, m.Repo.Revisions
+			continue
+		}
+		v, err := m.Repo.find(revision)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(m.Revisions, v) {
+			m.Revisions = append(slices.Clone(m.Revisions), v)
+		}
 	}
-	r := repos[i]
-	if !some {
-		return &Removal{Repo: r, Revisions: r.Revisions, All: true, Freed: r.Size}, nil
+	for _, m := range plan {
+		m.All = m.All || len(m.Revisions) == len(m.Repo.Revisions) && len(m.Repo.leftover) == 0
+		m.Freed = m.freed()
 	}
+	return plan, nil
+}
+
+// find is the one revision that a name stands for.
+func (r *Repo) find(name string) (*Revision, error) {
 	var found []*Revision
 	for _, v := range r.Revisions {
-		if v.Commit == revision || slices.Contains(v.Refs, revision) || len(revision) >= 4 && strings.HasPrefix(v.Commit, revision) {
+		if v.Commit == name || slices.Contains(v.Refs, name) || len(name) >= 4 && strings.HasPrefix(v.Commit, name) {
 			found = append(found, v)
 		}
 	}
-	switch {
-	case len(found) == 0:
-		return nil, fmt.Errorf("the cache has no revision %s of %s", revision, repo)
-	case len(found) > 1:
-		return nil, fmt.Errorf("%s stands for %d revisions of %s in the cache", revision, len(found), repo)
+	switch len(found) {
+	case 0:
+		return nil, fmt.Errorf("the cache has no revision %q of %s", name, r.Name)
+	case 1:
+		return found[0], nil
 	}
-	m := &Removal{Repo: r, Revisions: found}
+	return nil, fmt.Errorf("%q stands for %d revisions of %s in the cache", name, len(found), r.Name)
+}
+
+// Freed is what removing v alone frees, in bytes.
+func (r *Repo) Freed(v *Revision) int64 {
+	return (&Removal{Repo: r, Revisions: []*Revision{v}}).freed()
+}
+
+func (m *Removal) freed() int64 {
+	if m.All {
+		return m.Repo.Size
+	}
+	var n int64
 	for blob := range m.blobs() {
-		m.Freed += r.blobs[blob]
+		n += m.Repo.blobs[blob]
 	}
-	m.Freed += found[0].own
-	return m, nil
+	for _, v := range m.Revisions {
+		n += v.own
+	}
+	return n
 }
 
 // PlanUnfinished is the removal of what belongs to no revision of r; nil if there is
@@ -248,32 +288,37 @@ func (m *Removal) blobs() map[string]bool {
 }
 
 // Remove does what the plan says. It fails, with nothing removed, while another
-// program downloads the repository.
+// program downloads the repository. What came to the repository since the plan was
+// made stays, unless all of it goes.
 func (m *Removal) Remove() error {
 	release, err := m.lockAll()
 	if err != nil {
 		return err
 	}
 	defer release()
+	now, err := m.again()
+	if err != nil {
+		return err
+	}
 	// References first, then links, then files: what is left when this is cut short
 	// belongs to no revision.
 	var paths []string
-	for _, v := range m.Revisions {
+	for _, v := range now.Revisions {
 		for _, ref := range v.Refs {
-			paths = append(paths, filepath.Join(m.Repo.Path, "refs", filepath.FromSlash(ref)))
+			paths = append(paths, filepath.Join(now.Repo.Path, "refs", filepath.FromSlash(ref)))
 		}
 	}
-	for _, v := range m.Revisions {
-		paths = append(paths, v.Path, filepath.Join(m.Repo.Path, ".no_exist", v.Commit))
+	for _, v := range now.Revisions {
+		paths = append(paths, v.Path, filepath.Join(now.Repo.Path, ".no_exist", v.Commit))
 	}
-	if m.Unfinished {
-		paths = append(paths, m.Repo.leftover...)
+	for blob := range now.blobs() {
+		paths = append(paths, filepath.Join(now.Repo.Path, "blobs", blob))
 	}
-	for blob := range m.blobs() {
-		paths = append(paths, filepath.Join(m.Repo.Path, "blobs", blob))
+	if now.Unfinished {
+		paths = append(paths, now.Repo.leftover...)
 	}
-	if m.All || len(m.Revisions) == len(m.Repo.Revisions) && m.Repo.Unfinished == 0 || m.Unfinished && len(m.Repo.Revisions) == 0 {
-		paths = append(paths, m.Repo.Path)
+	if now.All || now.Unfinished && len(now.Repo.Revisions) == 0 {
+		paths = append(paths, now.Repo.Path)
 	}
 	for _, path := range paths {
 		if err := os.RemoveAll(path); err != nil {
@@ -281,6 +326,22 @@ func (m *Removal) Remove() error {
 		}
 	}
 	return nil
+}
+
+// again is m for the repository as it is now.
+func (m *Removal) again() (*Removal, error) {
+	r, err := scanRepo(m.Repo.Name, m.Repo.Path)
+	if err != nil {
+		return nil, err
+	}
+	now := &Removal{Repo: r, All: m.All, Unfinished: m.Unfinished}
+	for _, v := range r.Revisions {
+		if m.All || slices.ContainsFunc(m.Revisions, func(old *Revision) bool { return old.Commit == v.Commit }) {
+			now.Revisions = append(now.Revisions, v)
+		}
+	}
+	r.leftover = slices.DeleteFunc(r.leftover, func(path string) bool { return !slices.Contains(m.Repo.leftover, path) })
+	return now, nil
 }
 
 // lockAll takes the locks that downloads of the repository hold.

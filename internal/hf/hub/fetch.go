@@ -42,11 +42,12 @@ type blob struct {
 	c       *Client
 	file    *File
 	url     string
-	path    string // of the blob
-	counted int64  // bytes that Watch knows of
-	best    int64  // most bytes that there ever were
-	bad     int    // how often the checksum was wrong
-	tag     string // strong ETag of the host that the bytes come from
+	path    string    // of the blob
+	counted int64     // bytes that Watch knows of
+	best    int64     // most bytes that there ever were
+	bad     int       // how often the checksum was wrong
+	sum     hash.Hash // of the incomplete file; nil without a checksum
+	tag     string    // strong ETag of the host that the bytes come from
 }
 
 // lock waits for the lock of path.
@@ -116,20 +117,20 @@ func (b *blob) try(ctx context.Context) (progress bool, err error) {
 			err = e
 		}
 	}()
-	have, sum, err := b.existing(f)
+	have, err := b.existing(f)
 	if err != nil {
 		return false, err
 	}
 	b.at(have)
 	b.best = max(b.best, have)
 	if have < b.file.Size {
-		if err := b.transfer(ctx, f, have, sum); err != nil {
+		if err := b.transfer(ctx, f, have); err != nil {
 			progress = b.counted > b.best
 			b.best = max(b.best, b.counted)
 			return progress, err
 		}
 	}
-	if sum != nil && hex.EncodeToString(sum.Sum(nil)) != b.file.sum {
+	if b.sum != nil && hex.EncodeToString(b.sum.Sum(nil)) != b.file.sum {
 		// Nobody knows which of the bytes are bad.
 		if err := f.Truncate(0); err != nil {
 			return false, err
@@ -143,32 +144,33 @@ func (b *blob) try(ctx context.Context) (progress bool, err error) {
 	return false, f.Sync()
 }
 
-// existing prepares f for more: have bytes of it count, and sum has seen them.
-func (b *blob) existing(f *os.File) (have int64, sum hash.Hash, err error) {
+// existing prepares f for more: have bytes of it count, and b.sum has seen them.
+func (b *blob) existing(f *os.File) (have int64, err error) {
 	info, err := f.Stat()
 	if err != nil {
-		return 0, nil, err
+		return 0, err
 	}
-	have, sum = info.Size(), hasher(b.file.sum, b.file.Size)
+	have = info.Size()
+	b.sum = hasher(b.file.sum, b.file.Size)
 	// Without a checksum only an ETag vouches for the beginning, and only as long as
 	// it was seen.
-	if have > b.file.Size || have > 0 && sum == nil && b.tag == "" && b.file.tag == "" {
+	if have > b.file.Size || have > 0 && b.sum == nil && b.tag == "" && b.file.tag == "" {
 		have = 0
 		if err := f.Truncate(0); err != nil {
-			return 0, nil, err
+			return 0, err
 		}
 	}
-	if sum != nil {
-		if _, err := io.Copy(sum, io.NewSectionReader(f, 0, have)); err != nil {
-			return 0, nil, err
+	if b.sum != nil {
+		if _, err := io.Copy(b.sum, io.NewSectionReader(f, 0, have)); err != nil {
+			return 0, err
 		}
 	}
 	_, err = f.Seek(have, io.SeekStart)
-	return have, sum, err
+	return have, err
 }
 
 // transfer asks for the bytes from have on and writes them to f.
-func (b *blob) transfer(ctx context.Context, f *os.File, have int64, sum hash.Hash) error {
+func (b *blob) transfer(ctx context.Context, f *os.File, have int64) error {
 	header := http.Header{}
 	if have > 0 {
 		header.Set("Range", fmt.Sprintf("bytes=%d-", have))
@@ -187,13 +189,13 @@ func (b *blob) transfer(ctx context.Context, f *os.File, have int64, sum hash.Ha
 	case a.StatusCode == http.StatusPartialContent && have > 0 && goesOn(a.Header.Get("Content-Range"), have, b.file.Size):
 	case a.StatusCode == http.StatusOK: // all of it, asked for or not
 		if have > 0 {
-			if sum, err = b.restart(f); err != nil {
+			if err := b.restart(f); err != nil {
 				return err
 			}
 			have = 0
 		}
 	case a.StatusCode == http.StatusPartialContent, a.StatusCode == http.StatusRequestedRangeNotSatisfiable:
-		if _, err := b.restart(f); err != nil {
+		if err := b.restart(f); err != nil {
 			return err
 		}
 		return fmt.Errorf("%s answers with another range than the one asked for", a.Request.URL.Host)
@@ -204,22 +206,23 @@ func (b *blob) transfer(ctx context.Context, f *os.File, have int64, sum hash.Ha
 	if tag := a.Header.Get("ETag"); len(tag) > 2 && tag[0] == '"' {
 		b.tag = tag
 	}
-	return b.copy(f, a.Body, have, sum)
+	return b.copy(f, a.Body, have)
 }
 
-// restart empties f. The hash returned has seen nothing.
-func (b *blob) restart(f *os.File) (hash.Hash, error) {
+// restart empties f.
+func (b *blob) restart(f *os.File) error {
 	b.at(0)
 	b.tag = ""
+	b.sum = hasher(b.file.sum, b.file.Size)
 	if err := f.Truncate(0); err != nil {
-		return nil, err
+		return err
 	}
 	_, err := f.Seek(0, io.SeekStart)
-	return hasher(b.file.sum, b.file.Size), err
+	return err
 }
 
 // copy writes the rest of the file.
-func (b *blob) copy(f *os.File, body io.Reader, have int64, sum hash.Hash) error {
+func (b *blob) copy(f *os.File, body io.Reader, have int64) error {
 	buf := make([]byte, 256<<10)
 	for {
 		n, readErr := body.Read(buf)
@@ -235,8 +238,8 @@ func (b *blob) copy(f *os.File, body io.Reader, have int64, sum hash.Hash) error
 			if err != nil {
 				return err
 			}
-			if sum != nil {
-				sum.Write(buf[:n])
+			if b.sum != nil {
+				b.sum.Write(buf[:n])
 			}
 		}
 		switch {

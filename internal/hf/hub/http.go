@@ -245,6 +245,10 @@ func (c *Client) retry(ctx context.Context, what string, tries int, f func() (pr
 		if progress {
 			failed = 0
 		}
+		var dns *net.DNSError
+		if errors.As(err, &dns) && dns.IsNotFound {
+			tries = min(tries, 2) // no network, most likely
+		}
 		if failed++; failed >= tries || !retryable(err) {
 			return err
 		}

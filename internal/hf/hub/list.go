@@ -177,7 +177,7 @@ func (f *File) identified(a *answer) error {
 	}
 	blob, err := blobOf(etag)
 	if err != nil {
-		return permanent{fmt.Errorf("%s: %w", f.Name, err)}
+		return permanent{err}
 	}
 	f.blob = blob
 	if sha256Name.MatchString(blob) || commitName.MatchString(blob) {

@@ -122,7 +122,10 @@ func (c *Client) fetch(ctx context.Context, l *Listing, files []*File) error {
 		return f.blob != "" && f.Size >= 0 && sound(path(f), f) == nil
 	})
 	if err := each(ctx, absent, func(ctx context.Context, f *File) error {
-		return c.identify(ctx, l.Repo, l.Commit, f)
+		if err := c.identify(ctx, l.Repo, l.Commit, f); err != nil {
+			return fmt.Errorf("%s: %w", f.Name, err)
+		}
+		return nil
 	}); err != nil {
 		return err
 	}
