@@ -58,6 +58,8 @@ type Hub struct {
 	// Piece and Delay make transfers slow: a pause after each so many bytes.
 	Piece int
 	Delay time.Duration
+	// Sent hears of each piece of a file that was sent, from several goroutines.
+	Sent func(n int)
 }
 
 // New starts a Hub that ends with the test.
@@ -230,7 +232,7 @@ func (h *Hub) file(w http.ResponseWriter, r *http.Request, path string, away boo
 	if h.NoRange {
 		r.Header.Del("Range")
 	}
-	out := &faulty{ResponseWriter: w, left: cut, piece: h.Piece, delay: h.Delay, noRange: h.NoRange}
+	out := &faulty{ResponseWriter: w, left: cut, piece: h.Piece, delay: h.Delay, noRange: h.NoRange, sent: h.Sent}
 	h.mu.Unlock()
 	w.Header().Set("X-Repo-Commit", repo.Commit)
 	if redirect {
@@ -252,6 +254,7 @@ type faulty struct {
 	piece   int
 	delay   time.Duration
 	noRange bool
+	sent    func(n int)
 }
 
 func (f *faulty) WriteHeader(code int) {
@@ -274,6 +277,10 @@ func (f *faulty) Write(p []byte) (written int, err error) {
 		written += w
 		if err != nil {
 			return written, err
+		}
+		if f.sent != nil {
+			http.NewResponseController(f.ResponseWriter).Flush()
+			f.sent(n)
 		}
 		if f.left >= 0 {
 			if f.left -= n; f.left == 0 {
