@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -98,7 +99,9 @@ func (v *fetchView) Start(files int, bytes int64) {
 	}
 	v.bar = progressbar.NewOptions64(bytes,
 		progressbar.OptionSetWriter(v.s.err),
-		progressbar.OptionSetDescription(v.repo),
+		progressbar.OptionSetDescription(shortName(v.repo)),
+		progressbar.OptionSetWidth(12), // so that all fits into 80 columns
+		progressbar.OptionShowCount(),
 		progressbar.OptionShowBytes(true),
 		progressbar.OptionShowTotalBytes(true),
 		progressbar.OptionSetPredictTime(true),
@@ -141,6 +144,15 @@ func (v *fetchView) end() {
 	if v.bar != nil {
 		_ = v.bar.Clear()
 	}
+}
+
+// shortName is the name of a repository without its owner, cut to 22 letters.
+func shortName(repo string) string {
+	name := []rune(repo[strings.LastIndexByte(repo, '/')+1:])
+	if len(name) > 22 {
+		name = append(name[:21], '…')
+	}
+	return string(name)
 }
 
 // plural is n with a noun.

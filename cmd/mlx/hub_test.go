@@ -84,7 +84,7 @@ func TestFetchView(t *testing.T) {
 		t.Errorf("%d: %q %q", code, again, stderr)
 	}
 	testHub(t, "org/name")
-	if again, stderr, code := command(t, true, args...); code != 0 || !strings.Contains(stderr, "\rorg/name") || strings.Contains(stderr, "fetched") || again != text {
+	if again, stderr, code := command(t, true, args...); code != 0 || !strings.Contains(stderr, "\rname ") || strings.Contains(stderr, "fetched") || again != text {
 		t.Errorf("%d: %q", code, stderr)
 	}
 }

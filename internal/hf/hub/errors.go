@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -68,8 +69,9 @@ func (p permanent) Unwrap() error { return p.error }
 func retryable(err error) bool {
 	var status *StatusError
 	var never permanent
+	var certificate *tls.CertificateVerificationError
 	switch {
-	case errors.As(err, &never), errors.Is(err, context.Canceled), noSpace(err):
+	case errors.As(err, &never), errors.As(err, &certificate), errors.Is(err, context.Canceled), noSpace(err):
 		return false
 	case errors.As(err, &status):
 		return status.passing()

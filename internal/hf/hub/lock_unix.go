@@ -4,6 +4,7 @@ package hub
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 )
@@ -21,7 +22,7 @@ func tryLock(path string) (*os.File, error) {
 		if errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EINTR) {
 			return nil, nil
 		}
-		return nil, &os.PathError{Op: "lock", Path: path, Err: err}
+		return nil, fmt.Errorf("the cache needs a file system that can lock files (HF_HUB_CACHE is another place): %w", &os.PathError{Op: "lock", Path: path, Err: err})
 	}
 	var held syscall.Stat_t
 	if err := syscall.Fstat(int(f.Fd()), &held); err != nil || held.Nlink == 0 {

@@ -246,7 +246,7 @@ func writeRef(dir, revision, commit string) error {
 	}
 	temporary := filepath.Join(dir, fmt.Sprintf(".ref.%016x%s", rand.Uint64(), incomplete))
 	if err := os.WriteFile(temporary, []byte(commit), 0o666); err != nil {
-		return err
+		return errors.Join(err, os.RemoveAll(temporary))
 	}
 	if err := os.Rename(temporary, path); err != nil {
 		return errors.Join(err, os.Remove(temporary))
