@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"strings"
 	"time"
@@ -70,8 +71,9 @@ func retryable(err error) bool {
 	var status *StatusError
 	var never permanent
 	var certificate *tls.CertificateVerificationError
+	var file *fs.PathError
 	switch {
-	case errors.As(err, &never), errors.As(err, &certificate), errors.Is(err, context.Canceled), noSpace(err):
+	case errors.As(err, &never), errors.As(err, &certificate), errors.As(err, &file), errors.Is(err, context.Canceled), noSpace(err):
 		return false
 	case errors.As(err, &status):
 		return status.passing()

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -159,6 +160,106 @@ func TestTokenStays(t *testing.T) {
 	}
 	if own < 5 || other != 3 {
 		t.Errorf("%d requests to the Hub, %d to the other host", own, other)
+	}
+}
+
+// TestOwnRedirect: the Hub redirects small files to another path of its own, and
+// tells a file's ETag there only.
+func TestOwnRedirect(t *testing.T) {
+	h := hubtest.New(t, 1)
+	h.NoBlobs = true
+	files := model(5000)
+	h.Put(repo, commit1, files)
+	h.Token = "hf_secret"
+	h.Fault = func(w http.ResponseWriter, r *http.Request, away bool) bool {
+		if away || hubtest.Large(filepath.Base(r.URL.Path)) || strings.HasPrefix(r.URL.Path, "/api/models/") {
+			return false
+		}
+		if path, ok := strings.CutPrefix(r.URL.Path, "/api/resolve-cache"); ok {
+			r.URL.Path = path
+			return false
+		}
+		w.Header().Set("X-Repo-Commit", commit1)
+		w.Header().Set("Location", "/api/resolve-cache"+r.URL.Path)
+		w.WriteHeader(http.StatusTemporaryRedirect)
+		return true
+	}
+	c, r := client(h, t.TempDir())
+	c.Token = "hf_secret"
+	s, err := c.Snapshot(t.Context(), repo, "", Model)
+	if err != nil || len(r.notes) > 0 {
+		t.Fatal(err, r.notes)
+	}
+	wantFiles(t, s.Dir, files, Model)
+}
+
+// TestNoChecksum has ETags that are no checksums: only the host that gave one can say
+// whether a part is still of use.
+func TestNoChecksum(t *testing.T) {
+	data := random(1, 4000)
+	for _, elsewhere := range []bool{false, true} {
+		h := hubtest.New(t, 1)
+		h.NoBlobs = true
+		h.Put(repo, commit1, map[string][]byte{"config.json": []byte("{}"), "model.safetensors": data})
+		var ranges []string
+		h.Fault = func(w http.ResponseWriter, r *http.Request, away bool) bool {
+			if !strings.HasSuffix(r.URL.Path, "model.safetensors") {
+				return false
+			}
+			w.Header().Set("X-Repo-Commit", commit1)
+			w.Header().Set("ETag", `"v1"`)
+			switch {
+			case elsewhere && !away:
+				w.Header().Set("X-Linked-Etag", `"v1"`)
+				w.Header().Set("X-Linked-Size", "4000")
+				http.Redirect(w, r, h.CDN+r.URL.Path, http.StatusFound)
+				return true
+			case r.Method == http.MethodGet:
+				h.Do(func() { ranges = append(ranges, r.Header.Get("Range")+" "+r.Header.Get("If-Range")) })
+				if len(ranges) == 1 { // a cut at byte 1500
+					w.Header().Set("Content-Length", "4000")
+					w.Write(data[:1500])
+					http.NewResponseController(w).Flush()
+					panic(http.ErrAbortHandler)
+				}
+			}
+			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
+			return true
+		}
+		c, _ := client(h, t.TempDir())
+		path := filepath.Join(c.repoDir(repo), "blobs", "v1"+incomplete)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), os.WriteFile(path, data[:100], 0o666)); err != nil {
+			t.Fatal(err)
+		}
+		s, err := c.Snapshot(t.Context(), repo, "", Model)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(filepath.Join(s.Dir, "model.safetensors")); err != nil || !bytes.Equal(got, data) {
+			t.Errorf("elsewhere %v: %d bytes, %v", elsewhere, len(got), err)
+		}
+		want := []string{`bytes=100- "v1"`, `bytes=1500- "v1"`}
+		if elsewhere {
+			want[0] = " "
+		}
+		if !slices.Equal(ranges, want) {
+			t.Errorf("elsewhere %v: ranges %q, want %q", elsewhere, ranges, want)
+		}
+	}
+}
+
+// TestNoFile: a file that cannot be written is no reason to try again.
+func TestNoFile(t *testing.T) {
+	h := hubtest.New(t, 1)
+	h.Put(repo, commit1, model(5000))
+	c, r := client(h, t.TempDir())
+	// A directory stands where a file belongs: not even root can write it.
+	path := filepath.Join(c.repoDir(repo), "blobs", hubtest.Blob("config.json", model(0)["config.json"])+incomplete)
+	if err := os.MkdirAll(filepath.Join(path, "x"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Snapshot(t.Context(), repo, "", Model); err == nil || !strings.Contains(err.Error(), "is a directory") || len(r.pauses) > 0 {
+		t.Errorf("%v, pauses %v", err, r.pauses)
 	}
 }
 
