@@ -57,11 +57,10 @@ func TestKilledDownload(t *testing.T) {
 	for _, data := range files {
 		total += len(data)
 	}
-	h.Piece = 1000
 	var mu sync.Mutex
 	var running *exec.Cmd
 	run := 0 // bytes since the program started
-	h.Sent = func(n int) {
+	hear := func(n int) {
 		mu.Lock()
 		defer mu.Unlock()
 		run += n
@@ -70,6 +69,7 @@ func TestKilledDownload(t *testing.T) {
 			running = nil
 		}
 	}
+	h.Do(func() { h.Piece, h.Sent = 1000, hear })
 	killed := 0
 	for {
 		cmd := exec.Command(mlx, "logits", "--model", "org/name", "--tokens", "5", "--out", filepath.Join(t.TempDir(), "l"))
@@ -110,7 +110,7 @@ func TestTwoPrograms(t *testing.T) {
 	h := testHub(t, "org/name")
 	files := filesOf(t, speaker(t, nil, tinyIDs(t, sentence...)...))
 	h.Put("org/name", hubtest.Commit("1"), files)
-	h.Cut = 0.5
+	h.Do(func() { h.Cut = 0.5 })
 	var wg sync.WaitGroup
 	for range 2 {
 		out := filepath.Join(t.TempDir(), "l")

@@ -182,10 +182,13 @@ func (h *Hub) list(w http.ResponseWriter, r *http.Request) {
 		Blob string `json:"blobId,omitempty"`
 		LFS  *lfs   `json:"lfs,omitempty"`
 	}
+	h.mu.Lock()
+	noBlobs := h.NoBlobs
+	h.mu.Unlock()
 	var list []sibling
 	for name, data := range repo.Files {
 		s := sibling{Name: name}
-		if n := len(data); !h.NoBlobs {
+		if n := len(data); !noBlobs {
 			s.Size, s.Blob = &n, Blob("pointer", data)
 			if Large(name) {
 				s.LFS = &lfs{Blob(name, data), n}
