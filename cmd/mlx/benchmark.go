@@ -11,6 +11,7 @@ import (
 
 	"github.com/mlxgo/mlx/internal/builtin"
 	"github.com/mlxgo/mlx/internal/cpu/limits"
+	"github.com/mlxgo/mlx/internal/hf/hub"
 	"github.com/mlxgo/mlx/internal/llm"
 	"github.com/mlxgo/mlx/internal/llm/bench"
 )
@@ -18,6 +19,7 @@ import (
 // benchmarkOptions are the options of mlx benchmark, by the flags' names.
 type benchmarkOptions struct {
 	Model            string  `mapstructure:"model"`
+	Revision         string  `mapstructure:"revision"`
 	PromptTokens     int     `mapstructure:"prompt-tokens"`
 	PromptIDs        []int   `mapstructure:"prompt-ids"`
 	GenerationTokens int     `mapstructure:"generation-tokens"`
@@ -88,6 +90,7 @@ func newBenchmark(s *streams, runF func(context.Context, *streams, *benchmarkOpt
 func addBenchmarkFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.String("model", "", modelUsage+" (default builtin)")
+	addRevision(f)
 	f.IntP("prompt-tokens", "p", 512, "tokens of the prompt (default with --prompt-ids: as many as these)")
 	f.IntP("generation-tokens", "g", 128, "decode steps of each measurement")
 	f.IntP("batch-size", "b", 4, "sequences that decode together; 1 leaves this out")
@@ -164,8 +167,12 @@ func runBenchmark(ctx context.Context, s *streams, o *benchmarkOptions) error {
 	if err != nil {
 		return err
 	}
+	dir, err := findModel(ctx, s, o.Model, o.Revision, hub.Model)
+	if err != nil {
+		return err
+	}
 	b, err := bench.Start(ctx, func() (*llm.Loaded, error) {
-		m, err := loadModel(s, o.Model, llm.LoadOptions{DType: dtype})
+		m, err := loadModel(s, dir, llm.LoadOptions{DType: dtype})
 		if err == nil && len(o.PromptIDs) > 0 {
 			err = checkIDs("--prompt-ids", o.PromptIDs, m.Model.Info().VocabSize)
 		}

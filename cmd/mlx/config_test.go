@@ -62,6 +62,7 @@ func TestFlagsAreFields(t *testing.T) {
 		{newLogits(s, nil), logitsOptions{}},
 		{newTokenize(s, nil), tokenizeOptions{}},
 		{newBenchmark(s, nil), benchmarkOptions{}},
+		{newModelsRemove(s), removeOptions{}},
 	} {
 		flags := slices.DeleteFunc(flagNames(c.cmd.Flags()), func(s string) bool { return s == "config" || s == "help" })
 		fields := tags(reflect.TypeOf(c.options))

@@ -9,13 +9,15 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/mlxgo/mlx/internal/builtin"
+	"github.com/mlxgo/mlx/internal/hf/hub"
 	"github.com/mlxgo/mlx/internal/llm"
 	"github.com/mlxgo/mlx/internal/llm/sample"
 )
 
 // generateOptions are the options of mlx generate, by the flags' names.
 type generateOptions struct {
-	Model string `mapstructure:"model"`
+	Model    string `mapstructure:"model"`
+	Revision string `mapstructure:"revision"`
 
 	Prompt             string `mapstructure:"prompt"`
 	PromptFile         string `mapstructure:"prompt-file"`
@@ -71,6 +73,7 @@ func newGenerate(s *streams, runF func(context.Context, *streams, *generateOptio
 		Example: `  mlx generate --prompt "Tell me a story about a dog named Max."
   mlx generate --prompt "Once upon a time" --ignore-chat-template --seed 7
   echo "Once upon a time" | mlx generate --prompt - --max-tokens 20
+  mlx generate --model mlx-community/Qwen3-0.6B-4bit --prompt "Why is the sky blue?"
   mlx generate --model builtin --prompt "Lily wanted a red ball" --temp 0 --stop . --verbose false
   mlx generate --model builtin --prompt-tokens 1,426,439,263,401 --max-tokens 5 --json`,
 		Args: noArgs("; the prompt goes into --prompt, and options with several values are repeated"),
@@ -94,6 +97,7 @@ func newGenerate(s *streams, runF func(context.Context, *streams, *generateOptio
 func addGenerateFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.String("model", "", modelUsage+" (default builtin)")
+	addRevision(f)
 	f.StringP("prompt", "p", "hello", "the prompt `TEXT`; - reads standard input")
 	f.String("prompt-file", "", "`FILE` with the prompt")
 	f.IntSlice("prompt-tokens", nil, "the prompt as token `IDS` with commas between them: needs no tokenizer, adds no BOS")
@@ -156,7 +160,11 @@ func runGenerate(ctx context.Context, s *streams, o *generateOptions) error {
 	if err != nil {
 		return err
 	}
-	m, err := loadModel(s, o.Model, llm.LoadOptions{DType: dtype, ExactActivations: o.Exact})
+	dir, err := findModel(ctx, s, o.Model, o.Revision, hub.Model)
+	if err != nil {
+		return err
+	}
+	m, err := loadModel(s, dir, llm.LoadOptions{DType: dtype, ExactActivations: o.Exact})
 	if err != nil {
 		return err
 	}

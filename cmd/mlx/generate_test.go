@@ -221,6 +221,7 @@ func TestBuiltinSampling(t *testing.T) {
 
 // Every example of the help texts runs.
 func TestExamples(t *testing.T) {
+	fill := hubForExamples(t)
 	t.Chdir(t.TempDir())
 	var visit func(cmd *cobra.Command)
 	n := 0
@@ -238,6 +239,9 @@ func TestExamples(t *testing.T) {
 			if words[0] != "mlx" {
 				t.Errorf("example %q", line)
 				continue
+			}
+			if words[1] == "models" {
+				fill()
 			}
 			var out, e bytes.Buffer
 			if code := run(words[1:], &streams{in: strings.NewReader(stdin), out: &out, err: &e}); code != 0 {

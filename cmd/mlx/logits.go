@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -11,21 +12,23 @@ import (
 
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/cpu"
+	"github.com/mlxgo/mlx/internal/hf/hub"
 	"github.com/mlxgo/mlx/internal/hf/safetensors"
 	"github.com/mlxgo/mlx/internal/llm"
 )
 
 // logitsOptions are the options of mlx logits.
 type logitsOptions struct {
-	Model   string `mapstructure:"model"`
-	Tokens  []int  `mapstructure:"tokens"`
-	Out     string `mapstructure:"out"`
-	DType   string `mapstructure:"dtype"`
-	Exact   bool   `mapstructure:"exact-activations"`
-	Threads int    `mapstructure:"threads"`
+	Model    string `mapstructure:"model"`
+	Revision string `mapstructure:"revision"`
+	Tokens   []int  `mapstructure:"tokens"`
+	Out      string `mapstructure:"out"`
+	DType    string `mapstructure:"dtype"`
+	Exact    bool   `mapstructure:"exact-activations"`
+	Threads  int    `mapstructure:"threads"`
 }
 
-func newLogits(s *streams, runF func(*streams, *logitsOptions) error) *cobra.Command {
+func newLogits(s *streams, runF func(context.Context, *streams, *logitsOptions) error) *cobra.Command {
 	o := &logitsOptions{}
 	cmd := &cobra.Command{
 		Use:   "logits",
@@ -46,11 +49,12 @@ tokenizer is needed, and no BOS is added. The file appears when it is complete.`
 					return usagef("--%s is missing", name)
 				}
 			}
-			return runF(s, o)
+			return runF(context.WithoutCancel(cmd.Context()), s, o) // a signal just ends it
 		},
 	}
 	f := cmd.Flags()
 	f.String("model", "", modelUsage)
+	addRevision(f)
 	f.IntSlice("tokens", nil, "token `IDS` with commas between them")
 	f.String("out", "", "safetensors `FILE` to write")
 	addDType(f)
@@ -60,7 +64,7 @@ tokenizer is needed, and no BOS is added. The file appears when it is complete.`
 	return cmd
 }
 
-func runLogits(s *streams, o *logitsOptions) error {
+func runLogits(ctx context.Context, s *streams, o *logitsOptions) error {
 	dtype, err := parseDType(o.DType)
 	if err != nil {
 		return err
@@ -68,7 +72,11 @@ func runLogits(s *streams, o *logitsOptions) error {
 	if err := setThreads(o.Threads); err != nil {
 		return err
 	}
-	m, err := loadModel(s, o.Model, llm.LoadOptions{DType: dtype, ExactActivations: o.Exact, NoTokenizer: true})
+	dir, err := findModel(ctx, s, o.Model, o.Revision, hub.Model)
+	if err != nil {
+		return err
+	}
+	m, err := loadModel(s, dir, llm.LoadOptions{DType: dtype, ExactActivations: o.Exact, NoTokenizer: true})
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/hf/hub/hubtest"
 	"github.com/mlxgo/mlx/internal/hf/safetensors"
 	"github.com/mlxgo/mlx/internal/llm"
 	"github.com/mlxgo/mlx/internal/llm/bench"
@@ -105,6 +106,10 @@ func TestScripts(t *testing.T) {
 		"SHORT":  randomModel(t, 8),
 		"NAN":    nanModel(t),
 	}
+	h := hubtest.New(t, 1)
+	h.Put("org/name", hubtest.Commit("1"), filesOf(t, env["SUCC"]), "v1")
+	h.Put("org/torch", hubtest.Commit("2"), map[string][]byte{"config.json": []byte("{}"), "pytorch_model.bin": {1}})
+	env["HF_ENDPOINT"] = h.URL
 	for i, id := range tinyIDs(t, sentence...) {
 		env[sentenceNames[i]] = strconv.Itoa(id)
 	}
@@ -125,6 +130,7 @@ func TestScripts(t *testing.T) {
 			for name, value := range env {
 				e.Setenv(name, value)
 			}
+			e.Setenv("HF_HOME", filepath.Join(e.WorkDir, "hf"))
 			return nil
 		},
 	})

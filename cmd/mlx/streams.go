@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"regexp"
 	"syscall"
 
 	"golang.org/x/term"
@@ -44,34 +42,8 @@ func closed(err error) bool { return errors.Is(err, syscall.EPIPE) || errors.Is(
 // builtinModel is the value of --model for the model inside the program.
 const builtinModel = "builtin"
 
-const modelUsage = "model directory, or builtin for the model inside the program"
-
-var repository = regexp.MustCompile(`^[\w.-]+/[\w.-]+$`)
-
-// checkModel says what is wrong with a value of --model before anything is read.
-func checkModel(name string) error {
-	if name == builtinModel {
-		return nil
-	}
-	info, err := os.Stat(name)
-	switch {
-	case err == nil && info.IsDir():
-		return nil
-	case err == nil:
-		return fmt.Errorf("the model %s is a file, not a directory", name)
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
-	case repository.MatchString(name):
-		return fmt.Errorf("there is no directory %s, and this version does not download models from the Hugging Face Hub", name)
-	}
-	return fmt.Errorf("there is no directory %s", name)
-}
-
-// loadModel loads the model of --model; name must not be empty.
+// loadModel loads the model that findModel gave.
 func loadModel(s *streams, name string, o llm.LoadOptions) (*llm.Loaded, error) {
-	if err := checkModel(name); err != nil {
-		return nil, err
-	}
 	o.New = models.New
 	var m *llm.Loaded
 	var err error
@@ -91,9 +63,6 @@ func loadModel(s *streams, name string, o llm.LoadOptions) (*llm.Loaded, error) 
 
 // loadTokenizer is loadModel for the tokenizer alone.
 func loadTokenizer(name string) (*llm.Tokenizer, error) {
-	if err := checkModel(name); err != nil {
-		return nil, err
-	}
 	if name == builtinModel {
 		return builtin.Tokenizer()
 	}

@@ -1,23 +1,27 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/mlxgo/mlx/internal/hf/hub"
 )
 
 // tokenizeOptions are the options of mlx tokenize.
 type tokenizeOptions struct {
 	Model     string `mapstructure:"model"`
+	Revision  string `mapstructure:"revision"`
 	Decode    bool   `mapstructure:"decode"`
 	NoSpecial bool   `mapstructure:"no-special"`
 
 	text *string // nil: standard input
 }
 
-func newTokenize(s *streams, runF func(*streams, *tokenizeOptions) error) *cobra.Command {
+func newTokenize(s *streams, runF func(context.Context, *streams, *tokenizeOptions) error) *cobra.Command {
 	o := &tokenizeOptions{}
 	cmd := &cobra.Command{
 		Use:   "tokenize [TEXT]",
@@ -50,19 +54,24 @@ The model needs a tokenizer.json only. Without --model it is the built-in one.`,
 			if len(args) == 1 {
 				o.text = &args[0]
 			}
-			return runF(s, o)
+			return runF(context.WithoutCancel(cmd.Context()), s, o) // a signal just ends it
 		},
 	}
 	f := cmd.Flags()
 	f.String("model", builtinModel, modelUsage)
+	addRevision(f)
 	f.Bool("decode", false, "turn ids into text")
 	f.Bool("no-special", false, "add no special tokens; with --decode leave them out of the text")
 	addConfig(cmd)
 	return cmd
 }
 
-func runTokenize(s *streams, o *tokenizeOptions) error {
-	t, err := loadTokenizer(o.Model)
+func runTokenize(ctx context.Context, s *streams, o *tokenizeOptions) error {
+	dir, err := findModel(ctx, s, o.Model, o.Revision, hub.Text)
+	if err != nil {
+		return err
+	}
+	t, err := loadTokenizer(dir)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ const module = "github.com/mlxgo/mlx"
 const layers = `
 opt fmap threefry cpu/simd
 dtype cpu/limits
-hf/safetensors hf/tokenizer hf/template
+hf/safetensors hf/tokenizer hf/template hf/hub
 tensor
 tensor/fast tensor/random quant
 compile
@@ -39,7 +39,7 @@ cmd/mlx
 `
 
 // testOnly packages may import anything, and no package may import them.
-const testOnly = "optest lint amxemu llm/llmtest llm/llmtest/randommodel"
+const testOnly = "optest lint amxemu llm/llmtest llm/llmtest/randommodel hf/hub/hubtest"
 
 // below gives the packages that one layer may not import though they lie below it.
 var below = map[string]string{"tensor": "hf/", "cpu/simd": "tensor"}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/pflag"
+
+	"github.com/mlxgo/mlx/internal/hf/hub"
+)
+
+// barThrottle is the time between two pictures of the bar.
+const barThrottle = 100 * time.Millisecond
+
+const modelUsage = "model directory, org/name on the Hugging Face Hub, or builtin for the model inside the program"
+
+func addRevision(f *pflag.FlagSet) {
+	f.String("revision", "", "branch, tag or commit `NAME` of a model from the Hub (default main)")
+}
+
+// checkModel says what is wrong with a value of --model before anything is read.
+func checkModel(name string) error {
+	if name == builtinModel {
+		return nil
+	}
+	info, err := os.Stat(name)
+	switch {
+	case err == nil && info.IsDir():
+		return nil
+	case err == nil:
+		return fmt.Errorf("the model %s is a file, not a directory", name)
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if hub.CheckRepo(name) != nil {
+		return fmt.Errorf("there is no directory %s", name)
+	}
+	return nil
+}
+
+// findModel turns a value of --model into what loadModel takes: a directory stays,
+// and so does the model inside the program; of org/name the files that want asks for
+// are fetched into the Hub's cache.
+func findModel(ctx context.Context, s *streams, name, revision string, want hub.Want) (string, error) {
+	if err := checkModel(name); err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(name); err == nil || name == builtinModel {
+		if revision != "" {
+			return "", usagef("--revision is for models of the Hub, and %s is none", name)
+		}
+		return name, nil
+	}
+	c, err := hub.FromEnv(os.Getenv)
+	if err != nil {
+		return "", err
+	}
+	v := &fetchView{s: s, repo: name}
+	client := hub.New(c, v)
+	client.UserAgent = "mlx-go/" + readBuild().Version
+	snapshot, err := client.Snapshot(ctx, name, revision, want)
+	v.end()
+	if err != nil {
+		var status *hub.StatusError
+		if errors.As(err, &status) && (status.Code == http.StatusNotFound || status.Code == http.StatusUnauthorized) {
+			return "", fmt.Errorf("there is no directory %s, and on the Hub %w", name, err)
+		}
+		return "", err
+	}
+	return snapshot.Dir, nil
+}
+
+// fetchView shows a download on standard error: a bar on a terminal, lines elsewhere.
+type fetchView struct {
+	s    *streams
+	repo string
+
+	mu          sync.Mutex
+	bar         *progressbar.ProgressBar
+	files, done int
+	there       int64
+}
+
+func (v *fetchView) Start(files int, bytes int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.files = files
+	if !v.s.errTTY {
+		v.s.note("fetching %s: %s, %s", v.repo, plural(files, "file"), hub.Bytes(bytes))
+		return
+	}
+	v.bar = progressbar.NewOptions64(bytes,
+		progressbar.OptionSetWriter(v.s.err),
+		progressbar.OptionSetDescription(shortName(v.repo)),
+		progressbar.OptionSetWidth(12), // so that all fits into 80 columns
+		progressbar.OptionShowCount(),
+		progressbar.OptionShowBytes(true),
+		progressbar.OptionShowTotalBytes(true),
+		progressbar.OptionSetPredictTime(true),
+		progressbar.OptionThrottle(barThrottle),
+		progressbar.OptionClearOnFinish(),
+	)
+	// A terminal that cannot be written to is no reason to stop.
+	_ = v.bar.RenderBlank()
+}
+
+func (v *fetchView) Add(n int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.there += n
+	if v.bar != nil {
+		_ = v.bar.Set64(v.there)
+	}
+}
+
+func (v *fetchView) File(name string, size int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.done++
+	if v.bar == nil {
+		v.s.note("fetched %s, %s, %d of %d", name, hub.Bytes(size), v.done, v.files)
+	}
+}
+
+func (v *fetchView) Note(text string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.bar != nil {
+		_ = v.bar.Clear()
+	}
+	v.s.note("%s", text)
+}
+
+// end takes the bar away.
+func (v *fetchView) end() {
+	if v.bar != nil {
+		_ = v.bar.Clear()
+	}
+}
+
+// shortName is the name of a repository without its owner, cut to 22 letters.
+func shortName(repo string) string {
+	name := []rune(repo[strings.LastIndexByte(repo, '/')+1:])
+	if len(name) > 22 {
+		name = append(name[:21], '…')
+	}
+	return string(name)
+}
+
+// plural is n with a noun.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
