@@ -117,7 +117,7 @@ func gemmNNAVX2(y []float32, ldy int, x []float32, ldx, m int, w Raw, ldw, n, k 
 				at := (l+t)*ldw + j
 				loadAVX2(b[t*nnLineAVX2:][:nc], w.Slice(at, at+nc))
 			}
-			addRowsAVX2(y[j:], ldy, x[l:], ldx, m, &b[0], nnLineAVX2, nc, kc)
+			addRowsAVX2(y[j:], ldy, x[l:], ldx, m, F32, (*byte)(unsafe.Pointer(&b)), 4*nnLineAVX2, nc, kc)
 		}
 	}
 }
@@ -132,22 +132,22 @@ const (
 	nnLineAVX2 = nnColsAVX2 + 16
 )
 
-// addRowsAVX2 adds x times kc > 0 rows of nc float32 columns to y.
-func addRowsAVX2(y []float32, ldy int, x []float32, ldx, m int, w *float32, ldw, nc, kc int) {
+// addRowsAVX2 adds x times kc > 0 rows of nc columns, ws bytes apart, to y.
+func addRowsAVX2(y []float32, ldy int, x []float32, ldx, m int, e Elem, w *byte, ws, nc, kc int) {
 	_, _ = y[(m-1)*ldy+nc-1], x[(m-1)*ldx+kc-1]
 	full := nc &^ (laneCols - 1)
 	for j := 0; j < full; j += laneCols {
-		wp := (*float32)(unsafe.Add(unsafe.Pointer(w), 4*j))
+		wp := (*byte)(unsafe.Add(unsafe.Pointer(w), j*e.Size()))
 		for i := 0; i < m; {
 			r := tileRowsAVX2(m - i)
-			blocksF[r](&y[i*ldy+j], 4*ldy, &x[i*ldx], 4*ldx, wp, 4*ldw, kc)
+			blocksF[e][r](&y[i*ldy+j], 4*ldy, &x[i*ldx], 4*ldx, wp, ws, kc)
 			i += r
 		}
 	}
 	if full < nc {
-		wp := (*byte)(unsafe.Add(unsafe.Pointer(w), 4*full))
+		wp := (*byte)(unsafe.Add(unsafe.Pointer(w), full*e.Size()))
 		for i := range m {
-			a2WeightedF32(&y[i*ldy+full], nc-full, &x[i*ldx], kc, wp, 4*ldw)
+			weightedTilesAVX2[e](&y[i*ldy+full], nc-full, &x[i*ldx], kc, wp, ws)
 		}
 	}
 }
