@@ -65,7 +65,7 @@ func (s *keyRunsAVX2) block(r, m int) {
 			all = 0
 		}
 		for t := range all {
-			weightedTilesAVX2[a.V.Elem](&o[t*s.p.Stride], a.DV, &w[t*keyBlock], hi-lo, s.value(lo), ws)
+			weightedAVX2(a.V.Elem, &o[t*s.p.Stride], a.DV, &w[t*keyBlock], hi-lo, s.value(lo), ws)
 		}
 		all = 0
 	}
@@ -148,7 +148,7 @@ func (s *keyRunsAVX2) add(out []float32) {
 	a := s.a
 	at := 0
 	for i := range s.runs {
-		weightedTilesAVX2[a.V.Elem](ptr(out), len(out), &s.s[at], s.len[i], s.value(s.start[i]), a.VStride*a.V.Elem.Size())
+		weightedAVX2(a.V.Elem, ptr(out), len(out), &s.s[at], s.len[i], s.value(s.start[i]), a.VStride*a.V.Elem.Size())
 		at += s.len[i]
 	}
 }

@@ -36,7 +36,6 @@ func dequantRowAVX2(dst []float32, q *QMatrix, row int, t Elem) {
 // piece writes groups [g, g+n) of row j as float32 values, without the biases
 // unless biased; s and b get the scales and biases. g is a multiple of 8.
 func (q *QMatrix) piece(dst []float32, j, g, n int, s, b []float32, biased bool) {
-	c := q.codesAVX2()
 	at := j*q.groups() + g
 	part := QMatrix{Mode: q.Mode, Bits: q.Bits, Group: q.Group, Rows: 1, Cols: n * q.Group, Elem: q.Elem, Global: q.Global}
 	size := 1
@@ -52,7 +51,32 @@ func (q *QMatrix) piece(dst []float32, j, g, n int, s, b []float32, biased bool)
 	}
 	sh := part.shapeAVX2()
 	w := &q.Words[(j*q.Cols+g*q.Group)*q.Bits/32]
-	c.values(&dst[0], (*byte)(unsafe.Pointer(w)), &s[0], &add[0], sh.groups, sh.per, sh.half)
+	q.valuesAVX2(&dst[0], (*byte)(unsafe.Pointer(w)), &s[0], &add[0], &sh)
+}
+
+// valuesAVX2 is values of q's codeTier, but not through a table: its arguments may be on
+// the stack.
+func (q *QMatrix) valuesAVX2(dst *float32, w *byte, s, b *float32, sh *qShape) {
+	switch {
+	case q.Mode == MXFP4:
+		a2UnpackFFP4(dst, w, s, b, sh.groups, sh.per, sh.half)
+	case q.Mode == NVFP4:
+		a2UnpackFFP4Pairs(dst, w, s, b, sh.groups, sh.per, sh.half)
+	case q.Mode == MXFP8:
+		a2UnpackFE4M3(dst, w, s, b, sh.groups, sh.per, sh.half)
+	case q.Bits == 2:
+		a2UnpackF2(dst, w, s, b, sh.groups, sh.per, sh.half)
+	case q.Bits == 3:
+		a2UnpackF3(dst, w, s, b, sh.groups, sh.per, sh.half)
+	case q.Bits == 4:
+		a2UnpackF4(dst, w, s, b, sh.groups, sh.per, sh.half)
+	case q.Bits == 5:
+		a2UnpackF5(dst, w, s, b, sh.groups, sh.per, sh.half)
+	case q.Bits == 6:
+		a2UnpackF6(dst, w, s, b, sh.groups, sh.per, sh.half)
+	case q.Bits == 8:
+		a2UnpackF8(dst, w, s, b, sh.groups, sh.per, sh.half)
+	}
 }
 
 // noBias is -0, which changes no value that it is added to.

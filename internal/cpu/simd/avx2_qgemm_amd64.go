@@ -10,9 +10,9 @@ import "unsafe"
 // Few rows of x take codes from the packed words, a row at a time; many take blocks,
 // see avx2_qblock_amd64.go. Codes of fp4 are int16 words of 512 times their value.
 
-// Kinds of QPlan.
+// Kinds of QPlan, apart from those of avx512, which takes some of them.
 const (
-	planInts = iota
+	planInts = 16 + iota
 	planFloats
 	planIntBlocks
 	planValueBlocks
@@ -216,9 +216,18 @@ func (q *QMatrix) scalesAVX2(s, b []float32, pad, j, n int, unit float32) {
 		src := &q.Scales[j*g*size]
 		switch {
 		case q.Mode == Affine:
-			f := [...]func(dst *float32, src *byte, rows, g int, f float32){F32: a2RowsF32, F16: a2RowsF16, BF16: a2RowsBF16}[q.Elem]
-			f(ptr(s), src, fast, g, 1)
-			f(ptr(b), &q.Biases[j*g*size], fast, g, 1)
+			bias := &q.Biases[j*g*size]
+			switch q.Elem { // not through a table: s and b may be on the stack
+			case F32:
+				a2RowsF32(ptr(s), src, fast, g, 1)
+				a2RowsF32(ptr(b), bias, fast, g, 1)
+			case F16:
+				a2RowsF16(ptr(s), src, fast, g, 1)
+				a2RowsF16(ptr(b), bias, fast, g, 1)
+			case BF16:
+				a2RowsBF16(ptr(s), src, fast, g, 1)
+				a2RowsBF16(ptr(b), bias, fast, g, 1)
+			}
 		case q.Mode == NVFP4:
 			f := 256 * unit
 			if q.Global != 0 {

@@ -227,34 +227,36 @@ func TestDot(t *testing.T) {
 }
 
 func TestKernelsDoNotAllocate(t *testing.T) {
-	r := newRand(7)
-	p := QParams{Mode: Affine, Bits: 4, Group: 64, Elem: BF16}
-	q := quantized(normals(r, 8*128), 8, 128, p)
-	x, y := normals(r, 4*128), make([]float32, 4*128)
-	pl := K.QPlan(q, 4, Exact)
-	prep, work, scratch := make([]byte, pl.Prep), make([]byte, pl.Scratch), make([]float32, K.QScratchLen(q, 4))
-	w := rawOf(BF16, normals(r, 8*128))
-	a := &Attention{Scale: 1, Q: x, QStride: 128, Rows: 4, D: 128, K: w, V: w, KStride: 128, VStride: 128, Keys: 8, DV: 128}
-	s := make([]float32, AttendScratchLen(a))
-	words, sc, bi := make([]uint32, 16), make([]byte, 4), make([]byte, 4)
-	n := testing.AllocsPerRun(10, func() {
-		K.QPrep(&pl, 0, prep, RawF32(x), q, 0, 4, work)
-		K.QGemmNT(&pl, RawF32(y), 8, prep, q, 0, 4, 0, 8, work)
-		K.QGemmNN(y, 128, x, 8, 4, q, 0, 128, scratch)
-		K.GemmNT(y, 8, x, 128, 4, w, 128, 8, 128)
-		K.GemmNN(y, 128, x, 8, 4, w, 128, 128, 8)
-		Attend(y, 128, a, s)
-		K.DequantRow(y, q, 3, BF16)
-		K.LayerNorm(y[:128], x[:128], w.Slice(0, 128), w.Slice(0, 128), 1e-5, BF16)
-		K.Rope(y, x, x[:64], x[:64], false, false)
-		_ = K.LogSumExp(x) + float32(K.ArgMax(x))
-		K.Unary[Sin](y, x)
-		K.QuantizeRow(words, sc, bi, x[:128], p)
-		K.RMSNorm(y[:128], x[:128], w.Slice(0, 128), 1e-5, BF16)
-		K.Softmax(y, x)
-		K.Unary[ErfInv](y, x)
+	everyTier(t, func(t *testing.T) {
+		r := newRand(7)
+		p := QParams{Mode: Affine, Bits: 4, Group: 64, Elem: BF16}
+		q := quantized(normals(r, 8*128), 8, 128, p)
+		x, y := normals(r, 4*128), make([]float32, 4*128)
+		pl := K.QPlan(q, 4, Exact)
+		prep, work, scratch := make([]byte, pl.Prep), make([]byte, pl.Scratch), make([]float32, K.QScratchLen(q, 4))
+		w := rawOf(BF16, normals(r, 8*128))
+		a := &Attention{Scale: 1, Q: x, QStride: 128, Rows: 4, D: 128, K: w, V: w, KStride: 128, VStride: 128, Keys: 8, DV: 128}
+		s := make([]float32, AttendScratchLen(a))
+		words, sc, bi := make([]uint32, 16), make([]byte, 4), make([]byte, 4)
+		n := testing.AllocsPerRun(10, func() {
+			K.QPrep(&pl, 0, prep, RawF32(x), q, 0, 4, work)
+			K.QGemmNT(&pl, RawF32(y), 8, prep, q, 0, 4, 0, 8, work)
+			K.QGemmNN(y, 128, x, 8, 4, q, 0, 128, scratch)
+			K.GemmNT(y, 8, x, 128, 4, w, 128, 8, 128)
+			K.GemmNN(y, 128, x, 8, 4, w, 128, 128, 8)
+			Attend(y, 128, a, s)
+			K.DequantRow(y, q, 3, BF16)
+			K.LayerNorm(y[:128], x[:128], w.Slice(0, 128), w.Slice(0, 128), 1e-5, BF16)
+			K.Rope(y, x, x[:64], x[:64], false, false)
+			_ = K.LogSumExp(x) + float32(K.ArgMax(x))
+			K.Unary[Sin](y, x)
+			K.QuantizeRow(words, sc, bi, x[:128], p)
+			K.RMSNorm(y[:128], x[:128], w.Slice(0, 128), 1e-5, BF16)
+			K.Softmax(y, x)
+			K.Unary[ErfInv](y, x)
+		})
+		if n != 0 {
+			t.Errorf("%v allocations a run", n)
+		}
 	})
-	if n != 0 {
-		t.Errorf("%v allocations a run", n)
-	}
 }

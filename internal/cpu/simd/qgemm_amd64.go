@@ -70,11 +70,32 @@ func qPlanAVX512(q *QMatrix, m int, p Precision) QPlan {
 		return vecPlan(q, m, kindI32)
 	case p == Rounded && m >= rowsPanels && q.Mode == Affine && (q.Bits == 4 || q.Bits == 8) && q.Group >= 64 && q.Cols > 0:
 		return blockPlan(q, m, kindI8)
+	case q.Cols > 0 && q.likesAVX2(m, p):
+		return qPlanAVX2(q, m, p)
 	case (p == Rounded || q.Mode == Dense) && plansDense(m, q.Cols):
 		return blockPlan(q, m, kindBF16)
 	}
 	return QPlan{M: m, Prep: 4 * m * q.Cols, Passes: 1, Rows: 1, Cols: tileCols,
 		Scratch: 4 * max(tileRows*tileCols+qScratchLenAVX512(q, m), q.Cols)}
+}
+
+// likesAVX2 reports whether the avx2 tier's products are the faster ones: its int16
+// words of any codes, until there are so many rows of x that bfloat16 pays, and its
+// way with codes of fp8 and of groups of 16.
+func (q *QMatrix) likesAVX2(m int, p Precision) bool {
+	const (
+		rowsAVX2 = 6 // from which on it unpacks codes once for all rows
+		rowsBF16 = 64
+	)
+	switch {
+	case q.Mode == MXFP8:
+		return m == 1 || p == Exact && m >= 32
+	case q.Mode == Dense:
+		return false
+	case q.Mode == NVFP4:
+		return p == Exact || m < rowsBF16 || !fastBF16
+	}
+	return p == Rounded && (m == 1 || m >= rowsAVX2 && (m < rowsBF16 || !fastBF16))
 }
 
 // qPlanAMX is qPlanAVX512 with tiles for many rows.
@@ -95,6 +116,8 @@ func qPrepAVX512(pl *QPlan, pass int, prep []byte, x Raw, q *QMatrix, i0, i1 int
 		vecPrep(pl, prep, x, q, i0, i1, scratch)
 	case kindI8, kindBF16, kindTiles:
 		blockPrep(pl, pass, prep, x, q, i0, i1, scratch)
+	case planInts, planFloats, planIntBlocks, planValueBlocks:
+		qPrepAVX2(pl, pass, prep, x, q, i0, i1, scratch)
 	default:
 		floatPrep(prep, x, q, i0, i1, scratch)
 	}
@@ -106,6 +129,8 @@ func qGemmNTAVX512(pl *QPlan, y Raw, ldy int, prep []byte, q *QMatrix, i0, i1, n
 		vecGemm(pl, y, ldy, prep, q, i0, i1, n0, n1, scratch)
 	case kindI8, kindBF16, kindTiles:
 		blockGemm(pl, y, ldy, prep, q, i0, i1, n0, n1, scratch)
+	case planInts, planFloats, planIntBlocks, planValueBlocks:
+		qGemmNTAVX2(pl, y, ldy, prep, q, i0, i1, n0, n1, scratch)
 	default:
 		floatTiles(qTileAVX512, pl.M, y, ldy, prep, q, i0, i1, n0, n1, scratch)
 	}
