@@ -118,6 +118,9 @@ func (r *runner) all() error {
 
 // prefill feeds the prompt in chunks.
 func (r *runner) prefill() (done bool, err error) {
+	if err := r.session.reserve(len(r.prompt) + 1); err != nil { // at once: growing copies
+		return true, err
+	}
 	for at := 0; at < len(r.prompt); {
 		if r.ctx.Err() != nil {
 			r.fed(at)

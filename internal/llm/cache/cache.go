@@ -8,6 +8,7 @@ package cache
 
 import (
 	"fmt"
+	"math/bits"
 
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/tensor"
@@ -72,8 +73,9 @@ func Bind(layout []Layout, arrays []*mlx.Array, pos, last *mlx.Array) (kv []KV, 
 	}
 }
 
-// firstCapacity is the positions that a new cache has room for; it doubles.
-const firstCapacity = 256
+// capacityStep is the positions that a new cache has room for, and the least by
+// which it grows.
+const capacityStep = 256
 
 // Cache is the memory of one generation. It is not safe for concurrent use.
 type Cache struct {
@@ -115,16 +117,14 @@ func (c *Cache) Trim(n int) bool {
 	return true
 }
 
-// CapacityFor is the capacity that a cache of n positions has.
+// CapacityFor is the capacity that a cache of n positions has: one of eight steps
+// of each power of two, so that at most an eighth of it, or 255 positions, lie idle.
 func CapacityFor(n int) int {
-	capacity := firstCapacity
-	for capacity < n {
-		capacity *= 2
-	}
-	return capacity
+	step := max(capacityStep, 1<<bits.Len(uint(max(n-1, 0)))/16)
+	return max((n+step-1)/step, 1) * step
 }
 
-// Reserve makes room for n more positions. Growing copies, once per doubling.
+// Reserve makes room for n more positions. Growing copies.
 func (c *Cache) Reserve(n int) error {
 	want := CapacityFor(c.length + n)
 	if want <= c.capacity {
