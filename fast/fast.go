@@ -20,7 +20,13 @@ func on(op string, opts []mlx.StreamOrDevice) mlx.Stream {
 // RMSNorm is mx.fast.rms_norm(x, weight, eps) over the last axis; weight [D] may be
 // nil.
 func RMSNorm(x, weight *mlx.Array, eps float64, opts ...mlx.StreamOrDevice) *mlx.Array {
-	return fast.RMSNormOf(x, weight, eps, on("rms_norm", opts))
+	return fast.RMSNormOf(x, weight, eps, 0, on("rms_norm", opts))
+}
+
+// LayerNorm is mx.fast.layer_norm(x, weight, bias, eps) over the last axis; weight [D]
+// and bias [D] may be nil.
+func LayerNorm(x, weight, bias *mlx.Array, eps float64, opts ...mlx.StreamOrDevice) *mlx.Array {
+	return fast.LayerNormOf(x, weight, bias, eps, 0, on("layer_norm", opts))
 }
 
 // RoPE is the configuration of mx.fast.rope: rotary position embedding of the

@@ -85,7 +85,7 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 		return ok
 	case tensor.Take:
 		return i == 1 || rowsPacked(&v)
-	case fast.RMSNorm, fast.RoPE:
+	case fast.RMSNorm, fast.LayerNorm, fast.RoPE:
 		return i == 0 || v.Contiguous()
 	case fast.CacheWrite:
 		return i == 1 && lastPacked(&v) || v.Contiguous()
@@ -191,6 +191,8 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 	// fast.go, attention.go, random.go
 	case fast.RMSNorm:
 		return rmsNormTask(p, in, out), nil
+	case fast.LayerNorm:
+		return layerNormTask(p, in, out), nil
 	case fast.RoPE:
 		return ropeTask(p, in, out), nil
 	case fast.CacheWrite:

@@ -54,6 +54,21 @@ func snake(s string) string {
 	return b.String()
 }
 
+// A Namer names its fields itself, when one struct serves checkpoints that call its
+// parts differently. An empty name leaves the field's own.
+type Namer interface{ FieldName(field string) string }
+
+// own is what a struct calls its field, if it says so.
+func own(v reflect.Value, field string) string {
+	if !v.CanAddr() {
+		return ""
+	}
+	if n, ok := v.Addr().Interface().(Namer); ok {
+		return n.FieldName(field)
+	}
+	return ""
+}
+
 func join(a, b string) string {
 	if a == "" {
 		return b
@@ -117,6 +132,9 @@ func walk(path string, v reflect.Value, fn visitor) {
 			name, skip := fieldName(v.Type().Field(i))
 			if skip {
 				continue
+			}
+			if n := own(v, v.Type().Field(i).Name); n != "" {
+				name = n
 			}
 			p := place{path: join(path, name), v: v.Field(i)}
 			if fn(p) {

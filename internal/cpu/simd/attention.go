@@ -25,6 +25,7 @@ type Attention struct {
 	Bias       []float32 // added to scores; -Inf hides; nil: none
 	BiasStride int
 	BiasHead   int
+	SoftCap    float32   // > 0: scores are capped before Bias, s = SoftCap·tanh(s/SoftCap)
 	Sinks      []float32 // for each head an extra score in the denominator only; nil: none
 }
 
@@ -63,6 +64,20 @@ func (a *Attention) span(from, to int) (lo, hi int) {
 	lo, _ = a.visible(0) // both ends grow with the position
 	_, hi = a.visible(a.Rows - 1)
 	return max(lo, from), min(hi, to)
+}
+
+// cap caps scores.
+func (a *Attention) cap(s []float32) {
+	if a.SoftCap <= 0 || len(s) == 0 {
+		return
+	}
+	for i := range s {
+		s[i] /= a.SoftCap
+	}
+	K.Unary[Tanh](s, s)
+	for i := range s {
+		s[i] *= a.SoftCap
+	}
 }
 
 func (a *Attention) mask(r int) []byte {

@@ -210,6 +210,11 @@ func (t *attTiles) tile(a *Attention, i, j int) {
 	any := t.see[0] | t.see[1] | t.see[2] | t.see[3]
 	lo, hi := bits.TrailingZeros64(any), keyBlock-bits.LeadingZeros64(any)
 	t.scores(a, i, j+lo, lo, hi-lo)
+	if a.SoftCap > 0 {
+		for r := range t.live {
+			a.cap(t.s[r*scoreStride:][lo:hi])
+		}
+	}
 	if a.Bias != nil {
 		for r := range t.live {
 			s := t.s[r*scoreStride:][lo:hi]

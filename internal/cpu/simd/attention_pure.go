@@ -104,6 +104,7 @@ func (s *keyScores) row(a *Attention, r, j, n int, b *kvBlock) {
 	for ; i < cnt; i++ {
 		s.s[i] = dot(q, b.key(s.key[i], a.D))
 	}
+	a.cap(s.s[:cnt])
 	if bias != nil {
 		for i, k := range s.key[:cnt] {
 			s.s[i] += bias[k]
