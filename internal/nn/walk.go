@@ -55,23 +55,26 @@ func snake(s string) string {
 }
 
 // A Namer names its fields itself, when one struct serves checkpoints that call its
-// parts differently. An empty name leaves the field's own.
-type Namer interface{ FieldName(field string) string }
+// parts differently. An empty name leaves the part's name out of paths; ok is false
+// for fields that keep their own.
+type Namer interface {
+	FieldName(field string) (name string, ok bool)
+}
 
 // own is what a struct calls its field, if it says so.
-func own(v reflect.Value, field string) string {
+func own(v reflect.Value, field string) (name string, ok bool) {
 	if !v.CanAddr() {
-		return ""
+		return "", false
 	}
-	if n, ok := v.Addr().Interface().(Namer); ok {
+	if n, is := v.Addr().Interface().(Namer); is {
 		return n.FieldName(field)
 	}
-	return ""
+	return "", false
 }
 
 func join(a, b string) string {
-	if a == "" {
-		return b
+	if a == "" || b == "" {
+		return a + b
 	}
 	return a + "." + b
 }
@@ -133,7 +136,7 @@ func walk(path string, v reflect.Value, fn visitor) {
 			if skip {
 				continue
 			}
-			if n := own(v, v.Type().Field(i).Name); n != "" {
+			if n, ok := own(v, v.Type().Field(i).Name); ok {
 				name = n
 			}
 			p := place{path: join(path, name), v: v.Field(i)}

@@ -152,7 +152,7 @@ func TestConfigErrors(t *testing.T) {
 		change llmtest.Config
 		want   string
 	}{
-		{llmtest.Config{"model_type": "frobnicate"}, "the known ones are llama, mistral, qwen2, qwen3"},
+		{llmtest.Config{"model_type": "frobnicate"}, "the known ones are apertus, arcee, cohere"},
 		{llmtest.Config{"num_hidden_layers": 1 << 30}, "num_hidden_layers"},
 		{llmtest.Config{"num_hidden_layers": 2.5}, "config.json: num_hidden_layers is a JSON number 2.5, not a whole number"},
 		{llmtest.Config{"hidden_size": "64"}, "config.json: hidden_size is a JSON string, not a whole number"},
@@ -166,7 +166,7 @@ func TestConfigErrors(t *testing.T) {
 		{llmtest.Config{"num_attention_heads": 0}, "num_attention_heads"},
 		{llmtest.Config{"num_attention_heads": 3}, "num_key_value_heads"},
 		{llmtest.Config{"hidden_size": -1}, "hidden_size"},
-		{llmtest.Config{"hidden_act": "gelu"}, "hidden_act"},
+		{llmtest.Config{"hidden_act": "snake"}, `hidden_act "snake"`},
 		{llmtest.Config{"rope_scaling": map[string]any{"rope_type": "spiral"}}, `rope type "spiral"`},
 		{llmtest.Config{"rope_scaling": map[string]any{"rope_type": "llama3", "factor": 8.0}}, "low_freq_factor"},
 		{llmtest.Config{"rope_scaling": map[string]any{"rope_type": "linear"}}, "factor"},
