@@ -8,7 +8,7 @@ import (
 
 // RMSNorm is nn.RMSNorm.
 type RMSNorm struct {
-	Weight *mlx.Array // [dims]
+	Weight *mlx.Array // [dims], or nil for none
 	Eps    float64    `mlx:"-"`
 	// Offset is added to the weight in float32: 1 for Gemma's norms (not in mlx.nn).
 	Offset float64 `mlx:"-"`

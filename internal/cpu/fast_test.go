@@ -298,7 +298,7 @@ func TestRecordedFast(t *testing.T) {
 	g := golden(t, "fast")
 	x, w := g("x"), g("w")
 	agree(t, "rms_norm", fast.RMSNormOf(x, w, 1e-5, 0, none), g("rms_norm"))
-	agree(t, "rms_norm_none", fast.RMSNormOf(x, nil, 1e-5, none), g("rms_norm_none"))
+	agree(t, "rms_norm_none", fast.RMSNormOf(x, nil, 1e-5, 0, none), g("rms_norm_none"))
 	one := tensor.MakeF64(1)
 	at := func(v int32) *tensor.Array { return tensor.FromSlice([]int32{v}) }
 	for _, trad := range []int{0, 1} {

@@ -87,6 +87,11 @@ func unaryCases() (cases []Case) {
 	odd := mlx.FromSlice([]float32{0, float32(math.Copysign(0, -1)), 1, -2, float32(math.NaN()), float32(math.Inf(1))}, 2, 3)
 	return append(cases,
 		Case{Name: "act.silu", File: "nn", In: []string{"x"}, Build: one(nn.SiLU), Tol: F32, Halves: true, Empty: true},
+		Case{Name: "act.gelu", File: "nn", In: []string{"x"}, Build: one(nn.GELU), Tol: F32, Halves: true, Empty: true},
+		Case{Name: "act.gelu_approx", File: "nn", In: []string{"x"}, Build: one(nn.GELUApprox), Tol: F32, Halves: true, Empty: true},
+		Case{Name: "act.relu", File: "nn", In: []string{"x"}, Build: one(nn.ReLU), Halves: true, Empty: true},
+		Case{Name: "act.relu2", File: "nn", In: []string{"x"}, Build: one(nn.ReLU2), Tol: F32, Halves: true, Empty: true},
+		Case{Name: "act.softplus", File: "nn", In: []string{"x"}, Build: one(nn.Softplus), Tol: F32, Halves: true, Empty: true},
 		Case{Name: "isnan", Inputs: made(odd), Build: one(func(x *mlx.Array) *mlx.Array { return mlx.IsNaN(x) }),
 			Want: boolean(math.IsNaN), Empty: true},
 		Case{Name: "logical_not", Inputs: made(odd), Build: one(func(x *mlx.Array) *mlx.Array { return mlx.LogicalNot(x) }),

@@ -10,6 +10,7 @@ type cohereConfig struct {
 	Epsilon    *float64 `json:"layer_norm_eps"`
 	LogitScale float64  `json:"logit_scale"`
 	QKNorm     bool     `json:"use_qk_norm"`
+	NormBias   bool     `json:"layer_norm_bias"`
 	Pattern    integer  `json:"sliding_window_pattern"`
 	Hidden     integer  `json:"_sliding_window_pattern"`
 
@@ -25,6 +26,9 @@ func (c *cohereConfig) spec() (*spec, error) {
 	}
 	s.norm, s.norms, s.parallel, s.tie = layerNormUnbiased, oneNorm, true, tieUnlessThereIsOne
 	s.logitScale = c.LogitScale
+	if c.NormBias {
+		s.norm = layerNorm
+	}
 	if c.QKNorm && !c.second {
 		s.qkNorm = headsByRow
 	}

@@ -23,6 +23,8 @@ type spec struct {
 	norm                             normKind
 	eps                              float64
 	norms                            blockNorms
+	embedNorm                        bool // embeddings are normalized
+	headsInTurn                      bool // query head i uses key head i % kvHeads
 	parallel                         bool // attention and MLP read the same residual
 	qkvBias, outBias, mlpBias        bool
 	headBias                         bool
@@ -159,6 +161,7 @@ func through(l nn.Layer, x *mlx.Array) *mlx.Array {
 type decoder struct {
 	named
 	Embed     nn.Embedder
+	EmbedNorm nn.Layer    // nil: none
 	Positions nn.Embedder // learned ones, nil for a rotation
 	Blocks    []*block
 	Norm      nn.Layer
@@ -180,7 +183,10 @@ func (m *decoder) build() {
 	s := m.spec
 	m.named = named{s.names}
 	m.Embed = nn.NewEmbedding(s.vocab, s.hidden)
-	m.Positions = nil
+	m.EmbedNorm, m.Positions = nil, nil
+	if s.embedNorm {
+		m.EmbedNorm = s.newNorm(s.hidden)
+	}
 	if s.positions > 0 {
 		m.Positions = nn.NewEmbedding(s.positions, s.hidden)
 	}
@@ -231,6 +237,9 @@ func (m *decoder) Forward(tokens, rows *mlx.Array, c []cache.KV) *mlx.Array {
 	x := embed(m.Embed, tokens, m.dtype)
 	if s := m.spec.embedScale; s != 0 {
 		x = x.Mul(s)
+	}
+	if m.EmbedNorm != nil {
+		x = m.EmbedNorm.Forward(x)
 	}
 	if m.Positions != nil { // rows behind the end of a padded chunk may have none
 		at := mlx.Minimum(positions(c[0], L), m.spec.positions-1)

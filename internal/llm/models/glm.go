@@ -12,6 +12,7 @@ type glmConfig struct {
 }
 
 func (c *glmConfig) spec() (*spec, error) {
+	c.Traditional = c.Traditional || !c.sandwich // mlx-lm reads rope_traditional for glm4 only
 	s, err := c.base()
 	if err != nil {
 		return nil, err

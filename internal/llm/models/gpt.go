@@ -43,7 +43,7 @@ func (c *gptConfig) spec() (*spec, error) {
 		return nil, err
 	}
 	s.positions, s.norm, s.mlp, s.qkv, s.tie = int(c.NPositions), layerNorm, plainMLP, inOrder, tieUnlessThereIsOne
-	s.qkvBias, s.outBias, s.mlpBias, s.scaleByLayer = true, true, true, c.ByLayer
+	s.scaleByLayer = c.ByLayer
 	if c.ScaleScores != nil && !*c.ScaleScores {
 		s.scale = 1
 	}
@@ -57,6 +57,7 @@ func (c *gptConfig) spec() (*spec, error) {
 		s.names = llamaNames.with(own)
 		return s, nil
 	}
+	s.qkvBias, s.outBias, s.mlpBias = true, true, true
 	s.tested, s.names, s.translate = true, llamaNames.with(own), gpt2Name
 	s.settle = func(s *spec, native bool, _ func(string) bool) {
 		if native {

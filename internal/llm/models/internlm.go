@@ -32,11 +32,16 @@ func (c *hunyuanConfig) spec() (*spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.mlpBias = false
+	s.mlpBias, s.tie = false, tieUnlessThereIsOne
 	if c.QKNorm == nil || *c.QKNorm {
 		s.qkNorm, s.normAfterRope = headsAlike, true
 	}
-	s.names = llamaNames.with(names{"QNorm": "query_layernorm", "KNorm": "key_layernorm"})
+	s.names = llamaNames.with(names{"QNorm": "query_layernorm", "KNorm": "key_layernorm", "GateUp": "gate_and_up_proj"})
+	s.settle = func(s *spec, _ bool, has func(string) bool) { // the first checkpoints have one matrix
+		if !has("model.layers.0.mlp.gate_proj.weight") && has("model.layers.0.mlp.gate_and_up_proj.weight") {
+			s.mlp = gateUpMLP
+		}
+	}
 	return s, c.attend(s, never)
 }
 

@@ -8,14 +8,18 @@ import "strings"
 // transformers' (mlx-lm ignores mistral's and qwen2's).
 
 // llamaConfig is Llama's own, where layers slide by layer_types.
-type llamaConfig struct{ baseConfig }
+type llamaConfig struct {
+	baseConfig
+
+	untested bool
+}
 
 func (c *llamaConfig) spec() (*spec, error) {
 	s, err := c.base()
 	if err != nil {
 		return nil, err
 	}
-	s.tested = true
+	s.tested = !c.untested
 	return s, c.attend(s, c.slides(never))
 }
 
@@ -161,7 +165,7 @@ func (c *miniCPMConfig) spec() (*spec, error) {
 		return nil, err
 	}
 	setDefault(&c.DimBase, float64(s.hidden))
-	s.outBias = false
+	s.outBias, s.tie = false, tieUnlessThereIsOne
 	s.embedScale, s.residualScale = c.ScaleEmb, c.ScaleDepth/sqrt(len(s.layers))
 	s.logitScale = c.DimBase / float64(s.hidden)
 	return s, c.attend(s, never)

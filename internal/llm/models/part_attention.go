@@ -57,6 +57,9 @@ func (a *attention) forward(x *mlx.Array, kv cache.KV, last *mlx.Array) *mlx.Arr
 		q, k = a.QNorm.Forward(q.Reshape(B, L, -1)), a.KNorm.Forward(k.Reshape(B, L, -1))
 	}
 	q, k, v = heads(q, s.heads), heads(k, s.kvHeads), heads(v, s.kvHeads)
+	if s.headsInTurn {
+		q = turn(q, s.heads/s.kvHeads, s.kvHeads)
+	}
 	byHead := a.QNorm != nil && s.qkNorm != headsTogether
 	if byHead && !s.normAfterRope {
 		q, k = a.QNorm.Forward(q), a.KNorm.Forward(k)
@@ -72,8 +75,11 @@ func (a *attention) forward(x *mlx.Array, kv cache.KV, last *mlx.Array) *mlx.Arr
 	if s.queryScale != nil {
 		q = q.Mul(s.queryScale.at(positions(kv, L)).ExpandDims(1, 3).AsType(q.DType()))
 	}
-	y := kv.Attend(q, k, v, a.scale)
-	return a.Out.Forward(y.Transpose(0, 2, 1, 3).Reshape(B, L, -1))
+	y := kv.Attend(q, k, v, a.scale).Transpose(0, 2, 1, 3)
+	if s.headsInTurn {
+		y = turn(y, s.kvHeads, s.heads/s.kvHeads)
+	}
+	return a.Out.Forward(y.Reshape(B, L, -1))
 }
 
 // project gives queries, keys and values of x [B, L, D], of any shape that begins
@@ -93,6 +99,12 @@ func (a *attention) project(x *mlx.Array) (q, k, v *mlx.Array) {
 		return parts[0], parts[1], parts[2]
 	}
 	return a.Q.Forward(x), a.K.Forward(x), a.V.Forward(x)
+}
+
+// turn makes heads [B, L, m*n, D] that are m rows of n to n rows of m.
+func turn(x *mlx.Array, m, n int) *mlx.Array {
+	B, L := x.Dim(0), x.Dim(1)
+	return x.Reshape(B, L, m, n, -1).Transpose(0, 1, 3, 2, 4).Reshape(B, L, m*n, -1)
 }
 
 func clip(x *mlx.Array, c float64) *mlx.Array { return mlx.Minimum(mlx.Maximum(x, -c), c) }

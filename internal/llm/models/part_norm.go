@@ -12,6 +12,7 @@ type normKind uint8
 const (
 	rmsNorm           normKind = iota
 	rmsNormPlus1               // the weight is stored less 1
+	rmsNormBare                // no parameters
 	layerNorm                  // with a bias
 	layerNormPlus1             // with a bias, and the weight is stored less 1
 	layerNormUnbiased          // a weight only
@@ -30,10 +31,13 @@ var (
 
 // newNorm is a norm of n features.
 func (s *spec) newNorm(n int) nn.Layer {
-	if s.norm == rmsNorm || s.norm == rmsNormPlus1 {
+	if s.norm <= rmsNormBare {
 		l := nn.NewRMSNorm(n, nn.Eps(s.eps))
-		if s.norm == rmsNormPlus1 {
+		switch s.norm {
+		case rmsNormPlus1:
 			l.Offset = 1
+		case rmsNormBare:
+			l.Weight = nil
 		}
 		return l
 	}

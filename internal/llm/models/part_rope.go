@@ -144,7 +144,7 @@ func (c *ropeConfig) newRope(headDim int, layerType string) (*rope, error) {
 		return r, nil
 	case "llama3":
 		err = c.llama3(r, p)
-	case "yarn":
+	case "yarn", "deepseek_yarn", "telechat3-yarn":
 		err = c.yarn(r, p)
 	case "longrope", "su":
 		err = c.longrope(r, p)
