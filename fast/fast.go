@@ -20,7 +20,7 @@ func on(op string, opts []mlx.StreamOrDevice) mlx.Stream {
 // RMSNorm is mx.fast.rms_norm(x, weight, eps) over the last axis; weight [D] may be
 // nil.
 func RMSNorm(x, weight *mlx.Array, eps float64, opts ...mlx.StreamOrDevice) *mlx.Array {
-	return fast.RMSNormOf(x, weight, eps, 0, on("rms_norm", opts))
+	return fast.RMSNormOf(x, weight, eps, on("rms_norm", opts))
 }
 
 // LayerNorm is mx.fast.layer_norm(x, weight, bias, eps) over the last axis; weight [D]

@@ -32,7 +32,7 @@ func (n *RMSNorm) Forward(x *mlx.Array) *mlx.Array {
 	if n.Offset == 0 {
 		return fast.RMSNorm(x, n.Weight, n.Eps)
 	}
-	return core.RMSNormOf(x, n.Weight, n.Eps, n.Offset, mlx.Stream{})
+	return core.RMSNormPlusOf(x, n.Weight, n.Eps, n.Offset, mlx.Stream{})
 }
 
 // LayerNorm is nn.LayerNorm, with [fast.LayerNorm].

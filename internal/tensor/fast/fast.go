@@ -51,14 +51,18 @@ func affine(in []Spec) ([]Spec, error) {
 	return []Spec{out}, nil
 }
 
-// RMSNormOf normalizes; weight may be nil, then there is no offset.
-func RMSNormOf(x, weight *Array, eps, offset float64, s Stream) *Array {
-	p := RMSNorm{Eps: tensor.MakeF64(eps), Offset: tensor.MakeF64(offset)}
+// RMSNormOf normalizes; weight may be nil.
+func RMSNormOf(x, weight *Array, eps float64, s Stream) *Array {
+	p := RMSNorm{Eps: tensor.MakeF64(eps), Offset: tensor.MakeF64(0)}
 	if weight == nil {
-		p.Offset = tensor.MakeF64(0)
 		return tensor.Apply1(p, s, x)
 	}
 	return tensor.Apply1(p, s, x, weight)
+}
+
+// RMSNormPlusOf is RMSNormOf with an offset of the weight.
+func RMSNormPlusOf(x, weight *Array, eps, offset float64, s Stream) *Array {
+	return tensor.Apply1(RMSNorm{Eps: tensor.MakeF64(eps), Offset: tensor.MakeF64(offset)}, s, x, weight)
 }
 
 // LayerNorm is (x - mean) * rsqrt(var + Eps) over the last axis, times a weight and
