@@ -43,7 +43,7 @@ var families = map[string]func(r *rand.Rand, c llmtest.Config){
 	"glm":         func(r *rand.Rand, c llmtest.Config) { c["attention_bias"] = chance(r, 50) },
 	"glm4":        func(r *rand.Rand, c llmtest.Config) { c["attention_bias"] = chance(r, 50) },
 	"gpt2":        func(r *rand.Rand, c llmtest.Config) { gpt(r, c); c["scale_attn_by_inverse_layer_idx"] = chance(r, 30) },
-	"gpt_bigcode": func(r *rand.Rand, c llmtest.Config) { gpt(r, c); c["multi_query"], c["n_inner"] = chance(r, 50), 72 },
+	"gpt_bigcode": func(r *rand.Rand, c llmtest.Config) { gpt(r, c); c["multi_query"], c["n_inner"] = chance(r, 50), 96 },
 	"gpt_neox": func(r *rand.Rand, c llmtest.Config) {
 		c["rotary_pct"], c["use_parallel_residual"], c["layer_norm_eps"] = pick(r, 0.25, 0.5, 1.0), chance(r, 50), 1e-5
 	},
@@ -75,7 +75,7 @@ var families = map[string]func(r *rand.Rand, c llmtest.Config){
 	"olmo": func(r *rand.Rand, c llmtest.Config) {
 		c["clip_qkv"] = pick[any](r, nil, 1.5)
 		if chance(r, 50) {
-			c["d_model"], c["n_heads"], c["n_layers"], c["mlp_hidden_size"], c["embedding_size"] = 64, 4, c["num_hidden_layers"], 96, 96
+			c["d_model"], c["n_heads"], c["n_layers"], c["mlp_hidden_size"], c["embedding_size"] = 64, 4, c["num_hidden_layers"], 128, 96
 		}
 	},
 	"olmo2": func(r *rand.Rand, c llmtest.Config) { c["attention_bias"] = chance(r, 50) },
@@ -98,7 +98,7 @@ var families = map[string]func(r *rand.Rand, c llmtest.Config){
 		}
 	},
 	"plamo": func(r *rand.Rand, c llmtest.Config) { c["n_shared_head"] = pick(r, 2, 4) },
-	"qwen":  func(r *rand.Rand, c llmtest.Config) { c["kv_channels"], c["layer_norm_epsilon"] = 16, 1e-6 },
+	"qwen":  func(r *rand.Rand, c llmtest.Config) { c["kv_channels"], c["layer_norm_epsilon"], c["intermediate_size"] = 16, 1e-6, 128 },
 	"seed_oss": func(r *rand.Rand, c llmtest.Config) {
 		c["attention_bias"], c["attention_out_bias"], c["mlp_bias"] = chance(r, 50), chance(r, 50), chance(r, 50)
 	},
@@ -180,7 +180,11 @@ func TestFamiliesAgainstReference(t *testing.T) {
 				r := rand.New(rand.NewPCG(uint64(seed), 46))
 				c := llmtest.Tiny(kind).With(llmtest.Config{"num_hidden_layers": pick(r, 3, 5), "tie_word_embeddings": chance(r, 30), "max_position_embeddings": 512})
 				change(r, c)
-				dir := writeAny(t, r, c, lively(t, r, c, pick(r, types...)))
+				w := lively(t, r, c, pick(r, types...))
+				if seed == 2 {
+					c, w = quantized(t, r, c, w, mlx.Scheme{Mode: "affine", Bits: pick(r, 4, 8), GroupSize: 32}, false)
+				}
+				dir := writeAny(t, r, c, w)
 				tokens, prompt := randomTokens(r, c, 30+r.IntN(40)), randomTokens(r, c, 5+r.IntN(50))
 				against(t, dir, tokens, prompt, 24, 1e-3, pick(r, 1, 3), pick(r, 7, 0))
 				if t.Failed() {
