@@ -13,20 +13,38 @@ import (
 	"github.com/mlxgo/mlx/internal/llm"
 )
 
-// architectures is model_type → constructor, with the defaults of transformers'
-// configuration classes. Mixtures of experts and state-space models have constructors
-// of their own.
-var architectures = map[string]func(config []byte) (llm.Model, error){
-	"apertus":     dense(apertusConfig{baseConfig: baseConfig{HiddenAct: "xielu", NormEps: ptr(1e-5)}}),
-	"arcee":       dense(biasConfig{plain: true, baseConfig: baseConfig{HiddenAct: "relu2", NormEps: ptr(1e-5)}}),
-	"cohere":      dense(cohereConfig{LogitScale: 0.0625}),
-	"cohere2":     dense(cohereConfig{LogitScale: 0.0625, second: true, Pattern: 4, baseConfig: baseConfig{SlidingWindow: 4096}}),
-	"ernie4_5":    dense(biasConfig{neighbours: true, recorded: true, baseConfig: baseConfig{NormEps: ptr(1e-5), ropeConfig: ropeConfig{Theta: 500000}}}),
-	"exaone":      dense(exaoneConfig{}),
-	"exaone4":     dense(exaone4Config{Pattern: patternOf(4), baseConfig: baseConfig{SlidingWindow: 4096, NormEps: ptr(1e-5)}}),
-	"gemma":       dense(gemmaConfig{version: 1, baseConfig: baseConfig{HeadDim: 256}}),
-	"gemma2":      dense(gemmaConfig{version: 2, QueryScalar: 256, SoftCap: 50, FinalCap: 30, baseConfig: baseConfig{HeadDim: 256, SlidingWindow: 4096}}),
-	"gemma3_text": dense(gemmaConfig{version: 3, QueryScalar: 256, Pattern: 6, LocalBase: 10000, baseConfig: baseConfig{HeadDim: 256, SlidingWindow: 4096, ropeConfig: ropeConfig{Theta: 1e6}}}),
+// architectures is model_type → constructor. Mixtures of experts and state-space models
+// have constructors of their own.
+var architectures = merged(families, map[string]func(config []byte) (llm.Model, error){
+	"gemma3":     wrapped(map[string]string{"gemma3_text": "gemma3_text", "": "gemma3_text"}),
+	"mistral3":   wrapped(map[string]string{"mistral": "mistral", "ministral3": "ministral3", "llama": "llama", "": "mistral"}),
+	"pixtral":    wrapped(map[string]string{"mistral": "mistral", "llama": "llama", "": "mistral"}),
+	"qwen2_vl":   wrapped(map[string]string{"qwen2_vl": "qwen2", "qwen2_vl_text": "qwen2", "qwen2": "qwen2", "": "qwen2"}),
+	"qwen2_5_vl": wrapped(map[string]string{"qwen2_5_vl": "qwen2", "qwen2_5_vl_text": "qwen2", "qwen2": "qwen2", "": "qwen2"}),
+	"qwen3_vl":   wrapped(map[string]string{"qwen3_vl": "qwen3", "qwen3_vl_text": "qwen3", "qwen3": "qwen3", "": "qwen3"}),
+})
+
+// merged is all entries of both.
+func merged[K comparable, V any](a, b map[K]V) map[K]V {
+	out := maps.Clone(a)
+	maps.Copy(out, b)
+	return out
+}
+
+// families are the dense ones, with the defaults of transformers' configuration classes.
+var families = map[string]func(config []byte) (llm.Model, error){
+	"apertus":  dense(apertusConfig{baseConfig: baseConfig{HiddenAct: "xielu", NormEps: ptr(1e-5)}}),
+	"arcee":    dense(biasConfig{plain: true, baseConfig: baseConfig{HiddenAct: "relu2", NormEps: ptr(1e-5)}}),
+	"cohere":   dense(cohereConfig{LogitScale: 0.0625}),
+	"cohere2":  dense(cohereConfig{LogitScale: 0.0625, second: true, Pattern: 4, baseConfig: baseConfig{SlidingWindow: 4096}}),
+	"ernie4_5": dense(biasConfig{neighbours: true, recorded: true, baseConfig: baseConfig{NormEps: ptr(1e-5), ropeConfig: ropeConfig{Theta: 500000}}}),
+	"exaone":   dense(exaoneConfig{}),
+	"exaone4":  dense(exaone4Config{Pattern: patternOf(4), baseConfig: baseConfig{SlidingWindow: 4096, NormEps: ptr(1e-5)}}),
+	"gemma":    dense(gemmaConfig{version: 1, baseConfig: baseConfig{HeadDim: 256}}),
+	"gemma2":   dense(gemmaConfig{version: 2, QueryScalar: 256, SoftCap: 50, FinalCap: 30, baseConfig: baseConfig{HeadDim: 256, SlidingWindow: 4096}}),
+	"gemma3_text": dense(gemmaConfig{version: 3, QueryScalar: 256, Pattern: 6, LocalBase: 10000, baseConfig: baseConfig{HeadDim: 256, SlidingWindow: 4096,
+		VocabSize: 262208, HiddenSize: 2304, IntermediateSize: 9216, Layers: 26, Heads: 8, KVHeads: 4,
+		ropeConfig: ropeConfig{Theta: 1e6, MaxPositions: 131072}}}),
 	"glm":         dense(glmConfig{baseConfig: baseConfig{HeadDim: 128, NormEps: ptr(1.5625e-7), ropeConfig: ropeConfig{PartialFactor: 0.5, Traditional: true}}}),
 	"glm4":        dense(glmConfig{sandwich: true, baseConfig: baseConfig{HeadDim: 128, NormEps: ptr(1e-5), ropeConfig: ropeConfig{PartialFactor: 0.5, Traditional: true}}}),
 	"gpt2":        dense(gptConfig{Activation: "gelu_new", Embd: 768, NLayer: 12, NHead: 12, NPositions: 1024, baseConfig: baseConfig{VocabSize: 50257}}),
