@@ -1,8 +1,6 @@
 package nn
 
 import (
-	"math"
-
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/tensor"
 )
@@ -20,28 +18,16 @@ func ReLU(x *mlx.Array) *mlx.Array { return mlx.Maximum(x, 0) }
 // ReLU2 is nn.relu2: relu(x)**2.
 func ReLU2(x *mlx.Array) *mlx.Array { return mlx.Square(ReLU(x)) }
 
-// GELU is nn.gelu: x * (1 + erf(x/sqrt(2))) / 2.
-// Halves are computed in float32.
-func GELU(x *mlx.Array) *mlx.Array {
-	return widened(x, func(x *mlx.Array) *mlx.Array {
-		return x.Mul(mlx.Erf(x.Mul(1 / math.Sqrt2)).Add(1)).Mul(0.5)
-	})
-}
+// GELU is nn.gelu: x * (1 + erf(x/sqrt(2))) / 2, rounded once.
+func GELU(x *mlx.Array) *mlx.Array { return tensor.GELUOf(false, x, nil, mlx.Stream{}) }
 
-// GELUApprox is nn.gelu_approx: the tanh form. Halves are computed in float32.
-func GELUApprox(x *mlx.Array) *mlx.Array {
-	return widened(x, func(x *mlx.Array) *mlx.Array {
-		inner := mlx.Square(x).Mul(0.044715).Add(1).Mul(x).Mul(math.Sqrt(2 / math.Pi))
-		return x.Mul(mlx.Tanh(inner).Add(1)).Mul(0.5)
-	})
-}
+// GELUApprox is nn.gelu_approx: the tanh form, rounded once.
+func GELUApprox(x *mlx.Array) *mlx.Array { return tensor.GELUOf(true, x, nil, mlx.Stream{}) }
 
-// widened is f of x with one rounding at the end.
-func widened(x *mlx.Array, f func(x *mlx.Array) *mlx.Array) *mlx.Array {
-	if d := x.DType(); d == mlx.Float16 || d == mlx.BFloat16 {
-		return f(x.AsType(mlx.Float32)).AsType(d)
-	}
-	return f(x)
+// GeGLU is gelu(gate) * up in one pass, rounded once, with GELU in its tanh form if
+// approx (not in mlx.nn; mlx-lm's models have it).
+func GeGLU(gate, up *mlx.Array, approx bool) *mlx.Array {
+	return tensor.GELUOf(approx, gate, up, mlx.Stream{})
 }
 
 // Softplus is nn.softplus: log(1 + exp(x)).

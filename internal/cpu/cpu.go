@@ -77,7 +77,7 @@ func (b *backend) queue(s tensor.Stream) *queue {
 func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 	switch p.(type) {
 	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Broadcast, tensor.Transpose, tensor.Slice,
-		tensor.Pad, tensor.Concatenate, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU,
+		tensor.Pad, tensor.Concatenate, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU, tensor.GELU,
 		tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.CumSum, tensor.ArgSort:
 		return true
 	case tensor.MatMul:
@@ -161,6 +161,8 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 		return castTask(in, out)
 	case tensor.SwiGLU:
 		return swigluTask(in, out), nil
+	case tensor.GELU:
+		return geluTask(p, in, out), nil
 
 	// reduce.go, rows.go, sort.go, index.go
 	case tensor.Reduce:

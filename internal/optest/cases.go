@@ -98,6 +98,16 @@ func unaryCases() (cases []Case) {
 			Want: boolean(func(x float64) bool { return x == 0 }), Empty: true},
 		Case{Name: "astype", Inputs: made(ramp(4, 5)), Build: one(func(x *mlx.Array) *mlx.Array { return x.AsType(mlx.Int16) }),
 			Want: elementwise(func(x ...float64) float64 { return math.Trunc(x[0]) }, func([]*mlx.Array) mlx.DType { return mlx.Int16 }), Empty: true},
+		Case{Name: "geglu", Inputs: made(ramp(3, 7), ramp(3, 7).Add(0.5)), Tol: F32, Halves: true, Empty: true,
+			Build: two(func(a, b *mlx.Array) *mlx.Array { return nn.GeGLU(a, b, true) }),
+			Want: elementwise(func(x ...float64) float64 {
+				return x[0] / 2 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x[0]+0.044715*x[0]*x[0]*x[0]))) * x[1]
+			}, firstDType)},
+		Case{Name: "geglu exact", Inputs: made(ramp(3, 7), ramp(3, 7).Add(0.5)), Tol: F32, Halves: true, Empty: true,
+			Build: two(func(a, b *mlx.Array) *mlx.Array { return nn.GeGLU(a, b, false) }),
+			Want: elementwise(func(x ...float64) float64 {
+				return x[0] / 2 * (1 + math.Erf(x[0]/math.Sqrt2)) * x[1]
+			}, firstDType)},
 		Case{Name: "swiglu", Inputs: made(ramp(3, 7), ramp(3, 7).Add(0.5)), Tol: F32, Halves: true, Empty: true,
 			Build: two(func(a, b *mlx.Array) *mlx.Array { return tensor.SwiGLUOf(a, b, none) }),
 			Want:  elementwise(func(x ...float64) float64 { return x[0] / (1 + math.Exp(-x[0])) * x[1] }, firstDType)},

@@ -98,7 +98,9 @@ var families = map[string]func(r *rand.Rand, c llmtest.Config){
 		}
 	},
 	"plamo": func(r *rand.Rand, c llmtest.Config) { c["n_shared_head"] = pick(r, 2, 4) },
-	"qwen":  func(r *rand.Rand, c llmtest.Config) { c["kv_channels"], c["layer_norm_epsilon"], c["intermediate_size"] = 16, 1e-6, 128 },
+	"qwen": func(r *rand.Rand, c llmtest.Config) {
+		c["kv_channels"], c["layer_norm_epsilon"], c["intermediate_size"] = 16, 1e-6, 128
+	},
 	"seed_oss": func(r *rand.Rand, c llmtest.Config) {
 		c["attention_bias"], c["attention_out_bias"], c["mlp_bias"] = chance(r, 50), chance(r, 50), chance(r, 50)
 	},

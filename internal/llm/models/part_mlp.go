@@ -108,8 +108,11 @@ func (m *mlp) forward(x *mlx.Array) *mlx.Array {
 			gate, up = up, gate
 		}
 	}
-	if m.act == actSiLU {
+	switch m.act {
+	case actSiLU:
 		return m.Down.Forward(nn.SwiGLU(gate, up))
+	case actGELU, actGELUTanh:
+		return m.Down.Forward(nn.GeGLU(gate, up, m.act == actGELUTanh))
 	}
 	return m.Down.Forward(m.activate(gate).Mul(up))
 }
