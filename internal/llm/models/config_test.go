@@ -180,6 +180,17 @@ func TestConfigErrors(t *testing.T) {
 		{llmtest.Config{"quantization": map[string]any{"bits": 7, "group_size": 64}}, "7 bits"},
 		{llmtest.Config{"quantization_config": map[string]any{"quant_method": "awq"}}, "awq"},
 		{llmtest.Config{"dtype": "int8"}, "int8"},
+		{llmtest.Config{"model_type": "gpt2", "n_embd": 0}, "config.json: n_embd is 0, not between"},
+		{llmtest.Config{"model_type": "gpt_bigcode"}, "config.json: n_embd is 0"},
+		{llmtest.Config{"model_type": "granite", "logits_scaling": 0}, "logits_scaling is 0"},
+		{llmtest.Config{"model_type": "smollm3", "no_rope_layers": []int{1}}, "no_rope_layers has 1 entries for 2 layers"},
+		{llmtest.Config{"model_type": "exaone4", "sliding_window_pattern": "LLX"}, `"LLX" has other letters`},
+		{llmtest.Config{"model_type": "gemma2", "query_pre_attn_scalar": 0}, "query_pre_attn_scalar"},
+		{llmtest.Config{"model_type": "gemma3_text", "use_bidirectional_attention": true}, "use_bidirectional_attention"},
+		{llmtest.Config{"model_type": "plamo", "n_shared_head": 0}, "n_shared_head"},
+		{llmtest.Config{"model_type": "phi3", "rope_scaling": map[string]any{"type": "su"}}, "long_factor"},
+		{llmtest.Config{"model_type": "internlm2", "rope_scaling": map[string]any{"type": "dynamic"}}, "factor"},
+		{llmtest.Config{"model_type": "mistral3", "text_config": 5}, "config.json: text_config: a JSON number stands where an object belongs"},
 	} {
 		w := llmtest.Random(t, base, 1, mlx.BFloat16)
 		_, err := llm.Load(llmtest.Write(t, base.With(c.change), w), llm.LoadOptions{New: models.New})

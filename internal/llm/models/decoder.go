@@ -23,6 +23,7 @@ type spec struct {
 	norm                             normKind
 	eps                              float64
 	norms                            blockNorms
+	clipHalf                         bool // residuals of float16 stay finite
 	embedNorm                        bool // embeddings are normalized
 	headsInTurn                      bool // query head i uses key head i % kvHeads
 	parallel                         bool // attention and MLP read the same residual
@@ -111,6 +112,7 @@ type block struct {
 	MLPNorm       nn.Layer // of what the MLP gives
 
 	parallel bool
+	clipHalf bool
 	residual float64
 }
 
@@ -122,7 +124,7 @@ func newBlock(s *spec, layer int) *block {
 		return s.newNorm(s.hidden)
 	}
 	return &block{
-		named: named{s.names}, parallel: s.parallel, residual: s.residualScale,
+		named: named{s.names}, parallel: s.parallel, clipHalf: s.clipHalf, residual: s.residualScale,
 		InputNorm: when(s.norms.input), Attention: newAttention(s, layer), AttentionNorm: when(s.norms.attention),
 		PreNorm: when(s.norms.pre), MLP: newMLP(s), MLPNorm: when(s.norms.mlp),
 	}
@@ -146,8 +148,13 @@ func (b *block) add(x, y *mlx.Array) *mlx.Array {
 	if b.residual != 0 {
 		y = y.Mul(b.residual)
 	}
+	if b.clipHalf && x.DType() == mlx.Float16 {
+		return clip(x.AsType(mlx.Float32).Add(y), maxFloat16).AsType(mlx.Float16)
+	}
 	return x.Add(y)
 }
+
+const maxFloat16 = 65504
 
 // through is x itself without a layer.
 func through(l nn.Layer, x *mlx.Array) *mlx.Array {

@@ -2,10 +2,13 @@ package models_test
 
 import (
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/llm"
 	"github.com/mlxgo/mlx/internal/llm/llmtest"
+	"github.com/mlxgo/mlx/internal/llm/models"
 )
 
 // families are the model types whose configurations differ from Llama's, with what a
@@ -194,5 +197,44 @@ func TestFamiliesAgainstReference(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestGemma3Half: residuals of float16 are cut at its largest number, as in mlx-lm; an
+// infinity would make every logit NaN.
+func TestGemma3Half(t *testing.T) {
+	c := llmtest.Tiny("gemma3_text")
+	w := llmtest.Random(t, c, 3, mlx.Float32)
+	for i, x := range w {
+		by := float32(1)
+		switch {
+		case x.Name == "model.embed_tokens.weight":
+			by = 8000 / 0.05 // times 8
+		case strings.Contains(x.Name, "post_"):
+			by = 8000
+		}
+		n := 1
+		for _, d := range x.Shape {
+			n *= d
+		}
+		v := make([]float32, n)
+		for j, f := range mlx.ToSlice[float32](mlx.FromBytes(x.Data, x.Shape, mlx.Float32)) {
+			v[j] = max(-8000, min(8000, f*by))
+		}
+		w[i] = llmtest.Tensor(x.Name, v, mlx.Float16, x.Shape...)
+	}
+	m, err := llm.Load(llmtest.Write(t, c, w), llm.LoadOptions{New: models.New})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.DType != mlx.Float16 {
+		t.Fatalf("computes in %v", m.DType)
+	}
+	logits, err := m.Logits(tokensOf(20)) // NaN is an error
+	if err != nil {
+		t.Fatal(err)
+	}
+	if top := mlx.Item[float32](mlx.Max(mlx.Abs(logits))); top == 0 || top > 65504 {
+		t.Errorf("the largest logit is %v", top)
 	}
 }

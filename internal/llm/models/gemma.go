@@ -51,7 +51,7 @@ func (c *gemmaConfig) spec() (*spec, error) {
 	if c.version == 2 {
 		return s, c.attend(s, c.slides(everyNth(2)))
 	}
-	s.qkNorm = headsAlike
+	s.qkNorm, s.clipHalf = headsAlike, true
 	if c.HiddenPattern != 0 {
 		c.Pattern = c.HiddenPattern
 	}

@@ -1,9 +1,6 @@
 package models
 
-import (
-	"errors"
-	"strings"
-)
+import "strings"
 
 // The GPT line. References: transformers modeling_{gpt2,gpt_neox,gpt_bigcode}.py,
 // mlx_lm/models/{gpt2,gpt_neox,gpt_bigcode}.py. Paths are mlx-lm's.
@@ -26,6 +23,11 @@ type gptConfig struct {
 }
 
 func (c *gptConfig) spec() (*spec, error) {
+	err := firstError(within("n_embd", c.Embd, 1, 1<<20), within("n_layer", c.NLayer, 1, 1<<12), within("n_head", c.NHead, 1, 1<<16),
+		within("n_inner", c.NInner, 0, 1<<22), within("n_positions", c.NPositions, 1, 1<<24))
+	if err != nil {
+		return nil, err
+	}
 	c.HiddenSize, c.Layers, c.Heads, c.KVHeads, c.HeadDim = c.Embd, c.NLayer, c.NHead, c.NHead, 0
 	if c.MultiQuery {
 		c.KVHeads = 1
@@ -35,9 +37,6 @@ func (c *gptConfig) spec() (*spec, error) {
 	c.MaxPositions = c.NPositions
 	c.epsilon(1e-5, c.Epsilon)
 	setDefault(&c.HiddenAct, c.Activation)
-	if c.NPositions < 1 {
-		return nil, errors.New("config.json: n_positions is missing")
-	}
 	s, err := c.base()
 	if err != nil {
 		return nil, err

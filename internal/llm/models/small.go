@@ -20,6 +20,11 @@ type lilleConfig struct {
 }
 
 func (c *lilleConfig) spec() (*spec, error) {
+	err := firstError(within("n_embd", c.Embd, 1, 1<<20), within("n_layer", c.NLayer, 1, 1<<12), within("n_head", c.NHead, 1, 1<<16),
+		within("n_kv_heads", c.NKV, 1, int(c.NHead)))
+	if err != nil {
+		return nil, err
+	}
 	c.HiddenSize, c.Layers, c.Heads, c.KVHeads, c.HeadDim, c.MaxPositions = c.Embd, c.NLayer, c.NHead, c.NKV, 0, c.Block
 	c.IntermediateSize = 256 * integer(math.RoundToEven(math.Floor(8*float64(c.Embd)/3)/256))
 	c.Traditional, c.TieEmbeddings = true, ptr(true)

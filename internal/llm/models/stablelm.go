@@ -28,6 +28,10 @@ func (c *stableLMConfig) spec() (*spec, error) {
 	}
 	if c.QKNorm {
 		s.qkNorm = headsApart
+		err = within("num_attention_heads", c.Heads, 1, 1<<10) // each has a norm
+	}
+	if err != nil {
+		return nil, err
 	}
 	s.names = llamaNames.with(names{"QNorm": "q_layernorm", "KNorm": "k_layernorm"})
 	return s, c.attend(s, never)
