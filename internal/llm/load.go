@@ -292,9 +292,9 @@ func (l *loader) checkMemory() error {
 		return nil
 	}
 	var weights, converted int64
-	for _, t := range l.tensors {
+	for path, t := range l.tensors {
 		weights += int64(len(t.Data))
-		if l.casts(t.DType) {
+		if l.casts(t.DType) || l.turned[path] {
 			n := int64(1)
 			for _, d := range t.Shape {
 				n *= int64(d)

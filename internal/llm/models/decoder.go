@@ -231,7 +231,7 @@ func (m *decoder) Sanitize(has func(name string) bool) (drop func(name string) b
 		m.Head = nil
 	}
 	return func(name string) bool {
-		return strings.HasSuffix(name, "rotary_emb.inv_freq") || tied && strings.HasPrefix(name, head+".")
+		return strings.HasSuffix(name, "rotary_emb.inv_freq") || strings.HasSuffix(name, "rope.inv_freq") || tied && strings.HasPrefix(name, head+".")
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // families are the model types whose configurations differ from Llama's, with what a
 // random one may say.
 var families = map[string]func(r *rand.Rand, c llmtest.Config){
-	"apertus": func(r *rand.Rand, c llmtest.Config) { c["mlp_bias"] = chance(r, 30) },
+	"apertus": biases,
 	"arcee":   biases,
 	"cohere":  cohere,
 	"cohere2": func(r *rand.Rand, c llmtest.Config) { cohere(r, c); windowed(r, c); delete(c, "use_qk_norm") },
@@ -103,6 +103,7 @@ var families = map[string]func(r *rand.Rand, c llmtest.Config){
 	"plamo": func(r *rand.Rand, c llmtest.Config) { c["n_shared_head"] = pick(r, 2, 4) },
 	"qwen": func(r *rand.Rand, c llmtest.Config) {
 		c["kv_channels"], c["layer_norm_epsilon"], c["intermediate_size"] = 16, 1e-6, 128
+		c["no_bias"] = chance(r, 50)
 	},
 	"seed_oss": func(r *rand.Rand, c llmtest.Config) {
 		c["attention_bias"], c["attention_out_bias"], c["mlp_bias"] = chance(r, 50), chance(r, 50), chance(r, 50)

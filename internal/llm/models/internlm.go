@@ -64,6 +64,9 @@ func (c *qwen1Config) spec() (*spec, error) {
 	}
 	bias := c.NoBias != nil && !*c.NoBias
 	s.qkv, s.qkvBias, s.outBias, s.mlpBias = inOrder, true, bias, bias
+	s.settle = func(s *spec, _ bool, has func(string) bool) {
+		s.headBias = bias && has("lm_head.bias") // mlx-lm's
+	}
 	s.names = llamaNames.with(names{"Embed": "transformer.wte", "Blocks": "transformer.h", "Norm": "transformer.ln_f",
 		"InputNorm": "ln_1", "PreNorm": "ln_2", "Attention": "attn", "QKV": "c_attn", "Out": "c_proj", "Gate": "w2", "Up": "w1", "Down": "c_proj"})
 	return s, c.attend(s, never)

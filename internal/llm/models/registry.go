@@ -55,7 +55,7 @@ var families = map[string]func(config []byte) (llm.Model, error){
 
 	"hunyuan_v1_dense": dense(hunyuanConfig{baseConfig: baseConfig{NormEps: ptr(1e-5)}}),
 
-	"internlm2":   dense(internLM2Config{}),
+	"internlm2":   dense(internLM2Config{Bias: true}),
 	"internlm3":   dense(biasConfig{}),
 	"iquestcoder": dense(llamaConfig{untested: true}),
 	"lille-130m":  dense(lilleConfig{}),

@@ -1,7 +1,5 @@
 package models
 
-import "fmt"
-
 // Families with LayerNorm and Llama's names. References: transformers
 // modeling_{stablelm,starcoder2,nemotron,apertus}.py, mlx_lm/models of the same names.
 // mlx-lm ignores StarCoder 2's windows.
@@ -73,24 +71,15 @@ func (c *nemotronConfig) spec() (*spec, error) {
 }
 
 // apertusConfig: norms of each head, and a plain MLP with an activation that is learned.
-type apertusConfig struct {
-	baseConfig
-	PostNorm bool  `json:"post_norm"`
-	QKNorm   *bool `json:"qk_norm"`
-}
+// Neither reference reads post_norm and qk_norm.
+type apertusConfig struct{ baseConfig }
 
 func (c *apertusConfig) spec() (*spec, error) {
 	s, err := c.base()
 	if err != nil {
 		return nil, err
 	}
-	if c.PostNorm {
-		return nil, fmt.Errorf("config.json: post_norm is not supported for %s", c.ModelType)
-	}
-	s.mlp = plainMLP
-	if c.QKNorm == nil || *c.QKNorm {
-		s.qkNorm = headsAlike
-	}
+	s.mlp, s.qkNorm = plainMLP, headsAlike
 	s.names = llamaNames.with(names{"InputNorm": "attention_layernorm", "PreNorm": "feedforward_layernorm"})
 	s.settle = func(s *spec, _ bool, has func(string) bool) { s.fixedXIELU = !has("model.layers.0.mlp.act_fn.beta") }
 	return s, c.attend(s, never)

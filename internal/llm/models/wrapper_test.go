@@ -1,7 +1,10 @@
 package models_test
 
 import (
+	"encoding/json"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -76,3 +79,47 @@ func TestWrappedQuantized(t *testing.T) {
 }
 
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 47)) }
+
+// TestGPT2Names: the names of the oldest checkpoints, with buffers, give the logits of the
+// newer names; files with mlx-lm's names have matrices [out, in] and MLPs of four times
+// the width.
+func TestGPT2Names(t *testing.T) {
+	dir := filepath.Join("testdata", "parity-hf", "gpt2")
+	f, err := safetensors.Open(filepath.Join(dir, "model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	raw, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := llmtest.Config{}
+	if err := json.Unmarshal(raw, &c); err != nil {
+		t.Fatal(err)
+	}
+	tokens := tokensOf(40)
+	want := logitsFrom(t, load(t, dir), tokens)
+	old := []safetensors.Tensor{llmtest.Tensor("h.0.attn.bias", []float32{1}, mlx.Float32, 1, 1, 1, 1)}
+	for _, x := range f.Tensors() {
+		x.Name = strings.TrimPrefix(x.Name, "transformer.")
+		old = append(old, x)
+	}
+	if got := logitsOf(t, c, old, tokens); !equalRows(got, want) {
+		t.Error("names without a prefix: other logits")
+	}
+	var native []safetensors.Tensor
+	for _, x := range f.Tensors() {
+		if strings.Contains(x.Name, ".c_") && len(x.Shape) == 2 {
+			a := mlx.FromBytes(x.Data, x.Shape, x.DType).T().AsType(mlx.Float32)
+			x = llmtest.Tensor(x.Name, mlx.ToSlice[float32](a), mlx.Float32, a.Shape()...)
+		}
+		x.Name = strings.Replace(x.Name, "transformer.", "model.", 1)
+		native = append(native, x)
+	}
+	// mlx-lm reads no n_inner: its MLPs have four times the width.
+	_, err = llm.Load(llmtest.Write(t, c, native), llm.LoadOptions{New: models.New})
+	if err == nil || !strings.Contains(err.Error(), "has shape (128, 64), not (256, 64)") {
+		t.Errorf("mlx-lm's names with another width: %v", err)
+	}
+}
