@@ -27,6 +27,14 @@ type Model interface {
 	SetDType(d mlx.DType)
 }
 
+// A Translator is a model whose files may call parameters otherwise: what Translate
+// returns maps a name in the files to a path, "" for a tensor that is not used, and says
+// whether the matrix must be transposed. Has tells the names that there are; nil means
+// that names are paths.
+type Translator interface {
+	Translate(has func(name string) bool) func(name string) (path string, transpose bool)
+}
+
 // Info is a model's dimensions.
 type Info struct {
 	ModelType  string

@@ -89,7 +89,8 @@ type loader struct {
 	files   map[string][]byte // config.json and textFiles, each read once
 	config  *Config
 	model   Model
-	tensors map[string]safetensors.Tensor // without those that the model drops
+	tensors map[string]safetensors.Tensor // by path, without those that the model drops
+	turned  map[string]bool               // paths of matrices that are stored [in, out]
 	dtype   mlx.DType
 }
 
@@ -156,10 +157,7 @@ func (l *loader) readFiles(raw []byte) error {
 
 // sanitize lets the model drop tensors that it does not use.
 func (l *loader) sanitize() (warnings []string) {
-	all := map[string]safetensors.Tensor{}
-	for _, t := range l.source.Tensors {
-		all[t.Name] = t
-	}
+	all := l.translate()
 	drop := l.model.Sanitize(func(name string) bool { _, ok := all[name]; return ok })
 	l.tensors = make(map[string]safetensors.Tensor, len(all))
 	for name, t := range all {
@@ -174,6 +172,32 @@ func (l *loader) sanitize() (warnings []string) {
 		warnings = append(warnings, fmt.Sprintf("%s differs from %s and is not used: config.json says tie_word_embeddings", head, embedding))
 	}
 	return warnings
+}
+
+// translate is the tensors by the paths of the model's parameters.
+func (l *loader) translate() map[string]safetensors.Tensor {
+	all := make(map[string]safetensors.Tensor, len(l.source.Tensors))
+	for _, t := range l.source.Tensors {
+		all[t.Name] = t
+	}
+	m, ok := l.model.(Translator)
+	if !ok {
+		return all
+	}
+	f := m.Translate(func(name string) bool { _, ok := all[name]; return ok })
+	if f == nil {
+		return all
+	}
+	l.turned = map[string]bool{}
+	out := make(map[string]safetensors.Tensor, len(all))
+	for name, t := range all {
+		if path, turn := f(name); path != "" {
+			out[path] = t
+			l.turned[path] = turn
+		}
+	}
+	l.config.quantization.translate(f)
+	return out
 }
 
 // differs compares two matrices by a sample of their bytes: reading all of a large
@@ -229,7 +253,8 @@ func (l *loader) computeType() mlx.DType {
 	if d := l.options.DType; d != nil {
 		return *d
 	}
-	for _, name := range []string{"model.embed_tokens.scales", "model.embed_tokens.weight", "model.norm.weight"} {
+	embedding := l.embedding()
+	for _, name := range []string{embedding + ".scales", embedding + ".weight", "model.norm.weight"} {
 		if t, ok := l.tensors[name]; ok && t.DType.Is(mlx.Floating) {
 			return t.DType
 		}
@@ -238,6 +263,17 @@ func (l *loader) computeType() mlx.DType {
 		return *l.config.DType
 	}
 	return mlx.BFloat16
+}
+
+// embedding is the path of the first one.
+func (l *loader) embedding() string {
+	for path, m := range nn.Modules(l.model) {
+		switch m.(type) {
+		case *nn.Embedding, *nn.QuantizedEmbedding:
+			return path
+		}
+	}
+	return ""
 }
 
 // casts reports whether a weight of dtype d is converted at load: one that would
@@ -256,9 +292,9 @@ func (l *loader) checkMemory() error {
 		return nil
 	}
 	var weights, converted int64
-	for _, t := range l.tensors {
+	for path, t := range l.tensors {
 		weights += int64(len(t.Data))
-		if l.casts(t.DType) {
+		if l.casts(t.DType) || l.turned[path] {
 			n := int64(1)
 			for _, d := range t.Shape {
 				n *= int64(d)
@@ -284,9 +320,9 @@ func gigabytes(n int64) string { return fmt.Sprintf("%.3f GB", float64(n)/1e9) }
 
 // assign puts the mapped weights into the model.
 func (l *loader) assign() error {
-	kinds := map[string]mlx.DType{}
+	kinds, shapes := map[string]mlx.DType{}, map[string]mlx.Shape{}
 	for path, a := range nn.Parameters(l.model) {
-		kinds[path] = a.DType()
+		kinds[path], shapes[path] = a.DType(), a.Shape()
 	}
 	weights := make(map[string]*mlx.Array, len(l.tensors))
 	var converted []*mlx.Array
@@ -298,6 +334,13 @@ func (l *loader) assign() error {
 			}
 		}
 		a := mapped(t)
+		if l.turned[name] && a.NDim() == 2 {
+			a = tensor.CopyOf(a.T(), mlx.Stream{})
+			converted = append(converted, a)
+		}
+		if want, known := shapes[name]; known && want.Size() == 1 && a.Size() == 1 { // [1] or a scalar
+			a = a.Reshape(want...)
+		}
 		if l.casts(t.DType) {
 			a = a.AsType(l.dtype)
 			converted = append(converted, a)

@@ -112,6 +112,11 @@ func (s *keyRunsAVX2) see(r, lo int) {
 		if e > k {
 			dst := s.s[n : n+e-k]
 			a2Scale(ptr(dst), ptr(s.s[k-lo:]), e-k, a.Scale) // down, or in place
+			if a.SoftCap > 0 {
+				a2Scale(ptr(dst), ptr(dst), e-k, 1/a.SoftCap)
+				a2Tanh(ptr(dst), ptr(dst), e-k)
+				a2Scale(ptr(dst), ptr(dst), e-k, a.SoftCap)
+			}
 			if bias != nil {
 				a2Add(ptr(dst), ptr(dst), ptr(bias[k:e]), e-k)
 			}
