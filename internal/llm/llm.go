@@ -53,6 +53,9 @@ type LoadOptions struct {
 	New Constructor
 	// DType is the computing type; nil means the model's.
 	DType *mlx.DType
+	// MapWeights leaves the weights in the mapped files, which processes share,
+	// instead of reading them into memory of this one, which is faster to read.
+	MapWeights bool
 	// ExactActivations keeps activations of half precision as they are in products
 	// with quantized weights; otherwise a device may round them for speed.
 	ExactActivations bool

@@ -55,12 +55,30 @@ func load(dir string, o LoadOptions) (*Loaded, error) {
 		t, _ := set.Tensor(name)
 		s.Tensors = append(s.Tensors, t)
 	}
-	m, err := LoadSource(s, o)
+	l := &loader{source: s, options: o}
+	m, err := l.named()
 	if err != nil {
 		return nil, err
 	}
 	m.Dir = dir
-	return m, nil
+	return m, l.inHugePages(set)
+}
+
+// inHugePages reads the weights into memory of the process, whose huge pages are
+// read faster than those of a mapped file, if it leaves half as much free and few
+// weights have been converted: of these the file's are not needed any more.
+func (l *loader) inHugePages(set *safetensors.Set) error {
+	weights, converted := l.sizes()
+	if l.options.MapWeights || converted > weights/8 {
+		return nil
+	}
+	if have := availableMemory(); have > 0 && set.TotalBytes() > have/3*2 {
+		return nil
+	}
+	if err := set.InHugePages(); err != nil {
+		return fmt.Errorf("model %s: %w", l.source.Name, err)
+	}
+	return nil
 }
 
 // unwrapPath drops the operation and path of a file error: messages name the file.
@@ -74,10 +92,13 @@ func unwrapPath(err error) error {
 
 // LoadSource is Load from any source.
 func LoadSource(s Source, o LoadOptions) (*Loaded, error) {
-	l := &loader{source: s, options: o}
+	return (&loader{source: s, options: o}).named()
+}
+
+func (l *loader) named() (*Loaded, error) {
 	m, err := l.load()
 	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", s.Name, err)
+		return nil, fmt.Errorf("model %s: %w", l.source.Name, err)
 	}
 	return m, nil
 }
@@ -291,7 +312,16 @@ func (l *loader) checkMemory() error {
 	if have <= 0 {
 		return nil
 	}
-	var weights, converted int64
+	weights, converted := l.sizes()
+	need := weights + converted + cacheBytes(l.model.Layout(), cache.CapacityFor(1), l.dtype)
+	if need > have {
+		return fmt.Errorf("needs %s of memory, and %s are available", gigabytes(need), gigabytes(have))
+	}
+	return nil
+}
+
+// sizes are the bytes of the weights, and of those that are converted or turned.
+func (l *loader) sizes() (weights, converted int64) {
 	for path, t := range l.tensors {
 		weights += int64(len(t.Data))
 		if l.casts(t.DType) || l.turned[path] {
@@ -302,11 +332,7 @@ func (l *loader) checkMemory() error {
 			converted += n * int64(l.dtype.Size())
 		}
 	}
-	need := weights + converted + cacheBytes(l.model.Layout(), cache.CapacityFor(1), l.dtype)
-	if need > have {
-		return fmt.Errorf("needs %s of memory, and %s are available", gigabytes(need), gigabytes(have))
-	}
-	return nil
+	return weights, converted
 }
 
 func cacheBytes(layout []cache.Layout, capacity int, d mlx.DType) (n int64) {
