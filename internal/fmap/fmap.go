@@ -36,7 +36,7 @@ type mapping struct {
 	path string
 	info os.FileInfo
 	data []byte
-	own  bool               // the bytes are no more the file's, but memory of the process
+	own  bool               // bytes may be no more the file's, but memory of the process
 	free func([]byte) error // nil when the bytes are on Go's heap
 }
 

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -15,8 +16,13 @@ import (
 
 const (
 	hugePage = 2 << 20
-	readPart = 16 << 20 // bytes of a read
+	readPart = 32 << 20 // bytes that move at a time
 	readers  = 4        // most threads that read
+
+	// To find free huge pages, the system may have to move others first: half a second
+	// for each GB, where 0.15 is usual, is too much.
+	minPatience    = 50 * time.Millisecond
+	bytesPerSecond = 2 << 30
 )
 
 // mapFile maps a file at a multiple of a huge page, so that its bytes can move into
@@ -60,68 +66,81 @@ func pages(size int) uintptr {
 
 // InHugePages reads the file into huge pages of the process's own at the addresses of
 // its bytes, which change for nobody: small pages of a mapping cost a fifth of the
-// speed at which weights can be read. It takes as much memory as the file has, and
-// does nothing, giving false, where the system has no huge pages, the file is smaller
-// than one, or another file has taken its path.
-func (f *File) InHugePages() (bool, error) {
+// speed at which weights can be read. It gives the bytes that moved: none where the
+// system has no huge pages, the file is smaller than one, or another file has taken
+// its path; and not all where the system takes long to find free huge pages. What
+// moved takes as much memory as it has bytes.
+func (f *File) InHugePages() (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	m := f.m
 	if m == nil {
-		return false, fmt.Errorf("%s: %w", f.path, os.ErrClosed)
+		return 0, fmt.Errorf("%s: %w", f.path, os.ErrClosed)
 	}
 	if m.own || len(m.data) < hugePage || !hugePages() {
-		return m.own, nil
+		return 0, nil
 	}
 	file, err := os.Open(f.path)
 	if err != nil {
-		return false, nil // the mapping still has it
+		return 0, nil // the mapping still has it
 	}
 	defer file.Close()
 	if info, err := file.Stat(); err != nil || !os.SameFile(info, m.info) || info.Size() != int64(len(m.data)) {
-		return false, nil
-	}
-	base, err := reserve(len(m.data), unix.PROT_READ|unix.PROT_WRITE)
-	if err != nil {
-		return false, fmt.Errorf("%s: %w", f.path, os.NewSyscallError("mmap", err))
-	}
-	data := unsafe.Slice((*byte)(base), len(m.data))
-	_ = unix.Madvise(data, unix.MADV_HUGEPAGE)
-	if err := readAll(file, data); err != nil {
-		_ = unmap(data)
-		return false, fmt.Errorf("%s: %w", f.path, err)
-	}
-	err = unix.Mprotect(data, unix.PROT_READ)
-	if err == nil {
-		n := pages(len(data))
-		_, err = unix.MremapPtr(base, n, unsafe.Pointer(unsafe.SliceData(m.data)), n, unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED)
-	}
-	if err != nil {
-		_ = unmap(data)
-		return false, fmt.Errorf("%s: %w", f.path, os.NewSyscallError("mremap", err))
+		return 0, nil
 	}
 	m.own = true
-	return true, nil
+	n, err := m.move(file)
+	if err != nil {
+		return n, fmt.Errorf("%s: %w", f.path, err)
+	}
+	return n, nil
 }
 
-// readAll reads the whole file with a few threads.
-func readAll(f *os.File, data []byte) error {
-	var next atomic.Int64
+// move moves parts with a few threads, until patience ends.
+func (m *mapping) move(file *os.File) (int, error) {
+	patience := minPatience + time.Duration(len(m.data))*time.Second/bytesPerSecond
+	start := time.Now()
+	var next, moved atomic.Int64
 	var wg sync.WaitGroup
 	errs := make([]error, min(readers, runtime.GOMAXPROCS(0)))
 	for i := range errs {
 		wg.Go(func() {
-			for errs[i] == nil {
+			for errs[i] == nil && time.Since(start) < patience {
 				at := int(next.Add(readPart)) - readPart
-				if at >= len(data) {
+				if at >= len(m.data) {
 					return
 				}
-				_, errs[i] = f.ReadAt(data[at:min(at+readPart, len(data))], int64(at))
+				part := m.data[at:min(at+readPart, len(m.data))]
+				if errs[i] = movePart(part, file, at); errs[i] == nil {
+					moved.Add(int64(len(part)))
+				}
 			}
 		})
 	}
 	wg.Wait()
-	return errors.Join(errs...)
+	return int(moved.Load()), errors.Join(errs...)
+}
+
+// movePart puts what the file has from at on into huge pages, and these in the place
+// of part.
+func movePart(part []byte, file *os.File, at int) error {
+	base, err := reserve(len(part), unix.PROT_READ|unix.PROT_WRITE)
+	if err != nil {
+		return os.NewSyscallError("mmap", err)
+	}
+	data := unsafe.Slice((*byte)(base), len(part))
+	_ = unix.Madvise(data, unix.MADV_HUGEPAGE)
+	if _, err = file.ReadAt(data, int64(at)); err == nil {
+		if err = unix.Mprotect(data, unix.PROT_READ); err == nil {
+			n := pages(len(part))
+			_, err = unix.MremapPtr(base, n, unsafe.Pointer(unsafe.SliceData(part)), n, unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED)
+			err = os.NewSyscallError("mremap", err)
+		}
+	}
+	if err != nil {
+		_ = unmap(data)
+	}
+	return err
 }
 
 // hugePages reports whether the system gives huge pages to who asks for them.

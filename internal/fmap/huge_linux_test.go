@@ -23,13 +23,17 @@ func TestInHugePages(t *testing.T) {
 		if uintptr(unsafe.Pointer(&b[0]))%hugePage != 0 {
 			t.Errorf("%d bytes lie at %p", size, &b[0])
 		}
-		for range 2 {
-			if ok, err := f.InHugePages(); !ok || err != nil {
-				t.Fatalf("%d bytes: %v, %v", size, ok, err)
-			}
+		moved, err := f.InHugePages()
+		if err != nil {
+			t.Fatalf("%d bytes: %v", size, err)
 		}
-		if err := os.Truncate(path, 0); err != nil {
-			t.Fatal(err)
+		if n, err := f.InHugePages(); n != 0 || err != nil {
+			t.Fatalf("%d bytes a second time: %d, %v", size, n, err)
+		}
+		if moved == size { // a busy system may not have taken all
+			if err := os.Truncate(path, 0); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if err := f.Advise(0, size, DontNeed); err != nil {
 			t.Fatal(err)
@@ -58,15 +62,15 @@ func TestNotInHugePages(t *testing.T) {
 	if err := os.Rename(write(t, make([]byte, 2*hugePage)), path); err != nil {
 		t.Fatal(err)
 	}
-	if ok, err := f.InHugePages(); ok || err != nil || !bytes.Equal(f.Bytes(), want) {
-		t.Errorf("a replaced file: %v, %v", ok, err)
+	if n, err := f.InHugePages(); n != 0 || err != nil || !bytes.Equal(f.Bytes(), want) {
+		t.Errorf("a replaced file: %d, %v", n, err)
 	}
 	small, err := Open(write(t, pattern(5000)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer small.Close()
-	if ok, err := small.InHugePages(); ok || err != nil {
-		t.Errorf("a small file: %v, %v", ok, err)
+	if n, err := small.InHugePages(); n != 0 || err != nil {
+		t.Errorf("a small file: %d, %v", n, err)
 	}
 }

@@ -2,5 +2,5 @@
 
 package fmap
 
-// InHugePages does nothing on this system, and gives false.
-func (f *File) InHugePages() (bool, error) { return false, nil }
+// InHugePages does nothing on this system.
+func (f *File) InHugePages() (int, error) { return 0, nil }
