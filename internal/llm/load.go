@@ -39,8 +39,7 @@ func load(dir string, o LoadOptions) (*Loaded, error) {
 		}
 		return nil, fmt.Errorf("model %s: %w", dir, unwrapPath(err))
 	}
-	read := func(name string) ([]byte, error) { return readRegular(filepath.Join(dir, name)) }
-	if _, err := read("config.json"); err != nil { // before the weights: the clearer message
+	if _, err := readRegular(filepath.Join(dir, "config.json")); err != nil { // before the weights: the clearer message
 		return nil, fmt.Errorf("model %s: config.json: %w", dir, unwrapPath(err))
 	}
 	set, err := safetensors.OpenDir(dir)
@@ -50,17 +49,22 @@ func load(dir string, o LoadOptions) (*Loaded, error) {
 	if len(set.Unindexed) > 0 {
 		return nil, fmt.Errorf("model %s: %s is not listed in %s; remove it or the index", dir, strings.Join(set.Unindexed, ", "), safetensors.IndexName)
 	}
-	s := Source{Name: dir, Read: read}
-	for _, name := range set.Names() {
-		t, _ := set.Tensor(name)
-		s.Tensors = append(s.Tensors, t)
-	}
-	m, err := LoadSource(s, o)
+	m, err := LoadSource(dirSource(dir, set), o)
 	if err != nil {
 		return nil, err
 	}
 	m.Dir = dir
 	return m, nil
+}
+
+// dirSource is the model in dir with the weights of set.
+func dirSource(dir string, set *safetensors.Set) Source {
+	s := Source{Name: dir, Read: func(name string) ([]byte, error) { return readRegular(filepath.Join(dir, name)) }}
+	for _, name := range set.Names() {
+		t, _ := set.Tensor(name)
+		s.Tensors = append(s.Tensors, t)
+	}
+	return s
 }
 
 // unwrapPath drops the operation and path of a file error: messages name the file.
@@ -91,6 +95,8 @@ type loader struct {
 	model   Model
 	tensors map[string]safetensors.Tensor // without those that the model drops
 	dtype   mlx.DType
+	headers bool    // the tensors have no data: nothing is evaluated
+	faults  []error // with headers: what checkKind says
 }
 
 func (l *loader) load() (*Loaded, error) {
@@ -255,9 +261,18 @@ func (l *loader) checkMemory() error {
 	if have <= 0 {
 		return nil
 	}
-	var weights, converted int64
+	weights, converted := l.weightBytes()
+	need := weights + converted + cacheBytes(l.model.Layout(), cache.CapacityFor(1), l.dtype)
+	if need > have {
+		return fmt.Errorf("needs %s of memory, and %s are available", gigabytes(need), gigabytes(have))
+	}
+	return nil
+}
+
+// weightBytes is the size of the tensors, and of the copies that loading makes.
+func (l *loader) weightBytes() (weights, converted int64) {
 	for _, t := range l.tensors {
-		weights += int64(len(t.Data))
+		weights += t.Size()
 		if l.casts(t.DType) {
 			n := int64(1)
 			for _, d := range t.Shape {
@@ -266,11 +281,7 @@ func (l *loader) checkMemory() error {
 			converted += n * int64(l.dtype.Size())
 		}
 	}
-	need := weights + converted + cacheBytes(l.model.Layout(), cache.CapacityFor(1), l.dtype)
-	if need > have {
-		return fmt.Errorf("needs %s of memory, and %s are available", gigabytes(need), gigabytes(have))
-	}
-	return nil
+	return weights, converted
 }
 
 func cacheBytes(layout []cache.Layout, capacity int, d mlx.DType) (n int64) {
@@ -293,11 +304,13 @@ func (l *loader) assign() error {
 	for _, name := range slices.Sorted(maps.Keys(l.tensors)) {
 		t := l.tensors[name]
 		if kind, known := kinds[name]; known { // Assign names the others
-			if err := checkKind(t, kind); err != nil {
+			if err := checkKind(t, kind); err != nil && l.headers {
+				l.faults = append(l.faults, err)
+			} else if err != nil {
 				return err
 			}
 		}
-		a := mapped(t)
+		a := l.array(t)
 		if l.casts(t.DType) {
 			a = a.AsType(l.dtype)
 			converted = append(converted, a)
@@ -307,7 +320,18 @@ func (l *loader) assign() error {
 	if err := machinery.Assign(l.model, weights, true); err != nil {
 		return l.explain(err)
 	}
+	if l.headers {
+		return nil
+	}
 	return mlx.Eval(converted)
+}
+
+// array is the tensor as an array; without data one that nobody evaluates.
+func (l *loader) array(t safetensors.Tensor) *mlx.Array {
+	if l.headers {
+		return mlx.Zeros(t.Shape, t.DType)
+	}
+	return mapped(t)
 }
 
 // checkKind refuses weights of a dtype that the layer cannot read.

@@ -32,11 +32,8 @@ type Tokenizer struct {
 	core    *tokenizer.Tokenizer
 	special *template.Dict // bos_token, eos_token, ... of tokenizer_config.json
 
-	// source is the default chat template; sourceErr says why there is none
-	// though the model has templates. Both are looked at only when it is needed.
-	source    string
-	hasSource bool
-	sourceErr error
+	// templates are the chat templates. They are parsed only when one is needed.
+	templates *template.Set
 }
 
 // LoadTokenizer reads the tokenizer of the model in dir. It needs tokenizer.json
@@ -114,7 +111,7 @@ func ParseTokenizer(files map[string][]byte) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.source, t.hasSource, t.sourceErr = set.Source("", false)
+	t.templates = set
 	return t, nil
 }
 
@@ -146,7 +143,7 @@ func (t *Tokenizer) TokenID(token string) (int, bool) { return t.core.TokenID(to
 func (t *Tokenizer) Token(id int) (string, bool) { return t.core.Token(id) }
 
 // HasChatTemplate reports whether the model comes with a chat template.
-func (t *Tokenizer) HasChatTemplate() bool { return t.hasSource || t.sourceErr != nil }
+func (t *Tokenizer) HasChatTemplate() bool { return len(t.templates.Names()) > 0 }
 
 // BOS is the text of the token that begins a text, "" if the model has none.
 func (t *Tokenizer) BOS() string { return t.specialToken("bos_token") }
