@@ -100,7 +100,7 @@ environment, that over the file, that over the default.`,
 	root.SetErr(s.err)
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newGenerate(s, runGenerate), newBenchmark(s, runBenchmark), newLogits(s, runLogits), newTokenize(s, runTokenize), newModels(s), newInspect(s, runInspect), newVersion(s))
+	root.AddCommand(newGenerate(s, runGenerate), newBenchmark(s, runBenchmark), newLogits(s, runLogits), newTokenize(s, runTokenize), newModels(s), newInspect(s, runInspect), newChatTemplate(s, runChatTemplate), newVersion(s))
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == "completion" { // cobra's own takes any argument for a wish for help

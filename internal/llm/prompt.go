@@ -92,81 +92,12 @@ func (t *Tokenizer) render(o PromptOptions) (string, error) {
 	if o.PrefillResponse != "" {
 		messages.Items = append(messages.Items, template.Message("assistant", o.PrefillResponse))
 	}
-	return t.Render(messages, RenderOptions{
+	return t.chat.Render(messages, RenderOptions{
 		AddGenerationPrompt:  o.PrefillResponse == "",
 		ContinueFinalMessage: o.PrefillResponse != "",
-		Variables:            t.Variables(o.TemplateConfig),
+		Variables:            t.chat.Variables(o.TemplateConfig),
 		Now:                  o.Now,
 	})
-}
-
-// RenderOptions are what a chat template gets beside the messages.
-type RenderOptions struct {
-	// AddGenerationPrompt begins the assistant's turn; ContinueFinalMessage leaves the
-	// last message open. They exclude one another.
-	AddGenerationPrompt, ContinueFinalMessage bool
-	// Tools and Documents are lists of objects; nil is none.
-	Tools, Documents template.Value
-	// Variables are all further ones; nil for none. See [Tokenizer.Variables].
-	Variables *template.Dict
-	// Now is the template's clock; nil is time.Now.
-	Now func() time.Time
-}
-
-// Variables are those that mlx-lm passes always, with those of config in front of
-// them: enable_thinking is whether the vocabulary has tokens around thoughts.
-func (t *Tokenizer) Variables(config *template.Dict) *template.Dict {
-	out := template.NewDict()
-	out.Set("enable_thinking", t.thinks())
-	if config != nil {
-		for k, v := range config.All() {
-			out.Set(k.(string), v)
-		}
-	}
-	return out
-}
-
-// Render applies the chat template to messages, a list of objects as [template.Chat]
-// takes it. Tools and documents that there are none of are undefined: templates that
-// loop over them without a question work then, which fail in transformers.
-func (t *Tokenizer) Render(messages template.Value, o RenderOptions) (string, error) {
-	source, ok, err := t.templates.Source("", o.Tools != nil)
-	if err == nil && !ok {
-		err = errors.New("the model has no chat template")
-	}
-	if err != nil {
-		return "", err
-	}
-	tmpl, err := template.Parse(source)
-	if err != nil {
-		return "", fmt.Errorf("chat template: %w", err)
-	}
-	text, err := tmpl.Chat(messages, template.ChatOptions{
-		Tools:                o.Tools,
-		Documents:            o.Documents,
-		OmitAbsent:           true,
-		AddGenerationPrompt:  o.AddGenerationPrompt,
-		ContinueFinalMessage: o.ContinueFinalMessage,
-		SpecialTokens:        t.special,
-		Extra:                o.Variables,
-		Options:              template.Options{Now: o.Now},
-	})
-	if err != nil {
-		return "", fmt.Errorf("chat template: %w", err)
-	}
-	return text, nil
-}
-
-// checkTemplate says what is wrong with the chat template, if there is one.
-func (t *Tokenizer) checkTemplate() error {
-	source, ok, err := t.templates.Source("", false)
-	if err != nil || !ok {
-		return err
-	}
-	if _, err := template.Parse(source); err != nil {
-		return fmt.Errorf("chat template: %w", err)
-	}
-	return nil
 }
 
 // thinks reports whether the vocabulary has a pair of tokens around thoughts.
