@@ -100,18 +100,35 @@ func (t *Tokenizer) render(o PromptOptions) (string, error) {
 	})
 }
 
+// thinkTags are pairs of tokens around thoughts.
+var thinkTags = [][2]string{
+	{"<think>", "</think>"},
+	{"<longcat_think>", "</longcat_think>"},
+	{"<|channel>", "<channel|>"},
+}
+
 // thinks reports whether the vocabulary has a pair of tokens around thoughts.
 func (t *Tokenizer) thinks() bool {
-	for _, pair := range [][2]string{
-		{"<think>", "</think>"},
-		{"<longcat_think>", "</longcat_think>"},
-		{"<|channel>", "<channel|>"},
-	} {
+	_, _, ok := t.thinkPair()
+	return ok
+}
+
+func (t *Tokenizer) thinkPair() (open, close string, ok bool) {
+	for _, pair := range thinkTags {
 		_, begin := t.TokenID(pair[0])
 		_, end := t.TokenID(pair[1])
 		if begin && end {
-			return true
+			return pair[0], pair[1], true
 		}
 	}
-	return false
+	return "", "", false
+}
+
+// ThinkTags are the texts that begin and end a model's thoughts: those of the
+// vocabulary, else <think> and </think>.
+func (t *Tokenizer) ThinkTags() (open, close string) {
+	if open, close, ok := t.thinkPair(); ok {
+		return open, close
+	}
+	return thinkTags[0][0], thinkTags[0][1]
 }
