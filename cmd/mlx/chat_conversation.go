@@ -129,14 +129,14 @@ func (c *conversation) messages() *template.List {
 	return list
 }
 
-// prompt renders the whole chat.
-func (c *conversation) prompt() (string, error) {
+// prompt is the whole chat.
+func (c *conversation) prompt() (ids []int, text string, err error) {
 	config, err := c.o.config()
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
-	t := c.m.Tokenizer.ChatTemplate()
-	return t.Render(c.messages(), llm.RenderOptions{AddGenerationPrompt: true, Variables: t.Variables(config)})
+	variables := c.m.Tokenizer.ChatTemplate().Variables(config)
+	return c.m.Tokenizer.PromptMessages(c.messages(), llm.RenderOptions{AddGenerationPrompt: true, Variables: variables})
 }
 
 // generationOptions are those of the next answer.
@@ -175,7 +175,7 @@ func (c *conversation) answer(ctx context.Context, text string) error {
 
 // speak generates the next answer and shows it.
 func (c *conversation) speak(ctx context.Context) (string, error) {
-	prompt, err := c.prompt()
+	ids, prompt, err := c.prompt()
 	if err != nil {
 		return "", err
 	}
@@ -183,7 +183,6 @@ func (c *conversation) speak(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	ids := c.m.Tokenizer.Encode(prompt, false)
 	if c.s.errTTY && len(ids)-c.sequence.Len() > options.PrefillStep {
 		options.Progress = progress(c.s.err, len(ids))
 	}

@@ -125,12 +125,9 @@ func (o *generateOptions) lineIDs(m *llm.Loaded, line promptLine) ([]int, error)
 	if err != nil {
 		return nil, err
 	}
-	t := m.Tokenizer.ChatTemplate()
-	text, err := t.Render(messages, llm.RenderOptions{AddGenerationPrompt: true, Variables: t.Variables(options.TemplateConfig)})
-	if err != nil {
-		return nil, err
-	}
-	return m.Tokenizer.Encode(text, false), nil
+	variables := m.Tokenizer.ChatTemplate().Variables(options.TemplateConfig)
+	ids, _, err := m.Tokenizer.PromptMessages(messages, llm.RenderOptions{AddGenerationPrompt: true, Variables: variables})
+	return ids, err
 }
 
 // runPrompts generates for all lines and prints a line of JSON for each, in their order.

@@ -22,7 +22,8 @@ type BatchResult struct {
 // can come out differently. With size 1 all bits are those of Generate.
 //
 // A prompt that cannot run is an error before the first result. When ctx ends, those
-// that run end with FinishCancelled, and those that did not begin have no result.
+// that run end with FinishCancelled, and those that did not begin have no result. The
+// sequence can be ranged over once.
 func GenerateBatch(ctx context.Context, m *Loaded, prompts [][]int, o Options, size int) (iter.Seq2[BatchResult, error], error) {
 	if size < 1 {
 		return nil, fmt.Errorf("a batch of %d sequences", size)

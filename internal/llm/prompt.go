@@ -40,7 +40,7 @@ func ParseTemplateConfig(text string) (*template.Dict, error) {
 	return d, nil
 }
 
-// Prompt returns the ids of a prompt. Every command comes here.
+// Prompt returns the ids of a prompt. Every command comes here, or to PromptMessages.
 //
 // A model with a chat template gets the rendered messages, which hold the special
 // tokens already, so that none are added. Other text gets those that
@@ -63,6 +63,15 @@ func (t *Tokenizer) Prompt(o PromptOptions) ([]int, error) {
 		return nil, err
 	}
 	return t.Encode(text, false), nil
+}
+
+// PromptMessages is [Tokenizer.Prompt] for the messages of a chat, a list of objects; it
+// returns the rendered text too.
+func (t *Tokenizer) PromptMessages(messages template.Value, o RenderOptions) (ids []int, text string, err error) {
+	if text, err = t.chat.Render(messages, o); err != nil {
+		return nil, "", err
+	}
+	return t.Encode(text, false), text, nil
 }
 
 // checkRaw refuses what a prompt without template would drop.
