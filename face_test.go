@@ -151,6 +151,8 @@ func TestFaceShapes(t *testing.T) {
 		{"mx.broadcast_to(x, (2, 2, 3))", x.BroadcastTo(2, 2, 3), "int32(2, 2, 3)[0 1 2 3 4 5 0 1 2 3 4 5]"},
 		{"x.astype(mx.float16)", x.AsType(mlx.Float16), "float16(1, 2, 3)[0 1 2 3 4 5]"},
 		{"mx.concatenate([a, b], axis=1)", mlx.Concatenate(mlx.Arrays{x, x}, mlx.Axis(1)), "int32(1, 4, 3)[0 1 2 3 4 5 0 1 2 3 4 5]"},
+		{"mx.split(a, [1], axis=2)[1]", mlx.Split(x, []int{1}, mlx.Axis(2))[1], "int32(1, 2, 2)[1 2 4 5]"},
+		{"mx.split(a, [0, 3], axis=-1)[2]", mlx.Split(x, []int{0, 3}, mlx.Axis(-1))[2], "int32(1, 2, 0)[]"},
 		{"mx.take(a, idx, axis=2)", mlx.Take(x, mlx.NewArray([]int{2, -3}), mlx.Axis(2)), "int32(1, 2, 2)[2 0 5 3]"},
 		{"mx.take(a, -1, axis=1)", mlx.Take(x, -1, mlx.Axis(1)), "int32(1, 3)[3 4 5]"},
 		{"mx.take(a, 4)", mlx.Take(x, 4), "int32()[4]"},

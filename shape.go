@@ -60,3 +60,28 @@ func Concatenate(arrays Arrays, opts ...AxisOption) *Array {
 	}
 	return tensor.ConcatenateOf(arrays, axes[0], s)
 }
+
+// Split is mx.split(x, indices, axis): the parts between the indices, along axis 0
+// unless given. Indices are not negative and do not fall.
+func Split(x *Array, indices []int, opts ...AxisOption) []*Array {
+	axes, s := axisKeywords("split", opts)
+	axis := 0
+	switch len(axes) {
+	case 0:
+	case 1:
+		axis = axes[0]
+	default:
+		tensor.Throw("split", nil, "takes one axis, not %v", axes)
+	}
+	axis = tensor.NormAxis("split", axis, x.Shape())
+	n, from := x.Dim(axis), 0
+	parts := make([]*Array, 0, len(indices)+1)
+	for _, to := range append(append([]int{}, indices...), n) {
+		if to < from || to > n {
+			tensor.Throw("split", []Spec{tensor.SpecOf(x)}, "index %d is not between %d and %d", to, from, n)
+		}
+		parts = append(parts, tensor.SliceAxis(x, axis, from, to, s))
+		from = to
+	}
+	return parts
+}

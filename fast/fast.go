@@ -23,6 +23,12 @@ func RMSNorm(x, weight *mlx.Array, eps float64, opts ...mlx.StreamOrDevice) *mlx
 	return fast.RMSNormOf(x, weight, eps, on("rms_norm", opts))
 }
 
+// LayerNorm is mx.fast.layer_norm(x, weight, bias, eps) over the last axis; weight [D]
+// and bias [D] may be nil.
+func LayerNorm(x, weight, bias *mlx.Array, eps float64, opts ...mlx.StreamOrDevice) *mlx.Array {
+	return fast.LayerNormOf(x, weight, bias, eps, 0, on("layer_norm", opts))
+}
+
 // RoPE is the configuration of mx.fast.rope: rotary position embedding of the
 // first Dims features, an even number.
 type RoPE struct {

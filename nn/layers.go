@@ -4,8 +4,6 @@ import (
 	"math"
 
 	"github.com/mlxgo/mlx"
-	"github.com/mlxgo/mlx/fast"
-	"github.com/mlxgo/mlx/internal/tensor"
 	"github.com/mlxgo/mlx/random"
 )
 
@@ -160,28 +158,3 @@ func (e *QuantizedEmbedding) AsLinear(x *mlx.Array) *mlx.Array {
 	q := mlx.Quantized{Weight: e.Weight, Scales: e.Scales, Biases: e.Biases, Scheme: e.Scheme}
 	return mlx.QuantizedMatMul(x, q, mlx.RoundActivations(e.RoundActivations))
 }
-
-// RMSNorm is nn.RMSNorm.
-type RMSNorm struct {
-	Weight *mlx.Array // [dims]
-	Eps    float64    `mlx:"-"`
-}
-
-// NewRMSNorm is nn.RMSNorm(dims, eps), ones.
-func NewRMSNorm(dims int, opts ...NormOption) *RMSNorm {
-	s := settings{eps: 1e-5}
-	for _, o := range opts {
-		o.norm(&s)
-	}
-	return &RMSNorm{Weight: mlx.Ones(mlx.Shape{dims}), Eps: s.eps}
-}
-
-// Forward normalizes the last axis.
-func (n *RMSNorm) Forward(x *mlx.Array) *mlx.Array { return fast.RMSNorm(x, n.Weight, n.Eps) }
-
-// SiLU is nn.silu: x * sigmoid(x).
-func SiLU(x *mlx.Array) *mlx.Array { return x.Mul(mlx.Sigmoid(x)) }
-
-// SwiGLU is silu(gate) * up in one pass, rounded once (not in mlx.nn; mlx-lm's
-// activations.swiglu).
-func SwiGLU(gate, up *mlx.Array) *mlx.Array { return tensor.SwiGLUOf(gate, up, mlx.Stream{}) }

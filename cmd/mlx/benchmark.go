@@ -29,6 +29,8 @@ type benchmarkOptions struct {
 	Limits           bool    `mapstructure:"limits"`
 	JSON             bool    `mapstructure:"json"`
 	DType            string  `mapstructure:"dtype"`
+	Exact            bool    `mapstructure:"exact-activations"`
+	Mmap             bool    `mapstructure:"mmap"`
 	PrefillStepSize  int     `mapstructure:"prefill-step-size"`
 	Delay            float64 `mapstructure:"delay"`
 	Threads          int     `mapstructure:"threads"`
@@ -100,6 +102,8 @@ func addBenchmarkFlags(f *pflag.FlagSet) {
 	f.Bool("limits", true, "measure the machine's limits too")
 	f.Bool("json", false, "print a JSON object with all figures instead")
 	addDType(f)
+	addExact(f)
+	addMmap(f)
 	f.Int("prefill-step-size", 512, "most prompt tokens that run at once")
 	f.Float64("delay", 0, "seconds to wait before each trial")
 	addThreads(f)
@@ -172,7 +176,7 @@ func runBenchmark(ctx context.Context, s *streams, o *benchmarkOptions) error {
 		return err
 	}
 	b, err := bench.Start(ctx, func() (*llm.Loaded, error) {
-		m, err := loadModel(s, dir, llm.LoadOptions{DType: dtype})
+		m, err := loadModel(s, dir, llm.LoadOptions{DType: dtype, ExactActivations: o.Exact, MapWeights: o.Mmap})
 		if err == nil && len(o.PromptIDs) > 0 {
 			err = checkIDs("--prompt-ids", o.PromptIDs, m.Model.Info().VocabSize)
 		}

@@ -35,6 +35,7 @@ type chatOptions struct {
 
 	DType           string `mapstructure:"dtype"`
 	Exact           bool   `mapstructure:"exact-activations"`
+	Mmap            bool   `mapstructure:"mmap"`
 	PrefillStepSize int    `mapstructure:"prefill-step-size"`
 	Threads         int    `mapstructure:"threads"`
 	TrustRemoteCode bool   `mapstructure:"trust-remote-code"`
@@ -103,6 +104,7 @@ func addChatFlags(f *pflag.FlagSet) {
 	f.StringArray("extra-eos-token", nil, "id or text of one more `TOKEN` that ends an answer (may be repeated)")
 	addDType(f)
 	addExact(f)
+	addMmap(f)
 	f.Int("prefill-step-size", 512, "most prompt tokens that run at once; Ctrl-C waits for them")
 	addThreads(f)
 	addTrust(f)
@@ -224,7 +226,7 @@ func runChat(ctx context.Context, s *streams, o *chatOptions) error {
 	if err != nil {
 		return err
 	}
-	m, err := loadModel(s, dir, llm.LoadOptions{DType: dtype, ExactActivations: o.Exact})
+	m, err := loadModel(s, dir, llm.LoadOptions{DType: dtype, ExactActivations: o.Exact, MapWeights: o.Mmap})
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,10 @@ func addExact(f *pflag.FlagSet) {
 	f.Bool("exact-activations", false, "do not round half precision activations for products with quantized weights: slower")
 }
 
+func addMmap(f *pflag.FlagSet) {
+	f.Bool("mmap", false, "leave the weights in the mapped files, which processes share, instead of reading them into huge pages, which is faster")
+}
+
 func addThreads(f *pflag.FlagSet) {
 	f.Int("threads", 0, "number of threads; 0 is one a core")
 }

@@ -40,6 +40,7 @@ type generateOptions struct {
 	JSON            bool   `mapstructure:"json"`
 	DType           string `mapstructure:"dtype"`
 	Exact           bool   `mapstructure:"exact-activations"`
+	Mmap            bool   `mapstructure:"mmap"`
 	PrefillStepSize int    `mapstructure:"prefill-step-size"`
 	Threads         int    `mapstructure:"threads"`
 	TrustRemoteCode bool   `mapstructure:"trust-remote-code"`
@@ -126,6 +127,7 @@ func addGenerateFlags(f *pflag.FlagSet) {
 	f.Bool("json", false, "print a JSON object with ids, text, log-probabilities and statistics instead")
 	addDType(f)
 	addExact(f)
+	addMmap(f)
 	f.Int("prefill-step-size", 512, "most prompt tokens that run at once; Ctrl-C waits for them")
 	addThreads(f)
 	addTrust(f)
@@ -193,7 +195,7 @@ func runGenerate(ctx context.Context, s *streams, o *generateOptions) error {
 	if err != nil {
 		return err
 	}
-	m, err := loadModel(s, dir, llm.LoadOptions{DType: dtype, ExactActivations: o.Exact})
+	m, err := loadModel(s, dir, llm.LoadOptions{DType: dtype, ExactActivations: o.Exact, MapWeights: o.Mmap})
 	if err != nil {
 		return err
 	}

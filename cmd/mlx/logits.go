@@ -76,7 +76,7 @@ func runLogits(ctx context.Context, s *streams, o *logitsOptions) error {
 	if err != nil {
 		return err
 	}
-	m, err := loadModel(s, dir, llm.LoadOptions{DType: dtype, ExactActivations: o.Exact, NoTokenizer: true})
+	m, err := loadModel(s, dir, llm.LoadOptions{DType: dtype, ExactActivations: o.Exact, MapWeights: true, NoTokenizer: true})
 	if err != nil {
 		return err
 	}

@@ -263,6 +263,7 @@ func (a *attention) visible(x *simd.Attention, b, i int) {
 	}
 	x.Offset += i
 	x.Window = max(a.p.Window, 0)
+	x.SoftCap = float32(a.p.SoftCap.Value())
 	x.Causal = a.p.Causal || x.Window > 0
 }
 
@@ -369,7 +370,11 @@ func (a *attention) wideRow(y, score []float64, b, h, i, from, to int) {
 		for t := range a.d {
 			dot += float64At(a.q, qo+t) * float64At(a.k, ko+j*a.k.Strides[2]+t)
 		}
-		score[j] = dot*a.p.Scale.Value() + bias
+		score[j] = dot * a.p.Scale.Value()
+		if c := a.p.SoftCap.Value(); c > 0 {
+			score[j] = c * math.Tanh(score[j]/c)
+		}
+		score[j] += bias
 		top = max(top, score[j])
 	}
 	var sum float64

@@ -77,7 +77,7 @@ func (b *backend) queue(s tensor.Stream) *queue {
 func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 	switch p.(type) {
 	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Broadcast, tensor.Transpose, tensor.Slice,
-		tensor.Pad, tensor.Concatenate, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU,
+		tensor.Pad, tensor.Concatenate, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU, tensor.GELU,
 		tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.CumSum, tensor.ArgSort:
 		return true
 	case tensor.MatMul:
@@ -85,7 +85,7 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 		return ok
 	case tensor.Take:
 		return i == 1 || rowsPacked(&v)
-	case fast.RMSNorm, fast.RoPE:
+	case fast.RMSNorm, fast.LayerNorm, fast.RoPE:
 		return i == 0 || v.Contiguous()
 	case fast.CacheWrite:
 		return i == 1 && lastPacked(&v) || v.Contiguous()
@@ -161,6 +161,8 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 		return castTask(in, out)
 	case tensor.SwiGLU:
 		return swigluTask(in, out), nil
+	case tensor.GELU:
+		return geluTask(p, in, out), nil
 
 	// reduce.go, rows.go, sort.go, index.go
 	case tensor.Reduce:
@@ -191,6 +193,8 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 	// fast.go, attention.go, random.go
 	case fast.RMSNorm:
 		return rmsNormTask(p, in, out), nil
+	case fast.LayerNorm:
+		return layerNormTask(p, in, out), nil
 	case fast.RoPE:
 		return ropeTask(p, in, out), nil
 	case fast.CacheWrite:

@@ -1,7 +1,6 @@
 package cpu
 
 import (
-	"math"
 	"unsafe"
 
 	"github.com/mlxgo/mlx/internal/cpu/simd"
@@ -9,81 +8,6 @@ import (
 	"github.com/mlxgo/mlx/internal/tensor"
 	"github.com/mlxgo/mlx/internal/tensor/fast"
 )
-
-func rmsNormTask(p fast.RMSNorm, in, out []View) task {
-	x, y := rowsOfView(&in[0]), &out[0]
-	cost := 4 * x.n * x.k
-	if y.DType == dtype.Float64 {
-		return rmsNormWide(p.Eps.Value(), x, in, out)
-	}
-	e, _ := elemOf(in[0].DType)
-	eps := float32(p.Eps.Value())
-	return newTask(x.n, cost, func(s *scratch, c, nc int) {
-		lo, hi := span(x.n, c, nc)
-		g, buf := x.buffer(s), x.buffer32(s)
-		var w simd.Raw
-		if len(in) == 2 {
-			w = rawAt(&in[1], 0, x.k)
-		}
-		for i := lo; i < hi; i++ {
-			row := x.f32(g, buf, i)
-			if y.DType == dtype.Float32 {
-				simd.K.RMSNorm(at[float32](y, i*x.k, x.k), row, w, eps, e)
-				continue
-			}
-			simd.K.RMSNorm(buf, row, w, eps, e)
-			narrow(unsafe.Add(y.Ptr(), i*x.k*2), buf, y.DType)
-		}
-	})
-}
-
-// rmsNormWide is for float64 anywhere: x or the weight.
-func rmsNormWide(eps float64, x rowsOf, in, out []View) task {
-	conv, _ := castLoop(in[0].DType, dtype.Float64)
-	var w operand
-	var convW loop
-	if len(in) == 2 {
-		w = operandOf(&in[1])
-		convW, _ = castLoop(in[1].DType, dtype.Float64)
-	}
-	round := func(v float64) float64 { return v }
-	switch in[0].DType { // the normalized value has x's precision
-	case dtype.Float32:
-		round = func(v float64) float64 { return float64(float32(v)) }
-	case dtype.Float16:
-		round = func(v float64) float64 { return float64(simd.RoundTo(float32(v), simd.F16)) }
-	case dtype.BFloat16:
-		round = func(v float64) float64 { return float64(simd.RoundTo(float32(v), simd.BF16)) }
-	}
-	return newTask(x.n, 8*x.n*x.k, func(s *scratch, c, nc int) {
-		lo, hi := span(x.n, c, nc)
-		g, f := x.buffer(s), piece[float32](s, x.k)
-		row, weight := piece[uint64](s, x.k), piece[uint64](s, x.k)
-		if len(in) == 2 {
-			wideRow(weight, &w, convW, nil, f, 0)
-		}
-		for i := lo; i < hi; i++ {
-			src := x.row(g, i)
-			if isHalf(in[0].DType) {
-				src = unsafe.Pointer(unsafe.SliceData(widen(f, src, in[0].DType, x.k)))
-			}
-			conv(unsafe.Pointer(unsafe.SliceData(row)), src, nil, nil, x.k)
-			y := at[float64](&out[0], i*x.k, x.k)
-			var sum float64
-			for _, b := range row {
-				v := math.Float64frombits(b)
-				sum += v * v
-			}
-			n := 1 / math.Sqrt(sum/float64(x.k)+eps)
-			for j, b := range row {
-				y[j] = round(math.Float64frombits(b) * n)
-				if len(in) == 2 {
-					y[j] *= math.Float64frombits(weight[j])
-				}
-			}
-		}
-	})
-}
 
 // A rotation is RoPE; a unit is a (batch row, position): its angles serve all heads.
 type rotation struct {

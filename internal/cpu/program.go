@@ -4,19 +4,22 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
+	"weak"
 
 	"github.com/mlxgo/mlx/internal/dtype"
 	"github.com/mlxgo/mlx/internal/tensor"
 )
 
-// A program is a plan bound to memory: one arena, and a cell for each bound slot
-// that Run points at the caller's buffers. A stream runs one thing at a time, so
-// one arena is enough for any number of callers.
+// A program is a plan bound to memory: a cell for each bound slot that Run points
+// at the caller's buffers, and one for the arena. A stream runs one thing at a time,
+// so one arena is enough for any number of callers, and for all programs of a stream.
 type program struct {
 	q        *queue
 	specs    []tensor.Spec // of what is bound
 	cells    []*tensor.Buffer
-	arena    *tensor.Buffer
+	arena    *tensor.Buffer // a cell
+	memory   *arena
 	keep     *tensor.Plan // holds the constants
 	tasks    []task
 	run      *run
@@ -35,8 +38,9 @@ func (b *backend) Prepare(p *tensor.Plan) (tensor.Program, error) {
 	for range g.specs {
 		g.cells = append(g.cells, tensor.Borrow(nil, nil))
 	}
+	g.arena = tensor.Borrow(nil, nil)
 	var err error
-	if g.arena, err = tensor.NewArena(g.q.stream.Device, p.Arena); err != nil {
+	if g.memory, err = g.q.arena(p.Arena); err != nil {
 		return nil, err
 	}
 	var hz hazards
@@ -166,6 +170,12 @@ func (q *queue) program(g *program, bind []View) error {
 
 func (g *program) execute(bind []View) error {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	arena := g.memory.buf.Load() // another program may bring a larger one meanwhile
+	g.arena.Bind(arena.Host())
+	defer func() {
+		g.arena.Bind(nil)
+		runtime.KeepAlive(arena)
+	}()
 	for i := range bind {
 		g.cells[i].Bind(bind[i].Buf.Host()[bind[i].Offset:])
 	}
@@ -174,6 +184,30 @@ func (g *program) execute(bind []View) error {
 		c.Bind(nil)
 	}
 	return err
+}
+
+// An arena is the memory for temporaries of all programs of a queue. It lives as
+// long as one of them.
+type arena struct{ buf atomic.Pointer[tensor.Buffer] }
+
+// arena is that of q, with at least size bytes.
+func (q *queue) arena(size int) (*arena, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	a := q.temporaries.Value()
+	if a == nil {
+		a = &arena{}
+		q.temporaries = weak.Make(a)
+	}
+	if b := a.buf.Load(); b != nil && len(b.Host()) >= size {
+		return a, nil
+	}
+	b, err := tensor.NewArena(q.stream.Device, size)
+	if err != nil {
+		return nil, err
+	}
+	a.buf.Store(b)
+	return a, nil
 }
 
 // hazards decides where a barrier is needed: before a step that touches what an

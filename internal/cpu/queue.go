@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"weak"
 
 	"github.com/mlxgo/mlx/internal/tensor"
 )
@@ -18,6 +19,8 @@ import (
 type queue struct {
 	stream  tensor.Stream
 	scratch scratch // of whoever runs the queue
+
+	temporaries weak.Pointer[arena] // of its programs
 
 	mu       sync.Mutex
 	moved    sync.Cond // a batch has ended, or the queue is free

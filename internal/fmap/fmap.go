@@ -34,7 +34,9 @@ type File struct {
 // argument, so it must not point back at the File.
 type mapping struct {
 	path string
+	info os.FileInfo
 	data []byte
+	own  bool               // bytes may be no more the file's, but memory of the process
 	free func([]byte) error // nil when the bytes are on Go's heap
 }
 
@@ -64,7 +66,7 @@ func Open(path string) (*File, error) {
 	if size != int64(int(size)) {
 		return nil, fmt.Errorf("%s: %d bytes are more than this machine can address", path, size)
 	}
-	m := &mapping{path: path, data: []byte{}}
+	m := &mapping{path: path, info: info, data: []byte{}}
 	if size > 0 {
 		if m.data, m.free, err = mapFile(f, int(size)); err != nil {
 			return nil, fmt.Errorf("%s: cannot map the file: %w", path, err)
@@ -158,7 +160,7 @@ func (f *File) Advise(offset, n int, a Advice) error {
 	if a > DontNeed {
 		return fmt.Errorf("%s: advise: unknown advice %d", f.path, a)
 	}
-	if n == 0 || f.m.free == nil {
+	if n == 0 || f.m.free == nil || f.m.own {
 		return nil
 	}
 	start := offset - offset%os.Getpagesize()

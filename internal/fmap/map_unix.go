@@ -1,4 +1,4 @@
-//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+//go:build darwin || dragonfly || freebsd || netbsd || openbsd
 
 package fmap
 
@@ -17,14 +17,3 @@ func mapFile(f *os.File, size int) ([]byte, func([]byte) error, error) {
 }
 
 func unmap(data []byte) error { return os.NewSyscallError("munmap", unix.Munmap(data)) }
-
-func advise(pages []byte, a Advice) error {
-	how := [...]int{
-		Normal:     unix.MADV_NORMAL,
-		Sequential: unix.MADV_SEQUENTIAL,
-		Random:     unix.MADV_RANDOM,
-		WillNeed:   unix.MADV_WILLNEED,
-		DontNeed:   unix.MADV_DONTNEED,
-	}[a]
-	return os.NewSyscallError("madvise", unix.Madvise(pages, how))
-}

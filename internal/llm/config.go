@@ -185,3 +185,17 @@ func (q *quantization) of(path string, hasScales bool) (s mlx.Scheme, ok bool) {
 	}
 	return q.whole, hasScales
 }
+
+// translate gives single paths the names that the model has for them.
+func (q *quantization) translate(f func(name string) (path string, transpose bool)) {
+	if q == nil {
+		return
+	}
+	paths := make(map[string]layerScheme, len(q.paths))
+	for name, own := range q.paths {
+		if path, _ := f(name + ".weight"); path != "" {
+			paths[strings.TrimSuffix(path, ".weight")] = own
+		}
+	}
+	q.paths = paths
+}

@@ -329,7 +329,7 @@ func (i *inspector) measure(context int) {
 			context = min(context, n)
 		}
 	}
-	weights, converted := i.weightBytes()
+	weights, converted := i.sizes()
 	need := cacheBytes(i.model.Layout(), cache.CapacityFor(context), i.dtype)
 	out.Memory = Needs{context, weights, converted, need, weights + converted + need, max(availableMemory(), 0)}
 }

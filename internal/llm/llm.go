@@ -27,6 +27,14 @@ type Model interface {
 	SetDType(d mlx.DType)
 }
 
+// A Translator is a model whose files may call parameters otherwise: what Translate
+// returns maps a name in the files to a path, "" for a tensor that is not used, and says
+// whether the matrix must be transposed. Has tells the names that there are; nil means
+// that names are paths.
+type Translator interface {
+	Translate(has func(name string) bool) func(name string) (path string, transpose bool)
+}
+
 // Info is a model's dimensions.
 type Info struct {
 	ModelType  string
@@ -45,6 +53,9 @@ type LoadOptions struct {
 	New Constructor
 	// DType is the computing type; nil means the model's.
 	DType *mlx.DType
+	// MapWeights leaves the weights in the mapped files, which processes share,
+	// instead of reading them into memory of this one, which is faster to read.
+	MapWeights bool
 	// ExactActivations keeps activations of half precision as they are in products
 	// with quantized weights; otherwise a device may round them for speed.
 	ExactActivations bool

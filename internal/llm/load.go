@@ -49,12 +49,30 @@ func load(dir string, o LoadOptions) (*Loaded, error) {
 	if len(set.Unindexed) > 0 {
 		return nil, fmt.Errorf("model %s: %s is not listed in %s; remove it or the index", dir, strings.Join(set.Unindexed, ", "), safetensors.IndexName)
 	}
-	m, err := LoadSource(dirSource(dir, set), o)
+	l := &loader{source: dirSource(dir, set), options: o}
+	m, err := l.named()
 	if err != nil {
 		return nil, err
 	}
 	m.Dir = dir
-	return m, nil
+	return m, l.inHugePages(set)
+}
+
+// inHugePages reads the weights into memory of the process, whose huge pages are
+// read faster than those of a mapped file, if it leaves half as much free and few
+// weights have been converted: of these the file's are not needed any more.
+func (l *loader) inHugePages(set *safetensors.Set) error {
+	weights, converted := l.sizes()
+	if l.options.MapWeights || converted > weights/8 {
+		return nil
+	}
+	if have := availableMemory(); have > 0 && set.TotalBytes() > have/3*2 {
+		return nil
+	}
+	if err := set.InHugePages(); err != nil {
+		return fmt.Errorf("model %s: %w", l.source.Name, err)
+	}
+	return nil
 }
 
 // dirSource is the model in dir with the weights of set.
@@ -78,10 +96,13 @@ func unwrapPath(err error) error {
 
 // LoadSource is Load from any source.
 func LoadSource(s Source, o LoadOptions) (*Loaded, error) {
-	l := &loader{source: s, options: o}
+	return (&loader{source: s, options: o}).named()
+}
+
+func (l *loader) named() (*Loaded, error) {
 	m, err := l.load()
 	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", s.Name, err)
+		return nil, fmt.Errorf("model %s: %w", l.source.Name, err)
 	}
 	return m, nil
 }
@@ -93,7 +114,8 @@ type loader struct {
 	files   map[string][]byte // config.json and textFiles, each read once
 	config  *Config
 	model   Model
-	tensors map[string]safetensors.Tensor // without those that the model drops
+	tensors map[string]safetensors.Tensor // by path, without those that the model drops
+	turned  map[string]bool               // paths of matrices that are stored [in, out]
 	dtype   mlx.DType
 	headers bool    // the tensors have no data: nothing is evaluated
 	faults  []error // with headers: what checkKind says
@@ -162,10 +184,7 @@ func (l *loader) readFiles(raw []byte) error {
 
 // sanitize lets the model drop tensors that it does not use.
 func (l *loader) sanitize() (warnings []string) {
-	all := map[string]safetensors.Tensor{}
-	for _, t := range l.source.Tensors {
-		all[t.Name] = t
-	}
+	all := l.translate()
 	drop := l.model.Sanitize(func(name string) bool { _, ok := all[name]; return ok })
 	l.tensors = make(map[string]safetensors.Tensor, len(all))
 	for name, t := range all {
@@ -180,6 +199,32 @@ func (l *loader) sanitize() (warnings []string) {
 		warnings = append(warnings, fmt.Sprintf("%s differs from %s and is not used: config.json says tie_word_embeddings", head, embedding))
 	}
 	return warnings
+}
+
+// translate is the tensors by the paths of the model's parameters.
+func (l *loader) translate() map[string]safetensors.Tensor {
+	all := make(map[string]safetensors.Tensor, len(l.source.Tensors))
+	for _, t := range l.source.Tensors {
+		all[t.Name] = t
+	}
+	m, ok := l.model.(Translator)
+	if !ok {
+		return all
+	}
+	f := m.Translate(func(name string) bool { _, ok := all[name]; return ok })
+	if f == nil {
+		return all
+	}
+	l.turned = map[string]bool{}
+	out := make(map[string]safetensors.Tensor, len(all))
+	for name, t := range all {
+		if path, turn := f(name); path != "" {
+			out[path] = t
+			l.turned[path] = turn
+		}
+	}
+	l.config.quantization.translate(f)
+	return out
 }
 
 // differs compares two matrices by a sample of their bytes: reading all of a large
@@ -235,7 +280,8 @@ func (l *loader) computeType() mlx.DType {
 	if d := l.options.DType; d != nil {
 		return *d
 	}
-	for _, name := range []string{"model.embed_tokens.scales", "model.embed_tokens.weight", "model.norm.weight"} {
+	embedding := l.embedding()
+	for _, name := range []string{embedding + ".scales", embedding + ".weight", "model.norm.weight"} {
 		if t, ok := l.tensors[name]; ok && t.DType.Is(mlx.Floating) {
 			return t.DType
 		}
@@ -244,6 +290,17 @@ func (l *loader) computeType() mlx.DType {
 		return *l.config.DType
 	}
 	return mlx.BFloat16
+}
+
+// embedding is the path of the first one.
+func (l *loader) embedding() string {
+	for path, m := range nn.Modules(l.model) {
+		switch m.(type) {
+		case *nn.Embedding, *nn.QuantizedEmbedding:
+			return path
+		}
+	}
+	return ""
 }
 
 // casts reports whether a weight of dtype d is converted at load: one that would
@@ -261,7 +318,7 @@ func (l *loader) checkMemory() error {
 	if have <= 0 {
 		return nil
 	}
-	weights, converted := l.weightBytes()
+	weights, converted := l.sizes()
 	need := weights + converted + cacheBytes(l.model.Layout(), cache.CapacityFor(1), l.dtype)
 	if need > have {
 		return fmt.Errorf("needs %s of memory, and %s are available", gigabytes(need), gigabytes(have))
@@ -269,11 +326,11 @@ func (l *loader) checkMemory() error {
 	return nil
 }
 
-// weightBytes is the size of the tensors, and of the copies that loading makes.
-func (l *loader) weightBytes() (weights, converted int64) {
-	for _, t := range l.tensors {
+// sizes are the bytes of the weights, and of those that are converted or turned.
+func (l *loader) sizes() (weights, converted int64) {
+	for path, t := range l.tensors {
 		weights += t.Size()
-		if l.casts(t.DType) {
+		if l.casts(t.DType) || l.turned[path] {
 			n := int64(1)
 			for _, d := range t.Shape {
 				n *= int64(d)
@@ -295,9 +352,9 @@ func gigabytes(n int64) string { return fmt.Sprintf("%.3f GB", float64(n)/1e9) }
 
 // assign puts the mapped weights into the model.
 func (l *loader) assign() error {
-	kinds := map[string]mlx.DType{}
+	kinds, shapes := map[string]mlx.DType{}, map[string]mlx.Shape{}
 	for path, a := range nn.Parameters(l.model) {
-		kinds[path] = a.DType()
+		kinds[path], shapes[path] = a.DType(), a.Shape()
 	}
 	weights := make(map[string]*mlx.Array, len(l.tensors))
 	var converted []*mlx.Array
@@ -311,6 +368,13 @@ func (l *loader) assign() error {
 			}
 		}
 		a := l.array(t)
+		if l.turned[name] && a.NDim() == 2 {
+			a = tensor.CopyOf(a.T(), mlx.Stream{})
+			converted = append(converted, a)
+		}
+		if want, known := shapes[name]; known && want.Size() == 1 && a.Size() == 1 { // [1] or a scalar
+			a = a.Reshape(want...)
+		}
 		if l.casts(t.DType) {
 			a = a.AsType(l.dtype)
 			converted = append(converted, a)

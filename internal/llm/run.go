@@ -141,6 +141,9 @@ func (r *runner) next(logits []float32) (Token, error) {
 // prefill feeds the rest of the prompt in chunks.
 func (r *runner) prefill() (done bool, err error) {
 	kept := r.sequence.Len()
+	if err := r.sequence.s.reserve(len(r.prompt) - kept + 1); err != nil { // at once: growing copies
+		return true, err
+	}
 	for at := kept; at < len(r.prompt); {
 		if r.ctx.Err() != nil {
 			r.fed(at - kept)

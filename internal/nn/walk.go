@@ -54,9 +54,27 @@ func snake(s string) string {
 	return b.String()
 }
 
+// A Namer names its fields itself, when one struct serves checkpoints that call its
+// parts differently. An empty name leaves the part's name out of paths; ok is false
+// for fields that keep their own.
+type Namer interface {
+	FieldName(field string) (name string, ok bool)
+}
+
+// own is what a struct calls its field, if it says so.
+func own(v reflect.Value, field string) (name string, ok bool) {
+	if !v.CanAddr() {
+		return "", false
+	}
+	if n, is := v.Addr().Interface().(Namer); is {
+		return n.FieldName(field)
+	}
+	return "", false
+}
+
 func join(a, b string) string {
-	if a == "" {
-		return b
+	if a == "" || b == "" {
+		return a + b
 	}
 	return a + "." + b
 }
@@ -117,6 +135,9 @@ func walk(path string, v reflect.Value, fn visitor) {
 			name, skip := fieldName(v.Type().Field(i))
 			if skip {
 				continue
+			}
+			if n, ok := own(v, v.Type().Field(i).Name); ok {
+				name = n
 			}
 			p := place{path: join(path, name), v: v.Field(i)}
 			if fn(p) {

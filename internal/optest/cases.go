@@ -87,12 +87,27 @@ func unaryCases() (cases []Case) {
 	odd := mlx.FromSlice([]float32{0, float32(math.Copysign(0, -1)), 1, -2, float32(math.NaN()), float32(math.Inf(1))}, 2, 3)
 	return append(cases,
 		Case{Name: "act.silu", File: "nn", In: []string{"x"}, Build: one(nn.SiLU), Tol: F32, Halves: true, Empty: true},
+		Case{Name: "act.gelu", File: "nn", In: []string{"x"}, Build: one(nn.GELU), Tol: F32, Halves: true, Empty: true},
+		Case{Name: "act.gelu_approx", File: "nn", In: []string{"x"}, Build: one(nn.GELUApprox), Tol: F32, Halves: true, Empty: true},
+		Case{Name: "act.relu", File: "nn", In: []string{"x"}, Build: one(nn.ReLU), Halves: true, Empty: true},
+		Case{Name: "act.relu2", File: "nn", In: []string{"x"}, Build: one(nn.ReLU2), Tol: F32, Halves: true, Empty: true},
+		Case{Name: "act.softplus", File: "nn", In: []string{"x"}, Build: one(nn.Softplus), Tol: F32, Halves: true, Empty: true},
 		Case{Name: "isnan", Inputs: made(odd), Build: one(func(x *mlx.Array) *mlx.Array { return mlx.IsNaN(x) }),
 			Want: boolean(math.IsNaN), Empty: true},
 		Case{Name: "logical_not", Inputs: made(odd), Build: one(func(x *mlx.Array) *mlx.Array { return mlx.LogicalNot(x) }),
 			Want: boolean(func(x float64) bool { return x == 0 }), Empty: true},
 		Case{Name: "astype", Inputs: made(ramp(4, 5)), Build: one(func(x *mlx.Array) *mlx.Array { return x.AsType(mlx.Int16) }),
 			Want: elementwise(func(x ...float64) float64 { return math.Trunc(x[0]) }, func([]*mlx.Array) mlx.DType { return mlx.Int16 }), Empty: true},
+		Case{Name: "geglu", Inputs: made(ramp(3, 7), ramp(3, 7).Add(0.5)), Tol: F32, Halves: true, Empty: true,
+			Build: two(func(a, b *mlx.Array) *mlx.Array { return nn.GeGLU(a, b, true) }),
+			Want: elementwise(func(x ...float64) float64 {
+				return x[0] / 2 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x[0]+0.044715*x[0]*x[0]*x[0]))) * x[1]
+			}, firstDType)},
+		Case{Name: "geglu exact", Inputs: made(ramp(3, 7), ramp(3, 7).Add(0.5)), Tol: F32, Halves: true, Empty: true,
+			Build: two(func(a, b *mlx.Array) *mlx.Array { return nn.GeGLU(a, b, false) }),
+			Want: elementwise(func(x ...float64) float64 {
+				return x[0] / 2 * (1 + math.Erf(x[0]/math.Sqrt2)) * x[1]
+			}, firstDType)},
 		Case{Name: "swiglu", Inputs: made(ramp(3, 7), ramp(3, 7).Add(0.5)), Tol: F32, Halves: true, Empty: true,
 			Build: two(func(a, b *mlx.Array) *mlx.Array { return tensor.SwiGLUOf(a, b, none) }),
 			Want:  elementwise(func(x ...float64) float64 { return x[0] / (1 + math.Exp(-x[0])) * x[1] }, firstDType)},

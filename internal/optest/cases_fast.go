@@ -14,6 +14,10 @@ func fastCases() []Case {
 	cases := []Case{
 		{Name: "rms_norm", In: []string{"x", "w"}, Halves: true, Build: two(func(x, w *mlx.Array) *mlx.Array { return fast.RMSNorm(x, w, 1e-5) })},
 		{Name: "rms_norm_none", In: []string{"x"}, Halves: true, Build: one(func(x *mlx.Array) *mlx.Array { return fast.RMSNorm(x, nil, 1e-5) })},
+		{Name: "layer_norm", In: []string{"x", "w", "b"}, // halves are rounded before the sum, as in MLX
+			Build: func(in []*mlx.Array) []*mlx.Array {
+				return []*mlx.Array{fast.LayerNorm(in[0], in[1], in[2], 1e-5)}
+			}},
 		{Name: "rope.scale", In: []string{"x"}, Halves: true, Build: one(func(x *mlx.Array) *mlx.Array {
 			return fast.RoPE{Dims: 64, Base: 5e5, Scale: 0.25}.Apply(x, 3)
 		})},

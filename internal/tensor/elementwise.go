@@ -89,6 +89,9 @@ type (
 	Cast struct{ To DType }
 	// SwiGLU is silu(gate) * up with inputs gate, up, rounded once.
 	SwiGLU struct{}
+	// GELU is x * (1 + erf(x/sqrt(2))) / 2, or its tanh form, times a second input when
+	// there is one, rounded once.
+	GELU struct{ Tanh bool }
 )
 
 // Name is the op's name.
@@ -97,6 +100,7 @@ func (p Binary) Name() string { return p.Op.String() }
 func (Select) Name() string   { return "where" }
 func (Cast) Name() string     { return "astype" }
 func (SwiGLU) Name() string   { return "swiglu" }
+func (GELU) Name() string     { return "gelu" }
 
 // Infer keeps the shape.
 func (p Unary) Infer(in []Spec) ([]Spec, error) {
@@ -149,6 +153,14 @@ func (SwiGLU) Infer(in []Spec) ([]Spec, error) {
 	return same(in)
 }
 
+// Infer checks x and the second input.
+func (GELU) Infer(in []Spec) ([]Spec, error) {
+	if !in[0].DType.Is(dtype.Floating) || len(in) == 2 && !in[0].Equal(in[1]) {
+		return nil, errors.New("inputs must be floating and of one spec")
+	}
+	return same(in)
+}
+
 // Reuse lets the result take the first input's buffer.
 func (Unary) Reuse() int { return 0 }
 
@@ -164,6 +176,7 @@ func (Binary) Elementwise() {}
 func (Select) Elementwise() {}
 func (Cast) Elementwise()   {}
 func (SwiGLU) Elementwise() {}
+func (GELU) Elementwise()   {}
 
 // ---- constants ----
 
@@ -307,4 +320,14 @@ func Where(cond, x, y *Array, s Stream) *Array {
 func SwiGLUOf(gate, up *Array, s Stream) *Array {
 	d := dtype.AtLeastFloat(promote(gate.DType(), up.DType()))
 	return Apply1(SwiGLU{}, s, AsType(gate, d, s), AsType(up, d, s))
+}
+
+// GELUOf is gelu(x), times up unless it is nil, in their common dtype.
+func GELUOf(tanh bool, x, up *Array, s Stream) *Array {
+	d := dtype.AtLeastFloat(x.DType())
+	if up == nil {
+		return Apply1(GELU{tanh}, s, AsType(x, d, s))
+	}
+	d = dtype.AtLeastFloat(promote(d, up.DType()))
+	return Apply1(GELU{tanh}, s, AsType(x, d, s), AsType(up, d, s))
 }

@@ -1,7 +1,7 @@
 // The rounds of bench-llama.sh: runs mlx and llama.cpp in turn and prints Markdown.
 //
-//   node compare.mjs '{"mlx": PROGRAM, "peer": peer.mjs, "model": DIR, "gguf": FILE, "name": TEXT,
-//     "small": FILE, "threads": N, "rounds": N, "prompt": N, "context": N, "generation": N, "json": FILE or ""}'
+//   node compare.mjs '{"mlx": PROGRAM, "peer": PROGRAM, "libraries": DIR, "model": DIR, "gguf": FILE,
+//     "name": TEXT, "threads": N, "rounds": N, "prompt": N, "context": N, "generation": N, "json": FILE or ""}'
 import {spawnSync} from "node:child_process";
 import {appendFileSync} from "node:fs";
 
@@ -31,16 +31,13 @@ function mlx() {
   };
 }
 
-// Small is a model whose token costs llama.cpp a fraction of a millisecond: what it
-// takes here is an upper bound of what JavaScript adds to each token.
 function llama() {
-  const small = run(process.execPath, [o.peer, o.small, o.threads, 64, 0, 200]);
-  const args = [o.peer, o.gguf, o.threads, o.prompt, o.context, o.generation];
-  const first = run(process.execPath, [...args, "first"]);
-  const r = run(process.execPath, args);
+  const args = [o.libraries, o.gguf, o.threads, o.prompt, o.context, o.generation];
+  const first = run(o.peer, [...args, "first"]);
+  const r = run(o.peer, args);
   return {
     prefill: r.prefill_tps, decode: r.decode_tps, long_prefill: r.long_prefill_tps, long: r.long_decode_tps,
-    load: r.first_token_s, process: first.process_s, resident: r.resident, script_ms: 1e3 / small.decode_tps,
+    load: r.first_token_s, process: first.process_s, resident: r.resident,
   };
 }
 
@@ -77,11 +74,6 @@ for (const [name, key, unit] of rows) {
   const ratios = a.map((x, i) => x / b[i]);
   console.log(`| ${name} | ${range(a)} | ${range(b)} | ${(median(a) / median(b)).toFixed(2)} (${Math.min(...ratios).toFixed(2)}-${Math.max(...ratios).toFixed(2)}) |`);
 }
-const script = theirs.map((x) => x.script_ms);
-const native = (key) => 1e3 / (1e3 / median(theirs.map((x) => x[key])) - median(script));
-const corrected = [["an empty context", "decode"], [`${o.context} tokens`, "long"]].filter(([, key]) => theirs[0][key] !== undefined)
-  .map(([name, key]) => `${digits(native(key))} tokens/s after ${name} (ratio ${(median(ours.map((x) => x[key])) / native(key)).toFixed(2)})`);
-console.log(`\nA token of a model of 10M weights takes ${range(script)} ms through JavaScript. Were none of it llama.cpp's own, its decode would be ${corrected.join(", ")}.`);
 if (o.limits) {
   const percent = (key) => range(ours.map((x) => 100 * x[key]));
   console.log(`\nmlx against the machine: decode reads ${percent("of_limit")} % of the ${range(ours.map((x) => x.read))} GB/s that ${o.threads > 1 ? "these threads" : "this thread"} can read, prefill does ${percent("of_fma")} % of the float32 multiply-adds.`);

@@ -27,6 +27,7 @@ type Attention struct {
 	Bias       []float32 // added to scores; -Inf hides; nil: none
 	BiasStride int
 	BiasHead   int
+	SoftCap    float32   // > 0: scores are capped before Bias, s = SoftCap·tanh(s/SoftCap)
 	Sinks      []float32 // for each head an extra score in the denominator only; nil: none
 }
 

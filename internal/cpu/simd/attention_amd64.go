@@ -228,11 +228,19 @@ func (t *attTiles) tile(a *Attention, i, j int) {
 	lo, hi := bits.TrailingZeros64(any), keyBlock-bits.LeadingZeros64(any)
 	t.scores(a, i, j+lo, lo, hi-lo)
 	scale := a.Scale
-	if a.Bias != nil {
+	if a.SoftCap > 0 || a.Bias != nil {
 		scale = 1
 		for r := range t.live {
 			s := t.s[r*scoreStride:][lo:hi]
 			scaleF32(&s[0], &s[0], len(s), a.Scale)
+			if a.SoftCap > 0 {
+				scaleF32(&s[0], &s[0], len(s), 1/a.SoftCap)
+				tanhF32(&s[0], &s[0], len(s))
+				scaleF32(&s[0], &s[0], len(s), a.SoftCap)
+			}
+			if a.Bias == nil {
+				continue
+			}
 			vecAddF32(&s[0], &s[0], &a.bias(i*attRows + r)[j+lo:][:hi-lo][0], hi-lo)
 		}
 	}

@@ -107,6 +107,9 @@ func (s *keyScores) row(a *Attention, r, j, n int, b *kvBlock) {
 	for i := range s.s[:cnt] {
 		s.s[i] *= a.Scale
 	}
+	if a.SoftCap > 0 {
+		capScores(s.s[:cnt], a.SoftCap)
+	}
 	if bias != nil {
 		for i, k := range s.key[:cnt] {
 			s.s[i] += bias[k]
@@ -138,5 +141,16 @@ func (s *keyScores) add(out []float32, m, l *float32, b *kvBlock) {
 	}
 	for ; i < s.n; i++ {
 		axpy(out, p[i], b.value(s.key[i], len(out)))
+	}
+}
+
+// capScores is cap·tanh(s/cap).
+func capScores(s []float32, cap float32) {
+	for i := range s {
+		s[i] /= cap
+	}
+	tanhLoop(s, s)
+	for i := range s {
+		s[i] *= cap
 	}
 }

@@ -29,6 +29,9 @@ func attend64(a *Attention, q, k, v []float32, rows int) []float64 {
 				s += float64(q[r*a.QStride+d]) * float64(k[j*a.KStride+d])
 			}
 			s *= float64(a.Scale)
+			if c := float64(a.SoftCap); c > 0 {
+				s = c * math.Tanh(s/c)
+			}
 			if a.Bias != nil {
 				s += float64(a.Bias[pos*a.BiasStride+head*a.BiasHead+j])
 			}
@@ -134,6 +137,9 @@ func randomAttention(r *rand.Rand, e Elem, trial int) (a *Attention, q, k, v []f
 				a.Bias[i] = -inf32
 			}
 		}
+	}
+	if r.IntN(3) == 0 {
+		a.SoftCap = []float32{0.5, 5, 50}[r.IntN(3)]
 	}
 	if r.IntN(2) == 0 {
 		a.Sinks = normals(r, max(a.Group, 1))

@@ -2,24 +2,14 @@
 
 package simd
 
-import "unsafe"
-
 // attendRowsAVX2 is how many rows share the scores of a block of keys.
 const attendRowsAVX2 = 16
 
-// convertRowsAVX2 is from how many rows on converting values of half precision pays.
-const convertRowsAVX2 = 16
+// attendTileAVX2 is from how many rows on tiles pay, which read a row of values in
+// parts: fewer rows wait for the memory.
+const attendTileAVX2 = 5
 
-// valueLineAVX2 is the length of a row of values that were converted for many rows.
-func (a *Attention) valueLineAVX2() int { return a.DV + 16 }
-
-func attendPartScratchLenAVX2(a *Attention) int {
-	n := min(a.Rows, attendRowsAVX2) * keyBlock
-	if a.V.Elem != F32 && a.Rows >= convertRowsAVX2 {
-		n += keyBlock * a.valueLineAVX2()
-	}
-	return n
-}
+func attendPartScratchLenAVX2(a *Attention) int { return min(a.Rows, attendRowsAVX2) * keyBlock }
 
 // attendPartAVX2 computes the scores of some rows with a block of keys at once,
 // also of keys that a row does not see. Values are added key by key: for rows that
@@ -34,10 +24,9 @@ func attendPartAVX2(p AttentionPart, a *Attention, from, to int, scratch []float
 		return
 	}
 	_ = a.V.Slice((last-1)*a.VStride, (last-1)*a.VStride+a.DV)
-	n := min(a.Rows, attendRowsAVX2) * keyBlock
-	s := keyRunsAVX2{a: a, p: p, scores: scratch[:n]}
+	s := keyRunsAVX2{a: a, p: p, scores: scratch}
 	for j := first / keyBlock * keyBlock; j < last; j += keyBlock {
-		s.values(scratch[n:], max(first, j), min(last, j+keyBlock))
+		s.from, s.to = max(first, j), min(last, j+keyBlock)
 		for r := 0; r < a.Rows; r += attendRowsAVX2 {
 			s.block(r, min(attendRowsAVX2, a.Rows-r))
 		}
@@ -50,30 +39,10 @@ type keyRunsAVX2 struct {
 	a          *Attention
 	p          AttentionPart
 	scores     []float32 // keyBlock a row
-	v          *float32  // values from key from on, ldv a row
-	ldv        int
 	from, to   int
 	start, len [keyBlock]int
 	runs       int
 	s          []float32
-}
-
-// values makes those of keys [from, to) float32 if more than one row wants them.
-func (s *keyRunsAVX2) values(mem []float32, from, to int) {
-	a := s.a
-	s.from, s.to = from, to
-	switch {
-	case a.Rows < 2 || a.DV == 0, a.V.Elem != F32 && a.Rows < convertRowsAVX2:
-		return
-	case a.V.Elem == F32:
-		s.v, s.ldv = (*float32)(unsafe.Pointer(&a.V.Data[4*from*a.VStride])), a.VStride
-		return
-	}
-	s.ldv = a.valueLineAVX2()
-	for k := from; k < to; k++ {
-		loadAVX2(mem[(k-from)*s.ldv:][:a.DV], a.V.Slice(k*a.VStride, k*a.VStride+a.DV))
-	}
-	s.v = &mem[0]
 }
 
 // block adds the keys of the block to rows [r, r+m).
@@ -89,10 +58,14 @@ func (s *keyRunsAVX2) block(r, m int) {
 	gemmNTAVX2(s.scores, keyBlock, a.Q[r*a.QStride:], a.QStride, m, keys, a.KStride, hi-lo, a.D)
 	all := 0 // rows before row i that see all keys and wait for the values
 	flush := func(i int) {
-		if all > 0 {
-			v := (*float32)(unsafe.Add(unsafe.Pointer(s.v), 4*(lo-s.from)*s.ldv))
-			w, o := s.scores[(i-all)*keyBlock:], s.p.O[(r+i-all)*s.p.Stride:]
-			addRowsAVX2(o, s.p.Stride, w, keyBlock, all, v, s.ldv, a.DV, hi-lo)
+		ws := a.VStride * a.V.Elem.Size()
+		w, o := s.scores[(i-all)*keyBlock:], s.p.O[(r+i-all)*s.p.Stride:]
+		if all >= attendTileAVX2 {
+			addRowsAVX2(o, s.p.Stride, w, keyBlock, all, a.V.Elem, s.value(lo), ws, a.DV, hi-lo)
+			all = 0
+		}
+		for t := range all {
+			weightedAVX2(a.V.Elem, &o[t*s.p.Stride], a.DV, &w[t*keyBlock], hi-lo, s.value(lo), ws)
 		}
 		all = 0
 	}
@@ -101,7 +74,7 @@ func (s *keyRunsAVX2) block(r, m int) {
 		s.see(r+i, lo)
 		out := s.p.O[(r+i)*s.p.Stride:][:a.DV]
 		weighs := len(s.s) > 0 && s.weigh(out, &s.p.Max[r+i], &s.p.Sum[r+i])
-		if weighs && s.v != nil && len(s.s) == hi-lo {
+		if weighs && len(s.s) == hi-lo {
 			all++
 			continue
 		}
@@ -139,6 +112,11 @@ func (s *keyRunsAVX2) see(r, lo int) {
 		if e > k {
 			dst := s.s[n : n+e-k]
 			a2Scale(ptr(dst), ptr(s.s[k-lo:]), e-k, a.Scale) // down, or in place
+			if a.SoftCap > 0 {
+				a2Scale(ptr(dst), ptr(dst), e-k, 1/a.SoftCap)
+				a2Tanh(ptr(dst), ptr(dst), e-k)
+				a2Scale(ptr(dst), ptr(dst), e-k, a.SoftCap)
+			}
 			if bias != nil {
 				a2Add(ptr(dst), ptr(dst), ptr(bias[k:e]), e-k)
 			}
@@ -173,10 +151,14 @@ func (s *keyRunsAVX2) weigh(out []float32, m, l *float32) bool {
 // add adds the weighted values of the runs.
 func (s *keyRunsAVX2) add(out []float32) {
 	a := s.a
-	at, size := 0, a.V.Elem.Size()
+	at := 0
 	for i := range s.runs {
-		v := (*byte)(unsafe.Pointer(&a.V.Data[s.start[i]*a.VStride*size]))
-		weightedTilesAVX2[a.V.Elem](ptr(out), len(out), &s.s[at], s.len[i], v, a.VStride*size)
+		weightedAVX2(a.V.Elem, ptr(out), len(out), &s.s[at], s.len[i], s.value(s.start[i]), a.VStride*a.V.Elem.Size())
 		at += s.len[i]
 	}
+}
+
+// value is where the value of key k begins.
+func (s *keyRunsAVX2) value(k int) *byte {
+	return &s.a.V.Data[k*s.a.VStride*s.a.V.Elem.Size()]
 }

@@ -5,25 +5,49 @@
 package simd
 
 //go:noescape
-func a2BlockF1(c *float32, cs int, x *float32, xs int, w *float32, ws, n int)
+func a2BlockF32x1(c *float32, cs int, x *float32, xs int, w *byte, ws, n int)
+
+//go:noescape
+func a2BlockF16x1(c *float32, cs int, x *float32, xs int, w *byte, ws, n int)
+
+//go:noescape
+func a2BlockBF16x1(c *float32, cs int, x *float32, xs int, w *byte, ws, n int)
 
 //go:noescape
 func a2BlockI1(c *float32, cs int, x *int16, xs int, w *int16, sx *float32, sxs int, s *float32, groups, per int)
 
 //go:noescape
-func a2BlockF2(c *float32, cs int, x *float32, xs int, w *float32, ws, n int)
+func a2BlockF32x2(c *float32, cs int, x *float32, xs int, w *byte, ws, n int)
+
+//go:noescape
+func a2BlockF16x2(c *float32, cs int, x *float32, xs int, w *byte, ws, n int)
+
+//go:noescape
+func a2BlockBF16x2(c *float32, cs int, x *float32, xs int, w *byte, ws, n int)
 
 //go:noescape
 func a2BlockI2(c *float32, cs int, x *int16, xs int, w *int16, sx *float32, sxs int, s *float32, groups, per int)
 
 //go:noescape
-func a2BlockF4(c *float32, cs int, x *float32, xs int, w *float32, ws, n int)
+func a2BlockF32x4(c *float32, cs int, x *float32, xs int, w *byte, ws, n int)
+
+//go:noescape
+func a2BlockF16x4(c *float32, cs int, x *float32, xs int, w *byte, ws, n int)
+
+//go:noescape
+func a2BlockBF16x4(c *float32, cs int, x *float32, xs int, w *byte, ws, n int)
 
 //go:noescape
 func a2BlockI4(c *float32, cs int, x *int16, xs int, w *int16, sx *float32, sxs int, s *float32, groups, per int)
 
 //go:noescape
-func a2BlockF6(c *float32, cs int, x *float32, xs int, w *float32, ws, n int)
+func a2BlockF32x6(c *float32, cs int, x *float32, xs int, w *byte, ws, n int)
+
+//go:noescape
+func a2BlockF16x6(c *float32, cs int, x *float32, xs int, w *byte, ws, n int)
+
+//go:noescape
+func a2BlockBF16x6(c *float32, cs int, x *float32, xs int, w *byte, ws, n int)
 
 //go:noescape
 func a2BlockI6(c *float32, cs int, x *int16, xs int, w *int16, sx *float32, sxs int, s *float32, groups, per int)

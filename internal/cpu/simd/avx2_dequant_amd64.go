@@ -112,7 +112,7 @@ func qGemmNNAVX2(y []float32, ldy int, x []float32, ldx, m int, q *QMatrix, n0, 
 			for t := range kc {
 				q.piece(buf[t*nnLineAVX2:][:nc], l+t, j/q.Group, nc/q.Group, s[:], b[:], true)
 			}
-			addRowsAVX2(y[j-n0:], ldy, x[l:], ldx, m, &buf[0], nnLineAVX2, nc, kc)
+			addRowsAVX2(y[j-n0:], ldy, x[l:], ldx, m, F32, (*byte)(unsafe.Pointer(&buf)), 4*nnLineAVX2, nc, kc)
 		}
 		j += nc
 	}

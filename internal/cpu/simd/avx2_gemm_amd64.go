@@ -91,8 +91,6 @@ func (t *tilesAVX2) row(y, x []float32, w *byte, ws, n, k int) {
 	}
 }
 
-var weightedTilesAVX2 = [3]weightedTile{F32: a2WeightedF32, F16: a2WeightedF16, BF16: a2WeightedBF16}
-
 // gemmNNAVX2 adds rows of w in turn, whatever the cut: y holds the running sum.
 func gemmNNAVX2(y []float32, ldy int, x []float32, ldx, m int, w Raw, ldw, n, k int) {
 	for i := range m {
@@ -105,7 +103,7 @@ func gemmNNAVX2(y []float32, ldy int, x []float32, ldx, m int, w Raw, ldw, n, k 
 	size := w.Elem.Size()
 	_ = w.Data[((k-1)*ldw+n)*size-1]
 	if m == 1 {
-		weightedTilesAVX2[w.Elem](&y[0], n, &x[0], k, &w.Data[0], ldw*size)
+		weightedAVX2(w.Elem, &y[0], n, &x[0], k, &w.Data[0], ldw*size)
 		return
 	}
 	var b nnBlockAVX2
@@ -117,7 +115,7 @@ func gemmNNAVX2(y []float32, ldy int, x []float32, ldx, m int, w Raw, ldw, n, k 
 				at := (l+t)*ldw + j
 				loadAVX2(b[t*nnLineAVX2:][:nc], w.Slice(at, at+nc))
 			}
-			addRowsAVX2(y[j:], ldy, x[l:], ldx, m, &b[0], nnLineAVX2, nc, kc)
+			addRowsAVX2(y[j:], ldy, x[l:], ldx, m, F32, (*byte)(unsafe.Pointer(&b)), 4*nnLineAVX2, nc, kc)
 		}
 	}
 }
@@ -132,32 +130,65 @@ const (
 	nnLineAVX2 = nnColsAVX2 + 16
 )
 
-// addRowsAVX2 adds x times kc > 0 rows of nc float32 columns to y.
-func addRowsAVX2(y []float32, ldy int, x []float32, ldx, m int, w *float32, ldw, nc, kc int) {
+// addRowsAVX2 adds x times kc > 0 rows of nc columns, ws bytes apart, to y.
+func addRowsAVX2(y []float32, ldy int, x []float32, ldx, m int, e Elem, w *byte, ws, nc, kc int) {
 	_, _ = y[(m-1)*ldy+nc-1], x[(m-1)*ldx+kc-1]
 	full := nc &^ (laneCols - 1)
 	for j := 0; j < full; j += laneCols {
-		wp := (*float32)(unsafe.Add(unsafe.Pointer(w), 4*j))
+		wp := (*byte)(unsafe.Add(unsafe.Pointer(w), j*e.Size()))
 		for i := 0; i < m; {
 			r := tileRowsAVX2(m - i)
-			yp, xp := &y[i*ldy+j], &x[i*ldx]
-			switch r { // not through a table: w may be on the stack
-			case 1:
-				a2BlockF1(yp, 4*ldy, xp, 4*ldx, wp, 4*ldw, kc)
-			case 2:
-				a2BlockF2(yp, 4*ldy, xp, 4*ldx, wp, 4*ldw, kc)
-			case 4:
-				a2BlockF4(yp, 4*ldy, xp, 4*ldx, wp, 4*ldw, kc)
-			default:
-				a2BlockF6(yp, 4*ldy, xp, 4*ldx, wp, 4*ldw, kc)
-			}
+			blockAVX2(e, r, &y[i*ldy+j], 4*ldy, &x[i*ldx], 4*ldx, wp, ws, kc)
 			i += r
 		}
 	}
 	if full < nc {
-		wp := (*byte)(unsafe.Add(unsafe.Pointer(w), 4*full))
+		wp := (*byte)(unsafe.Add(unsafe.Pointer(w), full*e.Size()))
 		for i := range m {
-			a2WeightedF32(&y[i*ldy+full], nc-full, &x[i*ldx], kc, wp, 4*ldw)
+			weightedAVX2(e, &y[i*ldy+full], nc-full, &x[i*ldx], kc, wp, ws)
 		}
+	}
+}
+
+// Kernels are called by name: what a function value is given escapes to the heap.
+
+func weightedAVX2(e Elem, y *float32, d int, a *float32, n int, v *byte, vs int) {
+	switch e {
+	case F16:
+		a2WeightedF16(y, d, a, n, v, vs)
+	case BF16:
+		a2WeightedBF16(y, d, a, n, v, vs)
+	default:
+		a2WeightedF32(y, d, a, n, v, vs)
+	}
+}
+
+// blockAVX2 is a tile of 1, 2, 4 or 6 rows of x and w of type e.
+func blockAVX2(e Elem, rows int, c *float32, cs int, x *float32, xs int, w *byte, ws, n int) {
+	switch 8*int(e) + rows {
+	case 8*int(F32) + 1:
+		a2BlockF32x1(c, cs, x, xs, w, ws, n)
+	case 8*int(F32) + 2:
+		a2BlockF32x2(c, cs, x, xs, w, ws, n)
+	case 8*int(F32) + 4:
+		a2BlockF32x4(c, cs, x, xs, w, ws, n)
+	case 8*int(F32) + 6:
+		a2BlockF32x6(c, cs, x, xs, w, ws, n)
+	case 8*int(F16) + 1:
+		a2BlockF16x1(c, cs, x, xs, w, ws, n)
+	case 8*int(F16) + 2:
+		a2BlockF16x2(c, cs, x, xs, w, ws, n)
+	case 8*int(F16) + 4:
+		a2BlockF16x4(c, cs, x, xs, w, ws, n)
+	case 8*int(F16) + 6:
+		a2BlockF16x6(c, cs, x, xs, w, ws, n)
+	case 8*int(BF16) + 1:
+		a2BlockBF16x1(c, cs, x, xs, w, ws, n)
+	case 8*int(BF16) + 2:
+		a2BlockBF16x2(c, cs, x, xs, w, ws, n)
+	case 8*int(BF16) + 4:
+		a2BlockBF16x4(c, cs, x, xs, w, ws, n)
+	case 8*int(BF16) + 6:
+		a2BlockBF16x6(c, cs, x, xs, w, ws, n)
 	}
 }

@@ -13,15 +13,9 @@ const (
 	laneCut  = 256 // dwords of k that stay in L1 for all rows of x
 )
 
-type (
-	blockF func(c *float32, cs int, x *float32, xs int, w *float32, ws, n int)
-	blockI func(c *float32, cs int, x *int16, xs int, w *int16, sx *float32, sxs int, s *float32, groups, per int)
-)
+type blockI func(c *float32, cs int, x *int16, xs int, w *int16, sx *float32, sxs int, s *float32, groups, per int)
 
-var (
-	blocksF = [7]blockF{1: a2BlockF1, 2: a2BlockF2, 4: a2BlockF4, 6: a2BlockF6}
-	blocksI = [7]blockI{1: a2BlockI1, 2: a2BlockI2, 4: a2BlockI4, 6: a2BlockI6}
-)
+var blocksI = [7]blockI{1: a2BlockI1, 2: a2BlockI2, 4: a2BlockI4, 6: a2BlockI6}
 
 // tileRowsAVX2 is how many of m rows the next tile takes.
 func tileRowsAVX2(m int) int {
@@ -131,7 +125,7 @@ func (b *qBlock16) floats(c []float32, ldc, m int, x []float32, ldx int, w []flo
 		n := min(laneCut, k-l)
 		for i := 0; i < m; {
 			r := tileRowsAVX2(m - i)
-			blocksF[r](&c[i*ldc], 4*ldc, &x[i*ldx+l], 4*ldx, &w[l*laneCols], 4*laneCols, n)
+			blockAVX2(F32, r, &c[i*ldc], 4*ldc, &x[i*ldx+l], 4*ldx, (*byte)(unsafe.Pointer(&w[l*laneCols])), 4*laneCols, n)
 			i += r
 		}
 	}

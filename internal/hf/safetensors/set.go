@@ -140,6 +140,17 @@ func (s *Set) TotalBytes() int64 {
 	return n
 }
 
+// InHugePages moves the shards into memory of the process, see
+// [fmap.File.InHugePages], until one fails.
+func (s *Set) InHugePages() error {
+	for _, f := range s.Files {
+		if _, err := f.mapped.InHugePages(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Close closes all shards; see File.Close.
 func (s *Set) Close() error {
 	var errs []error

@@ -8,6 +8,7 @@ package cache
 
 import (
 	"fmt"
+	"math/bits"
 
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/tensor"
@@ -30,7 +31,8 @@ type KV interface {
 type Layout struct {
 	Heads            int // key and value heads
 	KeyDim, ValueDim int
-	Window           int // a query sees itself and the Window-1 keys before; 0: all
+	Window           int     // a query sees itself and the Window-1 keys before; 0: all
+	SoftCap          float64 // > 0: bounds scores, see fast.Attention
 }
 
 // Bytes is the size of capacity positions in dtype d.
@@ -42,6 +44,7 @@ func (l Layout) Bytes(capacity int, d mlx.DType) int64 {
 type layer struct {
 	k, v, pos, last *mlx.Array
 	window          int
+	softCap         float64
 }
 
 func (l *layer) Pos() *mlx.Array  { return l.pos }
@@ -50,7 +53,7 @@ func (l *layer) Last() *mlx.Array { return l.last }
 func (l *layer) Attend(q, k, v *mlx.Array, scale float64) *mlx.Array {
 	l.k = fast.CacheWriteOf(l.k.Donate(), k, l.pos, mlx.Stream{})
 	l.v = fast.CacheWriteOf(l.v.Donate(), v, l.pos, mlx.Stream{})
-	p := fast.Attention{Scale: tensor.MakeF64(scale), Causal: true, Window: l.window}
+	p := fast.Attention{Scale: tensor.MakeF64(scale), Causal: true, Window: l.window, SoftCap: tensor.MakeF64(l.softCap)}
 	return fast.AttentionOf(p, q, l.k, l.v, nil, nil, l.pos, mlx.Stream{})
 }
 
@@ -60,7 +63,7 @@ func (l *layer) Attend(q, k, v *mlx.Array, scale float64) *mlx.Array {
 func Bind(layout []Layout, arrays []*mlx.Array, pos, last *mlx.Array) (kv []KV, after func() []*mlx.Array) {
 	layers := make([]*layer, len(layout))
 	for i, l := range layout {
-		layers[i] = &layer{k: arrays[2*i], v: arrays[2*i+1], pos: pos, last: last, window: l.Window}
+		layers[i] = &layer{k: arrays[2*i], v: arrays[2*i+1], pos: pos, last: last, window: l.Window, softCap: l.SoftCap}
 		kv = append(kv, layers[i])
 	}
 	return kv, func() []*mlx.Array {
@@ -72,8 +75,9 @@ func Bind(layout []Layout, arrays []*mlx.Array, pos, last *mlx.Array) (kv []KV, 
 	}
 }
 
-// firstCapacity is the positions that a new cache has room for; it doubles.
-const firstCapacity = 256
+// capacityStep is the positions that a new cache has room for, and the least by
+// which it grows.
+const capacityStep = 256
 
 // Cache is the memory of one generation. It is not safe for concurrent use.
 type Cache struct {
@@ -115,16 +119,14 @@ func (c *Cache) Trim(n int) bool {
 	return true
 }
 
-// CapacityFor is the capacity that a cache of n positions has.
+// CapacityFor is the capacity that a cache of n positions has: one of eight steps
+// of each power of two, so that at most an eighth of it, or 255 positions, lie idle.
 func CapacityFor(n int) int {
-	capacity := firstCapacity
-	for capacity < n {
-		capacity *= 2
-	}
-	return capacity
+	step := max(capacityStep, 1<<bits.Len(uint(max(n-1, 0)))/16)
+	return max((n+step-1)/step, 1) * step
 }
 
-// Reserve makes room for n more positions. Growing copies, once per doubling.
+// Reserve makes room for n more positions. Growing copies.
 func (c *Cache) Reserve(n int) error {
 	want := CapacityFor(c.length + n)
 	if want <= c.capacity {

@@ -76,9 +76,14 @@ func TestAttend(t *testing.T) {
 }
 
 func TestCapacity(t *testing.T) {
-	got := []int{cache.CapacityFor(0), cache.CapacityFor(256), cache.CapacityFor(257), cache.CapacityFor(5000)}
-	if fmt.Sprint(got) != "[256 256 512 8192]" {
+	got := []int{cache.CapacityFor(0), cache.CapacityFor(256), cache.CapacityFor(257), cache.CapacityFor(4096), cache.CapacityFor(4097), cache.CapacityFor(5000)}
+	if fmt.Sprint(got) != "[256 256 512 4096 4608 5120]" {
 		t.Error(got)
+	}
+	for n := 1; n < 100_000; n++ {
+		if c := cache.CapacityFor(n); c < n || c-n > max(255, c/8) || cache.CapacityFor(c) != c {
+			t.Fatalf("%d positions have a capacity of %d", n, c)
+		}
 	}
 	if b := (cache.Layout{Heads: 2, KeyDim: 3, ValueDim: 5}).Bytes(10, mlx.BFloat16); b != 2*8*10*2 {
 		t.Error(b)

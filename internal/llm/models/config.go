@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"strings"
 )
 
 // integer reads whole numbers also when they are written as floats (64.0, 1e4);
@@ -54,4 +55,59 @@ func firstError(errs ...error) error {
 		}
 	}
 	return nil
+}
+
+// errZero refuses a divisor.
+func errZero(key string) error { return fmt.Errorf("config.json: %s is 0", key) }
+
+// needLayers refuses a list by layer that is too short.
+func needLayers(key string, n int, s *spec) error {
+	if n < len(s.layers) {
+		return fmt.Errorf("config.json: %s has %d entries for %d layers", key, n, len(s.layers))
+	}
+	return nil
+}
+
+func sqrt(n int) float64 { return math.Sqrt(float64(n)) }
+
+// nullable is a number that null removes: it is 0 then, whatever the default.
+type nullable float64
+
+func (n *nullable) UnmarshalJSON(b []byte) error {
+	*n = 0
+	if bytes.Equal(b, []byte("null")) {
+		return nil
+	}
+	return json.Unmarshal(b, (*float64)(n))
+}
+
+// pattern is sliding_window_pattern: a number n, where every n-th layer is full, or
+// letters L (local) and G (global) that repeat.
+type pattern struct {
+	every   integer
+	letters string
+}
+
+func patternOf(n integer) pattern { return pattern{every: n} }
+
+func (p *pattern) UnmarshalJSON(b []byte) error {
+	*p = pattern{}
+	if b[0] == '"' {
+		if err := json.Unmarshal(b, &p.letters); err != nil {
+			return err
+		}
+		if strings.Trim(p.letters, "LG") != "" {
+			return fmt.Errorf("sliding_window_pattern %q has other letters than L and G", p.letters)
+		}
+		return nil
+	}
+	return json.Unmarshal(b, &p.every)
+}
+
+// slides reports whether layer i is local.
+func (p pattern) slides(i int) bool {
+	if p.letters != "" {
+		return p.letters[i%len(p.letters)] == 'L'
+	}
+	return everyNth(int(p.every))(i)
 }

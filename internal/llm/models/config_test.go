@@ -152,7 +152,7 @@ func TestConfigErrors(t *testing.T) {
 		change llmtest.Config
 		want   string
 	}{
-		{llmtest.Config{"model_type": "frobnicate"}, "the known ones are llama, mistral, qwen2, qwen3"},
+		{llmtest.Config{"model_type": "frobnicate"}, "the known ones are apertus, arcee, cohere"},
 		{llmtest.Config{"num_hidden_layers": 1 << 30}, "num_hidden_layers"},
 		{llmtest.Config{"num_hidden_layers": 2.5}, "config.json: num_hidden_layers is a JSON number 2.5, not a whole number"},
 		{llmtest.Config{"hidden_size": "64"}, "config.json: hidden_size is a JSON string, not a whole number"},
@@ -166,7 +166,7 @@ func TestConfigErrors(t *testing.T) {
 		{llmtest.Config{"num_attention_heads": 0}, "num_attention_heads"},
 		{llmtest.Config{"num_attention_heads": 3}, "num_key_value_heads"},
 		{llmtest.Config{"hidden_size": -1}, "hidden_size"},
-		{llmtest.Config{"hidden_act": "gelu"}, "hidden_act"},
+		{llmtest.Config{"hidden_act": "snake"}, `hidden_act "snake"`},
 		{llmtest.Config{"rope_scaling": map[string]any{"rope_type": "spiral"}}, `rope type "spiral"`},
 		{llmtest.Config{"rope_scaling": map[string]any{"rope_type": "llama3", "factor": 8.0}}, "low_freq_factor"},
 		{llmtest.Config{"rope_scaling": map[string]any{"rope_type": "linear"}}, "factor"},
@@ -180,6 +180,17 @@ func TestConfigErrors(t *testing.T) {
 		{llmtest.Config{"quantization": map[string]any{"bits": 7, "group_size": 64}}, "7 bits"},
 		{llmtest.Config{"quantization_config": map[string]any{"quant_method": "awq"}}, "awq"},
 		{llmtest.Config{"dtype": "int8"}, "int8"},
+		{llmtest.Config{"model_type": "gpt2", "n_embd": 0}, "config.json: n_embd is 0, not between"},
+		{llmtest.Config{"model_type": "gpt_bigcode"}, "config.json: n_embd is 0"},
+		{llmtest.Config{"model_type": "granite", "logits_scaling": 0}, "logits_scaling is 0"},
+		{llmtest.Config{"model_type": "smollm3", "no_rope_layers": []int{1}}, "no_rope_layers has 1 entries for 2 layers"},
+		{llmtest.Config{"model_type": "exaone4", "sliding_window_pattern": "LLX"}, `"LLX" has other letters`},
+		{llmtest.Config{"model_type": "gemma2", "query_pre_attn_scalar": 0}, "query_pre_attn_scalar"},
+		{llmtest.Config{"model_type": "gemma3_text", "use_bidirectional_attention": true}, "use_bidirectional_attention"},
+		{llmtest.Config{"model_type": "plamo", "n_shared_head": 0}, "n_shared_head"},
+		{llmtest.Config{"model_type": "phi3", "rope_scaling": map[string]any{"type": "su"}}, "long_factor"},
+		{llmtest.Config{"model_type": "internlm2", "rope_scaling": map[string]any{"type": "dynamic"}}, "factor"},
+		{llmtest.Config{"model_type": "mistral3", "text_config": 5}, "config.json: text_config: a JSON number stands where an object belongs"},
 	} {
 		w := llmtest.Random(t, base, 1, mlx.BFloat16)
 		_, err := llm.Load(llmtest.Write(t, base.With(c.change), w), llm.LoadOptions{New: models.New})

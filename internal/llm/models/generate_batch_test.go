@@ -127,6 +127,7 @@ func TestGenerateBatchEnds(t *testing.T) {
 	}
 	// A context that ends leaves what there is; what did not begin has no result.
 	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	results, err := llm.GenerateBatch(ctx, m, [][]int{{1, 2, 3, 4, 5, 6, 7, 8}, {1}, {2}, {3}}, llm.Options{}, 2)
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,17 @@ import (
 )
 
 // supported are the model types that parity directories are tested for.
-var supported = map[string]bool{"llama": true, "mistral": true, "qwen2": true, "qwen3": true}
+var supported = setOf("llama", "mistral", "qwen2", "qwen3",
+	"cohere2", "ernie4_5", "exaone4", "gemma", "gemma2", "gemma3_text", "glm4", "gpt2", "gpt_neox", "granite", "olmo2",
+	"phi3", "smollm3", "stablelm", "starcoder2")
+
+func setOf(names ...string) map[string]bool {
+	out := map[string]bool{}
+	for _, n := range names {
+		out[n] = true
+	}
+	return out
+}
 
 func load(t testing.TB, dir string) *llm.Loaded {
 	t.Helper()

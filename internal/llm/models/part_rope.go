@@ -42,6 +42,8 @@ type ropeParameters struct {
 	Truncate        *bool     `json:"truncate"`
 	LongFactor      []float64 `json:"long_factor"`
 	ShortFactor     []float64 `json:"short_factor"`
+	Alpha           float64   `json:"alpha"`                // dynamic of hunyuan
+	Llama4Beta      float64   `json:"llama_4_scaling_beta"` // ministral3, see queryScale
 }
 
 // rope rotates queries and keys. The attention factor of some scalings multiplies
@@ -49,8 +51,11 @@ type ropeParameters struct {
 type rope struct {
 	fast.RoPE
 	factor float64
-	// longrope: the periods beyond the original context, and that context.
+	// longrope: the periods beyond the original context. dynamic: by what power of the
+	// growth the periods grow beyond it, and the factor. Original is that context.
 	long     *mlx.Array
+	growth   *mlx.Array
+	stretch  float64
 	original int
 }
 
@@ -127,8 +132,10 @@ func (c *ropeConfig) newRope(headDim int, layerType string) (*rope, error) {
 	}
 	r := &rope{RoPE: fast.RoPE{Dims: dims, Traditional: c.Traditional, Base: p.Theta}, factor: 1}
 	switch p.Type {
-	case "", "default", "mrope", "dynamic": // dynamic differs only beyond max_position_embeddings, which is our context
+	case "", "default", "mrope":
 		return r, nil
+	case "dynamic":
+		err = c.dynamic(r, p)
 	case "linear":
 		if err := p.needs("factor", p.Factor); err != nil {
 			return nil, err
@@ -137,7 +144,7 @@ func (c *ropeConfig) newRope(headDim int, layerType string) (*rope, error) {
 		return r, nil
 	case "llama3":
 		err = c.llama3(r, p)
-	case "yarn":
+	case "yarn", "deepseek_yarn", "telechat3-yarn":
 		err = c.yarn(r, p)
 	case "longrope", "su":
 		err = c.longrope(r, p)
@@ -145,6 +152,27 @@ func (c *ropeConfig) newRope(headDim int, layerType string) (*rope, error) {
 		return nil, fmt.Errorf("config.json: rope type %q is not supported; the known ones are default, linear, dynamic, llama3, yarn, longrope", p.Type)
 	}
 	return r, err
+}
+
+// context is how many positions the model was made for: dynamic frequencies reach beyond
+// max_position_embeddings.
+func (c *ropeConfig) context() int {
+	p, err := c.parameters("full_attention")
+	if err == nil && p.Type == "dynamic" && p.Factor > 1 && p.Factor < 1<<16 {
+		return int(float64(c.MaxPositions) * p.Factor)
+	}
+	return int(c.MaxPositions)
+}
+
+// byType reports whether rope_parameters are given by layer type.
+func (c *ropeConfig) byType() bool {
+	var by map[string]json.RawMessage
+	if json.Unmarshal(c.Parameters, &by) != nil {
+		return false
+	}
+	_, full := by[fullAttention]
+	_, sliding := by[slidingAttention]
+	return full || sliding
 }
 
 // needs refuses a parameter that is missing or not positive.
@@ -171,6 +199,29 @@ func plain(theta float64, dims int) []float64 {
 		f[i] = math.Pow(theta, -2*float64(i)/float64(dims))
 	}
 	return f
+}
+
+// dynamic grows the base with the sequence, beyond the context; with an alpha
+// (hunyuan's) it is larger by a constant.
+func (c *ropeConfig) dynamic(r *rope, p ropeParameters) error {
+	n := float64(r.Dims)
+	if n < 4 {
+		return fmt.Errorf("config.json: rope type %s needs more than %d rotary features", p.Type, r.Dims)
+	}
+	if p.Alpha > 0 {
+		r.Base = p.Theta * math.Pow(p.Alpha, n/(n-2))
+		return nil
+	}
+	if err := firstError(p.needs("factor", p.Factor), p.needs("max_position_embeddings", float64(c.MaxPositions))); err != nil {
+		return err
+	}
+	growth := make([]float32, r.Dims/2) // base^(2i/n) grows by the n/(n-2)-th power of it
+	for i := range growth {
+		growth[i] = float32(2 * float64(i) / (n - 2))
+	}
+	r.Base, r.Freqs = 0, periods(plain(p.Theta, r.Dims))
+	r.growth, r.stretch, r.original = mlx.FromSlice(growth), p.Factor, int(c.MaxPositions)
+	return nil
 }
 
 func (c *ropeConfig) llama3(r *rope, p ropeParameters) error {
@@ -287,12 +338,18 @@ func (c *ropeConfig) longrope(r *rope, p ropeParameters) error {
 }
 
 // at is the rotation of a sequence whose last known token has position last (int32
-// [B]): longrope's periods depend on it.
+// [B]): the periods of longrope and dynamic depend on it.
 func (r *rope) at(last *mlx.Array) *rope {
-	if r.long == nil {
+	own := *r
+	switch {
+	case r.growth != nil:
+		length := mlx.Maximum(mlx.Max(last).Add(1), r.original).AsType(mlx.Float32)
+		ratio := length.Mul(r.stretch / float64(r.original)).Sub(r.stretch - 1)
+		own.Freqs = r.Freqs.Mul(mlx.Exp(mlx.Log(ratio).Mul(r.growth)))
+		return &own
+	case r.long == nil:
 		return r
 	}
-	own := *r
 	beyond := mlx.Max(last).Ge(r.original)
 	own.Freqs = mlx.Where(beyond, r.long, r.Freqs)
 	return &own

@@ -319,7 +319,7 @@ func writeUnaligned(t testing.TB, r *rand.Rand, c llmtest.Config, w []safetensor
 	var data []byte
 	for _, i := range r.Perm(len(w)) {
 		x := w[i]
-		header[x.Name] = map[string]any{"dtype": names[x.DType], "shape": x.Shape, "data_offsets": []int{len(data), len(data) + len(x.Data)}}
+		header[x.Name] = map[string]any{"dtype": names[x.DType], "shape": append([]int{}, x.Shape...), "data_offsets": []int{len(data), len(data) + len(x.Data)}}
 		data = append(data, x.Data...)
 	}
 	text, err := json.Marshal(header)

@@ -58,6 +58,7 @@ func ropeEdges() []edge {
 	llama3 := llmtest.Config{"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
 	return []edge{
 		{"llama", rope(llama3)},
+		{"llama", rope(llmtest.Config{"rope_type": "dynamic", "factor": 4.0}).With(llmtest.Config{"max_position_embeddings": 32})},
 		{"llama", rope(llama3.With(llmtest.Config{"original_max_position_embeddings": nil})).With(llmtest.Config{"original_max_position_embeddings": 64})},
 		{"llama", yarn(nil)},
 		{"llama", yarn(llmtest.Config{"factor": nil})},

@@ -25,7 +25,7 @@ func TestReference(t *testing.T) {
 					continue
 				}
 				n++
-				t.Run(kind+"/"+e.Name(), func(t *testing.T) { referenceParity(t, dir) })
+				t.Run(kind+"/"+e.Name(), func(t *testing.T) { referenceParity(t, dir, otherGELU[kind+"/"+e.Name()]) })
 			}
 		}
 	}
@@ -43,7 +43,11 @@ func parityRoots(kind string) []string {
 	return []string{filepath.Join("testdata", kind), filepath.Join(shared, kind)}
 }
 
-func referenceParity(t *testing.T, dir string) {
+// otherGELU are where mlx-lm has another form of GELU than transformers, and how much
+// logits differ for it.
+var otherGELU = map[string]float64{"parity/gemma": 1e-2, "parity/gpt_neox": 4e-3}
+
+func referenceParity(t *testing.T, dir string, allowed float64) {
 	recorded := llmtest.Arrays(t, filepath.Join(dir, "ref.safetensors"))
 	ids := ints(recorded["input_ids"])
 	m := newRef(t, dir)
@@ -56,7 +60,7 @@ func referenceParity(t *testing.T, dir string) {
 		}
 	}
 	t.Logf("%d logits, worst difference %.2g", len(rows)*m.vocab, worst)
-	if !(worst <= 1e-3) {
+	if !(worst <= max(1e-3, allowed)) {
 		t.Errorf("logits differ by %g", worst)
 	}
 	want, gaps := ints(recorded["greedy"]), mlx.ToSlice[float32](recorded["greedy_gap"])

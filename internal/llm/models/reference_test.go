@@ -12,9 +12,10 @@ import (
 	"github.com/mlxgo/mlx/internal/hf/safetensors"
 )
 
-// An independent decoder to hold ours against: llama, mistral, qwen2 and qwen3 in
-// float64, by plain loops from the formulas of transformers' modeling files. It
-// shares nothing with the product but the reading of safetensors headers.
+// An independent decoder to hold ours against, in float64, by plain loops from the
+// formulas of transformers' and mlx-lm's modeling files; what families do differently is
+// in reference_families_test.go. It shares nothing with the product but the reading of
+// safetensors headers.
 
 // refConfig is a config.json as it is.
 type refConfig map[string]any
@@ -49,7 +50,8 @@ type refModel struct {
 	eps                     float64
 	tied                    bool
 	windows                 []int // by layer, 0 for all
-	ropes                   []refRope
+	ropes                   []*refRope
+	f                       refFamily
 	w                       map[string]refMatrix
 }
 
@@ -67,26 +69,30 @@ func newRef(t testing.TB, dir string) *refModel {
 	if err := json.Unmarshal(raw, &c); err != nil {
 		t.Fatal(err)
 	}
+	c.translate()
 	m := &refModel{
 		kind: c["model_type"].(string), vocab: int(c.num("vocab_size", 0)), hidden: int(c.num("hidden_size", 0)),
-		layers: int(c.num("num_hidden_layers", 0)), heads: int(c.num("num_attention_heads", 0)), eps: c.num("rms_norm_eps", 1e-6),
+		layers: int(c.num("num_hidden_layers", 0)), heads: int(c.num("num_attention_heads", 0)),
 	}
+	m.f = c.family()
+	m.eps = c.num("norm_eps_of_all", c.num("rms_norm_eps", 1e-6))
 	m.kvHeads = int(c.num("num_key_value_heads", float64(m.heads)))
 	m.headDim = int(c.num("head_dim", float64(m.hidden/m.heads)))
-	m.w = refWeights(t, dir, c)
-	_, head := m.w["lm_head.weight"]
+	m.w = refRename(m.kind, refWeights(t, dir, c))
+	_, head := m.w[m.f.head+".weight"]
 	m.tied = !head
-	if flag, ok := c["tie_word_embeddings"].(bool); ok {
+	if flag, ok := c["tie_word_embeddings"].(bool); ok && (flag || !m.f.tiesWithoutHead) {
 		m.tied = flag
 	}
-	m.checkNames(t, c)
-	for i := range m.layers {
-		kind, window := c.layerType(m.kind, i)
-		m.windows = append(m.windows, window)
-		m.ropes = append(m.ropes, newRefRope(c, m.headDim, kind))
+	if referenceNames[m.kind] {
+		m.checkNames(t, c)
 	}
+	m.setLayers(c)
 	return m
 }
+
+// referenceNames are the kinds whose parameters are known one by one.
+var referenceNames = setOf("llama", "mistral", "qwen2", "qwen3")
 
 // checkNames wants the parameters that transformers' model has: which layers have a
 // bias is its model_type's and configuration's affair.
@@ -131,22 +137,26 @@ func (m *refModel) checkNames(t testing.TB, c refConfig) {
 
 // layerType follows the configuration classes: mistral slides everywhere, qwen2
 // and qwen3 by layer_types or from max_window_layers (28) on when
-// use_sliding_window is set, llama (mlx-lm's) by layer_types.
+// use_sliding_window is set, llama (mlx-lm's) by layer_types, others by layer_types or
+// their family's pattern.
 func (c refConfig) layerType(kind string, i int) (string, int) {
-	window := 0
-	if v, written := c["sliding_window"]; v != nil || !written && kind != "llama" {
-		window = int(c.num("sliding_window", 4096))
-	}
-	sliding := false
+	sliding, otherwise := c.slidesByFamily(kind, i)
 	types, _ := c["layer_types"].([]any)
-	listed := types != nil && types[i] == "sliding_attention"
+	if types != nil {
+		sliding = types[i] == "sliding_attention"
+	}
 	switch kind {
 	case "mistral":
-		sliding = true
+		sliding, otherwise = true, 4096
 	case "qwen2", "qwen3":
-		sliding = c.flag("use_sliding_window") && (listed || types == nil && i >= int(c.num("max_window_layers", 28)))
-	default:
-		sliding = listed
+		otherwise = 4096
+		sliding = c.flag("use_sliding_window") && (sliding || types == nil && i >= int(c.num("max_window_layers", 28)))
+	case "smollm3":
+		sliding = sliding && c.flag("use_sliding_window")
+	}
+	window := 0
+	if v, written := c["sliding_window"]; v != nil || !written {
+		window = int(c.num("sliding_window", otherwise))
 	}
 	if !sliding || window == 0 {
 		return "full_attention", 0
@@ -160,83 +170,123 @@ func (m *refModel) feed(s *refState, tokens []int) [][]float64 {
 		s.k, s.v = make([][][]float64, m.layers), make([][][]float64, m.layers)
 	}
 	start := len(s.k[0])
-	embedding := m.w["model.embed_tokens.weight"]
 	x := make([][]float64, len(tokens))
 	for i, t := range tokens {
-		x[i] = slices.Clone(embedding.row(t))
+		x[i] = slices.Clone(m.w[m.f.embed+".weight"].row(t))
+		refScale(x[i], m.f.embedScale)
+		if m.f.embedNorm {
+			x[i] = m.norm("", x[i])
+		}
+		if m.f.positions != "" {
+			refAdd(x[i], m.w[m.f.positions+".weight"].row(start+i))
+		}
 	}
 	for l := range m.layers {
 		m.layer(l, s, x, start)
 	}
-	head := "lm_head"
+	head := m.f.head
 	if m.tied {
-		head = "model.embed_tokens"
+		head = m.f.embed
 	}
 	for i := range x {
-		x[i] = m.linear(head, refNorm(x[i], m.w["model.norm.weight"].v, m.eps))
+		x[i] = m.linear(head, m.norm(m.f.final, x[i]))
+		refScale(x[i], m.f.logitScale)
+		for j, y := range x[i] {
+			if c := m.f.finalCap; c > 0 {
+				x[i][j] = c * math.Tanh(y/c)
+			}
+		}
 	}
 	return x
 }
 
 // layer adds attention and MLP to x in place.
 func (m *refModel) layer(l int, s *refState, x [][]float64, start int) {
-	path := "model.layers." + itoa(l) + "."
-	d, group := m.headDim, m.heads/m.kvHeads
-	last := start + len(x) // the length of the sequence after this pass
+	f, path := m.f, m.f.layers+"."+itoa(l)+"."
+	maybe := func(name string, y []float64) []float64 {
+		if name == "" {
+			return y
+		}
+		return m.norm(path+name, y)
+	}
 	for i := range x {
-		h := refNorm(x[i], m.w[path+"input_layernorm.weight"].v, m.eps)
-		k, v := m.linear(path+"self_attn.k_proj", h), m.linear(path+"self_attn.v_proj", h)
-		q := m.linear(path+"self_attn.q_proj", h)
-		m.position(l, path, q, k, start+i, last)
-		s.k[l], s.v[l] = append(s.k[l], k), append(s.v[l], v)
-		from := 0
-		if w := m.windows[l]; w > 0 {
-			from = max(0, start+i-w+1)
+		h := maybe(f.in, x[i])
+		y := maybe(f.afterAttention, m.attend(l, path+f.attention, s, h, start+i, start+len(x)))
+		refScale(y, f.residual)
+		if !f.parallel {
+			refAdd(x[i], y)
+			h = x[i]
+		} else if f.pre != "" {
+			h = x[i]
 		}
-		y := make([]float64, m.heads*d)
-		for head := range m.heads {
-			at := head / group * d
-			scores := make([]float64, start+i+1-from)
-			for j := range scores {
-				scores[j] = refDot(q[head*d:(head+1)*d], s.k[l][from+j][at:at+d]) / math.Sqrt(float64(d))
-			}
-			for j, p := range refSoftmax(scores) {
-				for n := range d {
-					y[head*d+n] += p * s.v[l][from+j][at+n]
-				}
-			}
+		z := maybe(f.afterMLP, m.mlp(path+f.mlp, maybe(f.pre, h)))
+		refScale(z, f.residual)
+		refAdd(x[i], z)
+		if f.parallel {
+			refAdd(x[i], y)
 		}
-		refAdd(x[i], m.linear(path+"self_attn.o_proj", y))
-		h = refNorm(x[i], m.w[path+"post_attention_layernorm.weight"].v, m.eps)
-		gate, up := m.linear(path+"mlp.gate_proj", h), m.linear(path+"mlp.up_proj", h)
-		for n, g := range gate {
-			gate[n] = g / (1 + math.Exp(-g)) * up[n]
-		}
-		refAdd(x[i], m.linear(path+"mlp.down_proj", gate))
 	}
 }
 
-// position normalizes (qwen3) and rotates the heads of q and k.
-func (m *refModel) position(l int, path string, q, k []float64, pos, length int) {
-	d := m.headDim
-	for _, part := range []struct {
-		v    []float64
-		norm string
-	}{{q, "q_norm"}, {k, "k_norm"}} {
-		for at := 0; at < len(part.v); at += d {
-			h := part.v[at : at+d]
-			if w, ok := m.w[path+"self_attn."+part.norm+".weight"]; ok {
-				copy(h, refNorm(h, w.v, m.eps))
+// attend is attention of the token at pos with normalized input h; length is that of
+// the sequence after this pass.
+func (m *refModel) attend(l int, path string, s *refState, h []float64, pos, length int) []float64 {
+	f, d, group := m.f, m.headDim, m.heads/m.kvHeads
+	q, k, v := m.project(path, h)
+	for _, part := range [][]float64{q, k, v} {
+		for i, x := range part {
+			if f.clip > 0 {
+				part[i] = math.Max(-f.clip, math.Min(f.clip, x))
 			}
-			m.ropes[l].rotate(h, pos, length)
 		}
 	}
+	if !f.normAfterRope {
+		m.normHeads(path, q, k)
+	}
+	if r := m.ropes[l]; r != nil {
+		for _, part := range [][]float64{q, k} {
+			for at := 0; at < len(part); at += d {
+				r.rotate(part[at:at+d], pos, length)
+			}
+		}
+	}
+	if f.normAfterRope {
+		m.normHeads(path, q, k)
+	}
+	if f.queryBeta != 0 {
+		refScale(q, 1+f.queryBeta*math.Log(1+math.Floor(float64(pos)/f.queryOriginal)))
+	}
+	s.k[l], s.v[l] = append(s.k[l], k), append(s.v[l], v)
+	from := 0
+	if w := m.windows[l]; w > 0 {
+		from = max(0, pos-w+1)
+	}
+	y := make([]float64, m.heads*d)
+	for head := range m.heads {
+		at := head / group * d
+		if f.headsInTurn {
+			at = head % m.kvHeads * d
+		}
+		scores := make([]float64, pos+1-from)
+		for j := range scores {
+			scores[j] = refDot(q[head*d:(head+1)*d], s.k[l][from+j][at:at+d]) * m.scoreScale(l)
+			if f.softCap > 0 {
+				scores[j] = f.softCap * math.Tanh(scores[j]/f.softCap)
+			}
+		}
+		for j, p := range refSoftmax(scores) {
+			for n := range d {
+				y[head*d+n] += p * s.v[l][from+j][at+n]
+			}
+		}
+	}
+	return m.linear(path+f.out, y)
 }
 
 // linear is weight x + bias, if there is a bias.
 func (m *refModel) linear(path string, x []float64) []float64 {
 	w, ok := m.w[path+".weight"]
-	if !ok || w.cols != len(x) {
+	if !ok || w.cols != len(x) && w.rows != 0 {
 		panic("reference: no matrix " + path + " for a vector of " + itoa(len(x)))
 	}
 	y := make([]float64, w.rows)
@@ -497,7 +547,10 @@ func refWeights(t testing.TB, dir string, c refConfig) map[string]refMatrix {
 			continue
 		}
 		if !isWeight || !packed || block == nil {
-			rows, cols := x.Shape[0], 1
+			rows, cols := 1, 1
+			if len(x.Shape) > 0 {
+				rows = x.Shape[0]
+			}
 			if len(x.Shape) == 2 {
 				cols = x.Shape[1]
 			}

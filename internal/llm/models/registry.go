@@ -13,13 +13,88 @@ import (
 	"github.com/mlxgo/mlx/internal/llm"
 )
 
-// architectures is model_type → constructor, with the defaults of transformers'
-// configuration classes.
-var architectures = map[string]func(config []byte) (llm.Model, error){
-	"llama":   arch(newLlama, llamaConfig{}),
-	"mistral": arch(newLlama, llamaConfig{windowAlways: true, SlidingWindow: 4096}),
-	"qwen2":   arch(newLlama, llamaConfig{QKVBias: true, SlidingWindow: 4096, MaxWindowLayers: 28}),
-	"qwen3":   arch(newLlama, llamaConfig{qkNorm: true, SlidingWindow: 4096, MaxWindowLayers: 28}),
+// architectures is model_type → constructor. Mixtures of experts and state-space models
+// have constructors of their own.
+var architectures = merged(families, map[string]func(config []byte) (llm.Model, error){
+	"gemma3":     wrapped(map[string]string{"gemma3_text": "gemma3_text", "": "gemma3_text"}),
+	"mistral3":   wrapped(map[string]string{"mistral": "mistral", "ministral3": "ministral3", "llama": "llama", "": "mistral"}),
+	"pixtral":    wrapped(map[string]string{"mistral": "mistral", "llama": "llama", "": "mistral"}),
+	"qwen2_vl":   wrapped(map[string]string{"qwen2_vl": "qwen2", "qwen2_vl_text": "qwen2", "qwen2": "qwen2", "": "qwen2"}),
+	"qwen2_5_vl": wrapped(map[string]string{"qwen2_5_vl": "qwen2", "qwen2_5_vl_text": "qwen2", "qwen2": "qwen2", "": "qwen2"}),
+	"qwen3_vl":   wrapped(map[string]string{"qwen3_vl": "qwen3", "qwen3_vl_text": "qwen3", "qwen3": "qwen3", "": "qwen3"}),
+})
+
+// merged is all entries of both.
+func merged[K comparable, V any](a, b map[K]V) map[K]V {
+	out := maps.Clone(a)
+	maps.Copy(out, b)
+	return out
+}
+
+// families are the dense ones, with the defaults of transformers' configuration classes.
+var families = map[string]func(config []byte) (llm.Model, error){
+	"apertus":  dense(apertusConfig{baseConfig: baseConfig{HiddenAct: "xielu", NormEps: ptr(1e-5)}}),
+	"arcee":    dense(biasConfig{plain: true, baseConfig: baseConfig{HiddenAct: "relu2", NormEps: ptr(1e-5)}}),
+	"cohere":   dense(cohereConfig{LogitScale: 0.0625}),
+	"cohere2":  dense(cohereConfig{LogitScale: 0.0625, second: true, Pattern: 4, baseConfig: baseConfig{SlidingWindow: 4096}}),
+	"ernie4_5": dense(biasConfig{neighbours: true, recorded: true, baseConfig: baseConfig{NormEps: ptr(1e-5), ropeConfig: ropeConfig{Theta: 500000}}}),
+	"exaone":   dense(exaoneConfig{}),
+	"exaone4":  dense(exaone4Config{Pattern: patternOf(4), baseConfig: baseConfig{SlidingWindow: 4096, NormEps: ptr(1e-5)}}),
+	"gemma":    dense(gemmaConfig{version: 1, baseConfig: baseConfig{HeadDim: 256}}),
+	"gemma2":   dense(gemmaConfig{version: 2, QueryScalar: 256, SoftCap: 50, FinalCap: 30, baseConfig: baseConfig{HeadDim: 256, SlidingWindow: 4096}}),
+	"gemma3_text": dense(gemmaConfig{version: 3, QueryScalar: 256, Pattern: 6, LocalBase: 10000, baseConfig: baseConfig{HeadDim: 256, SlidingWindow: 4096,
+		VocabSize: 262208, HiddenSize: 2304, IntermediateSize: 9216, Layers: 26, Heads: 8, KVHeads: 4,
+		ropeConfig: ropeConfig{Theta: 1e6, MaxPositions: 131072}}}),
+	"glm":         dense(glmConfig{baseConfig: baseConfig{HeadDim: 128, NormEps: ptr(1.5625e-7), ropeConfig: ropeConfig{PartialFactor: 0.5, Traditional: true}}}),
+	"glm4":        dense(glmConfig{sandwich: true, baseConfig: baseConfig{HeadDim: 128, NormEps: ptr(1e-5), ropeConfig: ropeConfig{PartialFactor: 0.5, Traditional: true}}}),
+	"gpt2":        dense(gptConfig{Activation: "gelu_new", Embd: 768, NLayer: 12, NHead: 12, NPositions: 1024, baseConfig: baseConfig{VocabSize: 50257}}),
+	"gpt_bigcode": dense(gptConfig{Activation: "gelu_pytorch_tanh", bigcode: true, MultiQuery: true, NPositions: 1024, baseConfig: baseConfig{AttentionBias: true, MLPBias: true}}),
+	"gpt_neox":    dense(neoXConfig{Parallel: true, Rotary: 0.25, Base: 10000, baseConfig: baseConfig{HiddenAct: "gelu"}}),
+	"granite":     dense(graniteConfig{Embedding: 1, Attention: 1, Residual: 1, Logits: 1}),
+	"helium":      dense(biasConfig{neighbours: true, noOutBias: true, baseConfig: baseConfig{NormEps: ptr(1e-8), ropeConfig: ropeConfig{Theta: 100000}}}),
+
+	"hunyuan_v1_dense": dense(hunyuanConfig{baseConfig: baseConfig{NormEps: ptr(1e-5)}}),
+
+	"internlm2":   dense(internLM2Config{Bias: true}),
+	"internlm3":   dense(biasConfig{}),
+	"iquestcoder": dense(llamaConfig{untested: true}),
+	"lille-130m":  dense(lilleConfig{}),
+	"llama":       dense(llamaConfig{}),
+	"mimo":        dense(qwenConfig{mimo: true, baseConfig: baseConfig{SlidingWindow: 4096}, MaxWindowLayers: 28}),
+	"minicpm":     dense(miniCPMConfig{ScaleEmb: 1, ScaleDepth: 1}),
+	"ministral3":  dense(ministralConfig{}),
+	"mistral":     dense(mistralConfig{baseConfig{SlidingWindow: 4096}}),
+	"nanochat":    dense(nanoConfig{}),
+	"nemotron":    dense(nemotronConfig{baseConfig: baseConfig{HiddenAct: "relu2", ropeConfig: ropeConfig{PartialFactor: 0.5}}}),
+	"olmo":        dense(olmoConfig{}),
+	"olmo2":       dense(olmo2Config{baseConfig: baseConfig{NormEps: ptr(1e-5)}}),
+	"olmo3":       dense(olmo2Config{third: true, baseConfig: baseConfig{NormEps: ptr(1e-5), SlidingWindow: 4096, ropeConfig: ropeConfig{Theta: 500000}}}),
+	"phi":         dense(phiConfig{baseConfig: baseConfig{HiddenAct: "gelu_new", ropeConfig: ropeConfig{PartialFactor: 0.5}}}),
+	"phi3":        dense(phi3Config{baseConfig{NormEps: ptr(1e-5), ropeConfig: ropeConfig{Original: 4096, MaxPositions: 4096}}}),
+	"plamo":       dense(plamoConfig{Shared: 8}),
+	"qwen":        dense(qwen1Config{}),
+	"qwen2":       dense(qwenConfig{baseConfig: baseConfig{SlidingWindow: 4096}, MaxWindowLayers: 28}),
+	"qwen3":       dense(qwenConfig{third: true, baseConfig: baseConfig{SlidingWindow: 4096}, MaxWindowLayers: 28}),
+	"seed_oss":    dense(biasConfig{noOutBias: true, baseConfig: baseConfig{HeadDim: 128, AttentionBias: true}}),
+	"smollm3":     dense(smolConfig{Interval: 4, baseConfig: baseConfig{ropeConfig: ropeConfig{Theta: 2e6}}}),
+	"telechat3":   dense(llamaConfig{untested: true}),
+	"stablelm":    dense(stableLMConfig{baseConfig: baseConfig{ropeConfig: ropeConfig{PartialFactor: 0.25}}}),
+	"starcoder2":  dense(starCoder2Config{Bias: true, baseConfig: baseConfig{HiddenAct: "gelu_pytorch_tanh"}}),
+}
+
+// dense reads config.json over the defaults of a model_type and makes the decoder of
+// the spec that it gives.
+func dense[C any, P interface {
+	*C
+	spec() (*spec, error)
+}](defaults C) func([]byte) (llm.Model, error) {
+	return arch(func(c C) (*decoder, error) {
+		s, err := P(&c).spec()
+		if err != nil {
+			return nil, err
+		}
+		return newDecoder(s), nil
+	}, defaults)
 }
 
 // arch reads config.json over the defaults of a model_type and calls its

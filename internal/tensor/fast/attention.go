@@ -14,6 +14,8 @@ import (
 // h uses key head h / (Hq/Hkv). A row that may see no key is 0.
 type Attention struct {
 	Scale tensor.F64
+	// SoftCap > 0: scores s become SoftCap * tanh(s / SoftCap) before the mask.
+	SoftCap tensor.F64
 	// Causal: query i sees keys up to offset + i, where the offset is pos[b] when
 	// there is a pos input (int32 [B], keys beyond are not read), else C - L.
 	Causal bool

@@ -1,4 +1,4 @@
-// Package fast declares mx.fast's primitives: RMSNorm, RoPE, Attention, and the
+// Package fast declares mx.fast's primitives: RMSNorm, LayerNorm, RoPE, Attention, and the
 // CacheWrite that decoders need. The functions take plain parameters; the public
 // package mlx/fast gives them MLX's keywords.
 //
@@ -23,8 +23,9 @@ type (
 
 // RMSNorm is x * rsqrt(mean(x^2) + Eps) over the last axis, times a weight when
 // there is a second input. The normalized value is rounded to x's dtype before
-// the product, as MLX does; the result has the common dtype.
-type RMSNorm struct{ Eps tensor.F64 }
+// the product, as MLX does; the result has the common dtype. Offset is added to the
+// weight in float32 (1 for Gemma's).
+type RMSNorm struct{ Eps, Offset tensor.F64 }
 
 // Name is the op's name.
 func (RMSNorm) Name() string { return "rms_norm" }
@@ -35,11 +36,15 @@ func (RMSNorm) Infer(in []Spec) ([]Spec, error) {
 	if len(s) == 0 || !in[0].DType.Is(dtype.Floating) {
 		return nil, errors.New("needs a floating array with an axis")
 	}
-	out := in[0]
-	if len(in) == 2 {
-		w := in[1]
-		if len(w.Shape) != 1 || w.Shape[0] != s[len(s)-1] {
-			return nil, fmt.Errorf("weight %v does not have the size %d of the last axis", w.Shape, s[len(s)-1])
+	return affine(in)
+}
+
+// affine is the result of a norm with vectors of the last axis behind x.
+func affine(in []Spec) ([]Spec, error) {
+	out, n := in[0], in[0].Shape[len(in[0].Shape)-1]
+	for _, w := range in[1:] {
+		if len(w.Shape) != 1 || w.Shape[0] != n {
+			return nil, fmt.Errorf("weight %v does not have the size %d of the last axis", w.Shape, n)
 		}
 		out.DType = dtype.Promote(out.DType, w.DType)
 	}
@@ -48,11 +53,51 @@ func (RMSNorm) Infer(in []Spec) ([]Spec, error) {
 
 // RMSNormOf normalizes; weight may be nil.
 func RMSNormOf(x, weight *Array, eps float64, s Stream) *Array {
-	p := RMSNorm{tensor.MakeF64(eps)}
+	p := RMSNorm{Eps: tensor.MakeF64(eps), Offset: tensor.MakeF64(0)}
 	if weight == nil {
 		return tensor.Apply1(p, s, x)
 	}
 	return tensor.Apply1(p, s, x, weight)
+}
+
+// RMSNormPlusOf is RMSNormOf with an offset of the weight.
+func RMSNormPlusOf(x, weight *Array, eps, offset float64, s Stream) *Array {
+	return tensor.Apply1(RMSNorm{Eps: tensor.MakeF64(eps), Offset: tensor.MakeF64(offset)}, s, x, weight)
+}
+
+// LayerNorm is (x - mean) * rsqrt(var + Eps) over the last axis, times a weight and
+// plus a bias as the fields announce inputs of them. The normalized value is rounded
+// to x's dtype before the product, and so is the product before the sum; the result
+// has the common dtype. Offset is added to the weight in float32 (1 for Nemotron's).
+type LayerNorm struct {
+	Eps, Offset  tensor.F64
+	Weight, Bias bool
+}
+
+// Name is the op's name.
+func (LayerNorm) Name() string { return "layer_norm" }
+
+// Infer checks weight and bias.
+func (LayerNorm) Infer(in []Spec) ([]Spec, error) {
+	if len(in[0].Shape) == 0 || !in[0].DType.Is(dtype.Floating) {
+		return nil, errors.New("needs a floating array with an axis")
+	}
+	return affine(in)
+}
+
+// LayerNormOf normalizes; weight and bias may be nil.
+func LayerNormOf(x, weight, bias *Array, eps, offset float64, s Stream) *Array {
+	p := LayerNorm{Eps: tensor.MakeF64(eps), Weight: weight != nil, Bias: bias != nil}
+	p.Offset = tensor.MakeF64(0)
+	in := []*Array{x}
+	if weight != nil {
+		p.Offset = tensor.MakeF64(offset)
+		in = append(in, weight)
+	}
+	if bias != nil {
+		in = append(in, bias)
+	}
+	return tensor.Apply1(p, s, in...)
 }
 
 // RoPE rotates the first Dims features of x [B, ..., T, D] by their positions:

@@ -9,17 +9,19 @@ import "fmt"
 // broadcast, and one panel row of 16 dwords: a float32, or two int16.
 func blocks() {
 	for _, mr := range []int{1, 2, 4, 6} {
-		blockF(mr)
+		for _, e := range []string{"F32", "F16", "BF16"} {
+			blockF(e, mr)
+		}
 		blockI(mr)
 	}
 	transpose()
 }
 
-// blockStep adds the step at off of x and w; acc(i, h, t) adds Y14 times the
+// blockStep adds the step at off of x and w of type e; acc(i, h, t) adds Y14 times the
 // panel in t to row i.
-func blockStep(mr, off int, w string, acc func(i, h, w int)) {
-	p("VMOVUPS %s, Y12", w)
-	p("VMOVUPS %s, Y13", plus(w, 32))
+func blockStep(e string, mr, off int, w string, acc func(i, h, w int)) {
+	widen(e, w, 12)
+	widen(e, plus(w, 8*sizeOf(e)), 13)
 	for i := range mr {
 		p("VBROADCASTSS %d%s, Y14", off, blockRow[i])
 		acc(i, 0, 12)
@@ -48,9 +50,9 @@ func blockAdvance(mr, u int) {
 	}
 }
 
-// blockF: n > 0 steps of float32; rows of w are ws bytes apart.
-func blockF(mr int) {
-	fn(fmt.Sprintf("a2BlockF%d", mr), "c *float32, cs int, x *float32, xs int, w *float32, ws, n int", "")
+// blockF: n > 0 steps of float32 x; rows of w, of type e, are ws bytes apart.
+func blockF(e string, mr int) {
+	fn(fmt.Sprintf("a2Block%sx%d", e, mr), "c *float32, cs int, x *float32, xs int, w *byte, ws, n int", "")
 	blockPointers(mr)
 	load("ws", "R11")
 	load("n", "CX")
@@ -66,7 +68,7 @@ func blockF(mr int) {
 	p("JLT rest")
 	label("loop")
 	for u := range 4 {
-		blockStep(mr, 4*u, "0(BX)"+wrow[u], acc)
+		blockStep(e, mr, 4*u, "0(BX)"+wrow[u], acc)
 	}
 	blockAdvance(mr, 4)
 	p("LEAQ (BX)(R11*4), BX")
@@ -76,7 +78,7 @@ func blockF(mr int) {
 	p("ADDQ $4, CX")
 	p("JZ done")
 	label("one")
-	blockStep(mr, 0, "0(BX)", acc)
+	blockStep(e, mr, 0, "0(BX)", acc)
 	blockAdvance(mr, 1)
 	p("ADDQ R11, BX")
 	p("DECQ CX")
@@ -104,7 +106,7 @@ func blockI(mr int) {
 	p("SHLQ $2, AX")
 	label("step")
 	for u := range 4 {
-		blockStep(mr, 4*u, fmt.Sprintf("%d(BX)", 64*u), func(i, h, w int) {
+		blockStep("F32", mr, 4*u, fmt.Sprintf("%d(BX)", 64*u), func(i, h, w int) {
 			p("VPMADDWD Y14, Y%d, Y15", w)
 			p("VPADDD Y15, Y%d, Y%d", 2*i+h, 2*i+h)
 		})

@@ -1,0 +1,308 @@
+package models
+
+import (
+	"math"
+	"strings"
+
+	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/llm"
+	"github.com/mlxgo/mlx/internal/llm/cache"
+	"github.com/mlxgo/mlx/nn"
+)
+
+// A spec says what a dense decoder is: sizes, and what its family does differently
+// from Llama, whose zero values are. A family's file makes one from config.json; the
+// parts are in part_*.go.
+type spec struct {
+	modelType                        string
+	vocab, hidden, inner             int
+	heads, kvHeads, headDim          int
+	context                          int // positions the model was made for
+	positions                        int // > 0: that many learned positions instead of a rotation
+	layers                           []layerSpec
+	norm                             normKind
+	eps                              float64
+	norms                            blockNorms
+	clipHalf                         bool // residuals of float16 stay finite
+	embedNorm                        bool // embeddings are normalized
+	headsInTurn                      bool // query head i uses key head i % kvHeads
+	parallel                         bool // attention and MLP read the same residual
+	qkvBias, outBias, mlpBias        bool
+	headBias                         bool
+	qkv                              fusion
+	qkNorm                           headNorm
+	normAfterRope                    bool    // q and k are normalized after the rotation
+	clipQKV                          float64 // > 0: bounds queries, keys and values
+	scale                            float64 // of scores; 0 stands for 1/sqrt(headDim)
+	scaleByLayer                     bool    // of layer i divided by i+1
+	softCap                          float64 // > 0: of scores
+	queryScale                       *queryScale
+	mlp                              mlpKind
+	act                              activation
+	fixedXIELU                       bool    // its constants are not in the files
+	embedScale, logitScale, finalCap float64 // 0: none
+	residualScale                    float64 // of what a part adds; 0 stands for 1
+	tie                              tieRule
+	tieFlag                          *bool // tie_word_embeddings
+	names                            names
+	tested                           bool // against recorded references
+
+	// translate is a checkpoint's name as a parameter's path, "" to drop it, and
+	// whether its matrix must be transposed; nil: names are paths.
+	translate func(name string) (path string, transpose bool)
+	// settle adapts the spec to the tensors that there are.
+	// Native: they have the paths as names.
+	settle func(s *spec, native bool, has func(path string) bool)
+}
+
+// layerSpec is what differs by layer.
+type layerSpec struct {
+	window int   // a query sees itself and the window-1 keys before; 0: all
+	rope   *rope // nil: none
+}
+
+// tieRule says when the embedding is the head.
+type tieRule uint8
+
+const (
+	tieFlagElseAbsence  tieRule = iota // the flag; without it, the absence of a head
+	tieUnlessThereIsOne                // also against the flag, where there is no head: mlx-lm has none
+)
+
+// names are what a family calls the fields of decoder, block, attention and mlp.
+type names map[string]string
+
+// llamaNames are those of Llama and most others.
+var llamaNames = names{
+	"Embed": "model.embed_tokens", "Positions": "model.embed_positions", "Blocks": "model.layers", "Norm": "model.norm", "Head": "lm_head",
+	"InputNorm": "input_layernorm", "Attention": "self_attn", "PreNorm": "post_attention_layernorm", "MLP": "mlp",
+	"AttentionNorm": "post_attention_norm", "MLPNorm": "post_mlp_norm",
+	"Q": "q_proj", "K": "k_proj", "V": "v_proj", "QKV": "qkv_proj", "Out": "o_proj", "QNorm": "q_norm", "KNorm": "k_norm",
+	"Gate": "gate_proj", "Up": "up_proj", "GateUp": "gate_up_proj", "Down": "down_proj", "Act": "act_fn",
+}
+
+// with is n with other names for some fields.
+func (n names) with(change names) names {
+	out := names{}
+	for _, m := range []names{n, change} {
+		for field, name := range m {
+			out[field] = name
+		}
+	}
+	return out
+}
+
+// named gives a struct's fields the family's names.
+type named struct{ names names }
+
+// FieldName is the family's name of a field.
+func (n *named) FieldName(field string) (name string, ok bool) {
+	name, ok = n.names[field]
+	return name, ok
+}
+
+// block is a layer. A norm that the family lacks is nil.
+type block struct {
+	named
+	InputNorm     nn.Layer // before attention
+	Attention     *attention
+	AttentionNorm nn.Layer // of what attention gives
+	PreNorm       nn.Layer // before the MLP
+	MLP           *mlp
+	MLPNorm       nn.Layer // of what the MLP gives
+
+	parallel bool
+	clipHalf bool
+	residual float64
+}
+
+func newBlock(s *spec, layer int) *block {
+	when := func(has bool) nn.Layer {
+		if !has {
+			return nil
+		}
+		return s.newNorm(s.hidden)
+	}
+	return &block{
+		named: named{s.names}, parallel: s.parallel, clipHalf: s.clipHalf, residual: s.residualScale,
+		InputNorm: when(s.norms.input), Attention: newAttention(s, layer), AttentionNorm: when(s.norms.attention),
+		PreNorm: when(s.norms.pre), MLP: newMLP(s), MLPNorm: when(s.norms.mlp),
+	}
+}
+
+func (b *block) forward(x *mlx.Array, kv cache.KV, last *mlx.Array) *mlx.Array {
+	h := through(b.InputNorm, x)
+	y := through(b.AttentionNorm, b.Attention.forward(h, kv, last))
+	if b.parallel {
+		if b.PreNorm != nil {
+			h = b.PreNorm.Forward(x)
+		}
+		return b.add(x, y.Add(through(b.MLPNorm, b.MLP.forward(h))))
+	}
+	x = b.add(x, y)
+	return b.add(x, through(b.MLPNorm, b.MLP.forward(through(b.PreNorm, x))))
+}
+
+// add adds what a part gives to the residual.
+func (b *block) add(x, y *mlx.Array) *mlx.Array {
+	if b.residual != 0 {
+		y = y.Mul(b.residual)
+	}
+	if b.clipHalf && x.DType() == mlx.Float16 {
+		return clip(x.AsType(mlx.Float32).Add(y), maxFloat16).AsType(mlx.Float16)
+	}
+	return x.Add(y)
+}
+
+const maxFloat16 = 65504
+
+// through is x itself without a layer.
+func through(l nn.Layer, x *mlx.Array) *mlx.Array {
+	if l == nil {
+		return x
+	}
+	return l.Forward(x)
+}
+
+// decoder is a model of a spec.
+type decoder struct {
+	named
+	Embed     nn.Embedder
+	EmbedNorm nn.Layer    // nil: none
+	Positions nn.Embedder // learned ones, nil for a rotation
+	Blocks    []*block
+	Norm      nn.Layer
+	Head      nn.Layer // nil when tied to Embed
+
+	spec    *spec
+	foreign bool // the files have other names than the parameters
+	dtype   mlx.DType
+}
+
+func newDecoder(s *spec) *decoder {
+	m := &decoder{spec: s, dtype: mlx.Float32}
+	m.build()
+	return m
+}
+
+// build makes the parts, with lazy random parameters.
+func (m *decoder) build() {
+	s := m.spec
+	m.named = named{s.names}
+	m.Embed = nn.NewEmbedding(s.vocab, s.hidden)
+	m.EmbedNorm, m.Positions = nil, nil
+	if s.embedNorm {
+		m.EmbedNorm = s.newNorm(s.hidden)
+	}
+	if s.positions > 0 {
+		m.Positions = nn.NewEmbedding(s.positions, s.hidden)
+	}
+	m.Blocks = nil
+	for i := range s.layers {
+		m.Blocks = append(m.Blocks, newBlock(s, i))
+	}
+	m.Norm = s.newNorm(s.hidden)
+	m.Head = nn.NewLinear(s.hidden, s.vocab, nn.Bias(s.headBias))
+}
+
+// Translate maps the names of the files to paths.
+func (m *decoder) Translate(has func(name string) bool) func(name string) (path string, transpose bool) {
+	m.foreign = !has(m.spec.names["Embed"] + ".weight")
+	if m.spec.translate == nil {
+		return nil
+	}
+	return m.spec.translate
+}
+
+// Sanitize drops buffers that old checkpoints carry, and settles what depends on the
+// tensors: whether the head is tied, and what else the family leaves to them.
+func (m *decoder) Sanitize(has func(name string) bool) (drop func(name string) bool) {
+	s := m.spec
+	if s.settle != nil {
+		s.settle(s, !m.foreign, has)
+		m.build()
+	}
+	head := s.names["Head"]
+	tied := !has(head + ".weight")
+	if flag := s.tieFlag; flag != nil && (s.tie == tieFlagElseAbsence || *flag) {
+		tied = *flag
+	}
+	if tied {
+		m.Head = nil
+	}
+	return func(name string) bool {
+		return strings.HasSuffix(name, "rotary_emb.inv_freq") || strings.HasSuffix(name, "rope.inv_freq") || tied && strings.HasPrefix(name, head+".")
+	}
+}
+
+// SetDType sets the computing type.
+func (m *decoder) SetDType(d mlx.DType) { m.dtype = d }
+
+// Forward maps tokens int32 [B, L] to logits.
+func (m *decoder) Forward(tokens, rows *mlx.Array, c []cache.KV) *mlx.Array {
+	B, L := tokens.Dims2()
+	x := embed(m.Embed, tokens, m.dtype)
+	if s := m.spec.embedScale; s != 0 {
+		x = x.Mul(s)
+	}
+	if m.EmbedNorm != nil {
+		x = m.EmbedNorm.Forward(x)
+	}
+	if m.Positions != nil { // rows behind the end of a padded chunk may have none
+		at := mlx.Minimum(positions(c[0], L), m.spec.positions-1)
+		x = x.Add(embed(m.Positions, at, m.dtype))
+	}
+	last := c[0].Last()
+	for i, b := range m.Blocks {
+		x = b.forward(x, c[i], last)
+	}
+	if rows != nil {
+		x = pickRows(x, rows, B, L)
+	}
+	x = m.Norm.Forward(x)
+	if m.Head == nil {
+		x = m.Embed.AsLinear(x)
+	} else {
+		x = m.Head.Forward(x)
+	}
+	if s := m.spec.logitScale; s != 0 {
+		x = x.Mul(s)
+	}
+	if limit := m.spec.finalCap; limit != 0 {
+		x = mlx.Tanh(x.AsType(mlx.Float32).Mul(1 / limit)).Mul(limit)
+	}
+	return x
+}
+
+// positions are those of the L tokens of a pass, int32 [B, L].
+func positions(kv cache.KV, L int) *mlx.Array {
+	return kv.Pos().ExpandDims(1).Add(mlx.Arange(L).AsType(mlx.Int32))
+}
+
+// Layout has the same heads in every layer.
+func (m *decoder) Layout() []cache.Layout {
+	s := m.spec
+	out := make([]cache.Layout, len(s.layers))
+	for i, l := range s.layers {
+		out[i] = cache.Layout{Heads: s.kvHeads, KeyDim: s.headDim, ValueDim: s.headDim, Window: l.window, SoftCap: s.softCap}
+	}
+	return out
+}
+
+// Info is the model's dimensions.
+func (m *decoder) Info() llm.Info {
+	s := m.spec
+	return llm.Info{ModelType: s.modelType, VocabSize: s.vocab, MaxContext: s.context, Tested: s.tested}
+}
+
+// scoreScale is what scores of a layer are multiplied by.
+func (s *spec) scoreScale(layer int) float64 {
+	scale := s.scale
+	if scale == 0 {
+		scale = 1 / math.Sqrt(float64(s.headDim))
+	}
+	if s.scaleByLayer {
+		scale /= float64(layer + 1)
+	}
+	return scale
+}

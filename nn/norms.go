@@ -1,0 +1,58 @@
+package nn
+
+import (
+	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/fast"
+	core "github.com/mlxgo/mlx/internal/tensor/fast"
+)
+
+// RMSNorm is nn.RMSNorm.
+type RMSNorm struct {
+	Weight *mlx.Array // [dims], or nil for none
+	Eps    float64    `mlx:"-"`
+	// Offset is added to the weight in float32: 1 for Gemma's norms (not in mlx.nn).
+	Offset float64 `mlx:"-"`
+}
+
+// NewRMSNorm is nn.RMSNorm(dims, eps), ones.
+func NewRMSNorm(dims int, opts ...NormOption) *RMSNorm {
+	return &RMSNorm{Weight: mlx.Ones(mlx.Shape{dims}), Eps: epsOf(opts)}
+}
+
+func epsOf(opts []NormOption) float64 {
+	s := settings{eps: 1e-5}
+	for _, o := range opts {
+		o.norm(&s)
+	}
+	return s.eps
+}
+
+// Forward normalizes the last axis.
+func (n *RMSNorm) Forward(x *mlx.Array) *mlx.Array {
+	if n.Offset == 0 {
+		return fast.RMSNorm(x, n.Weight, n.Eps)
+	}
+	return core.RMSNormPlusOf(x, n.Weight, n.Eps, n.Offset, mlx.Stream{})
+}
+
+// LayerNorm is nn.LayerNorm, with [fast.LayerNorm].
+type LayerNorm struct {
+	Weight *mlx.Array // [dims], or nil for none
+	Bias   *mlx.Array // [dims], or nil for none
+	Eps    float64    `mlx:"-"`
+	// Offset is added to the weight in float32: 1 for Nemotron's norms (not in mlx.nn).
+	Offset float64 `mlx:"-"`
+}
+
+// NewLayerNorm is nn.LayerNorm(dims): ones and zeros.
+func NewLayerNorm(dims int, opts ...NormOption) *LayerNorm {
+	return &LayerNorm{Weight: mlx.Ones(mlx.Shape{dims}), Bias: mlx.Zeros(mlx.Shape{dims}), Eps: epsOf(opts)}
+}
+
+// Forward normalizes the last axis.
+func (n *LayerNorm) Forward(x *mlx.Array) *mlx.Array {
+	if n.Offset == 0 {
+		return fast.LayerNorm(x, n.Weight, n.Bias, n.Eps)
+	}
+	return core.LayerNormOf(x, n.Weight, n.Bias, n.Eps, n.Offset, mlx.Stream{})
+}
