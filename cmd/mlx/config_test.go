@@ -27,6 +27,16 @@ func parseGenerate(args ...string) (*generateOptions, error) {
 	return got, cmd.Execute()
 }
 
+func parseChat(args ...string) (*chatOptions, error) {
+	var got *chatOptions
+	s := &streams{in: strings.NewReader(""), out: io.Discard, err: io.Discard}
+	cmd := newChat(s, func(_ context.Context, _ *streams, o *chatOptions) error { got = o; return nil })
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	cmd.SetFlagErrorFunc(flagError)
+	cmd.SetArgs(args)
+	return got, cmd.Execute()
+}
+
 func writeFile(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -61,6 +71,9 @@ func TestFlagsAreFields(t *testing.T) {
 		{newGenerate(s, nil), generateOptions{}},
 		{newLogits(s, nil), logitsOptions{}},
 		{newTokenize(s, nil), tokenizeOptions{}},
+		{newChat(s, nil), chatOptions{}},
+		{newInspect(s, nil), inspectOptions{}},
+		{newChatTemplate(s, nil), chatTemplateOptions{}},
 		{newBenchmark(s, nil), benchmarkOptions{}},
 		{newModelsRemove(s), removeOptions{}},
 	} {
@@ -81,6 +94,9 @@ func TestBindEachOption(t *testing.T) {
 		{"prompt", " a, \"b\" \\n é\r\n", `" a, \"b\" \\n é\r\n"`},
 		{"prompt-file", "x", ""},
 		{"prompt-tokens", "1,2,3", "[1, 2, 3]"},
+		{"prompts", "x.jsonl", ""},
+		{"batch-size", "3", ""},
+		{"trust-remote-code", "true", ""},
 		{"system-prompt", "true", ""},
 		{"prefill-response", "null", "'null'"},
 		{"ignore-chat-template", "true", ""},
@@ -188,33 +204,42 @@ func TestBindFaults(t *testing.T) {
 	}
 }
 
-// The example has every key: set, or commented out with a value that is taken.
+// The examples have every key: set, or commented out with a value that is taken.
 func TestExampleConfig(t *testing.T) {
-	path := filepath.Join("..", "..", "configs", "generate.yaml")
-	o, err := parseGenerate("--config", path)
+	o, err := parseGenerate("--config", filepath.Join("..", "..", "configs", "generate.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if o.Sampling.Temp != 0.7 || o.Sampling.TopP != 0.95 || o.Model != builtinModel {
 		t.Errorf("%+v", o)
 	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
+	parsers := map[string]func(...string) error{
+		"generate": func(args ...string) error { _, err := parseGenerate(args...); return err },
+		"chat":     func(args ...string) error { _, err := parseChat(args...); return err },
 	}
-	seen := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^(# )?([a-z-]+): .+$`).FindAllStringSubmatch(string(data), -1) {
-		seen[m[2]] = true
-		line := strings.TrimPrefix(m[0], "# ")
-		if _, err := parseGenerate("--config", writeFile(t, "c.yaml", line)); err != nil {
-			t.Errorf("%q: %v", line, err)
+	for _, cmd := range []*cobra.Command{newGenerate(&streams{}, nil), newChat(&streams{}, nil)} {
+		parse, path := parsers[cmd.Name()], filepath.Join("..", "..", "configs", cmd.Name()+".yaml")
+		if err := parse("--config", path); err != nil {
+			t.Errorf("%s: %v", path, err)
 		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := map[string]bool{}
+		for _, m := range regexp.MustCompile(`(?m)^(# )?([a-z-]+): .+$`).FindAllStringSubmatch(string(data), -1) {
+			seen[m[2]] = true
+			line := strings.TrimPrefix(m[0], "# ")
+			if err := parse("--config", writeFile(t, "c.yaml", line)); err != nil {
+				t.Errorf("%q: %v", line, err)
+			}
+		}
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if !seen[f.Name] && f.Name != "config" {
+				t.Errorf("%s is not in %s", f.Name, path)
+			}
+		})
 	}
-	newGenerate(&streams{}, nil).Flags().VisitAll(func(f *pflag.Flag) {
-		if !seen[f.Name] && f.Name != "config" {
-			t.Errorf("%s is not in %s", f.Name, path)
-		}
-	})
 }
 
 func TestPromptSource(t *testing.T) {

@@ -36,3 +36,12 @@ func parseDType(name string) (*mlx.DType, error) {
 	}
 	return nil, usagef("--dtype: %q is not float32, bfloat16 or float16", name)
 }
+
+func addTrust(f *pflag.FlagSet) {
+	f.Bool("trust-remote-code", false, "accepted for mlx-lm's sake: code that comes with a model is never run")
+}
+
+// noteTrust says what --trust-remote-code does.
+func (s *streams) noteTrust() {
+	s.note("--trust-remote-code changes nothing: code that comes with a model is never run")
+}

@@ -22,6 +22,8 @@ type generateOptions struct {
 	Prompt             string `mapstructure:"prompt"`
 	PromptFile         string `mapstructure:"prompt-file"`
 	PromptTokens       []int  `mapstructure:"prompt-tokens"`
+	Prompts            string `mapstructure:"prompts"`
+	BatchSize          int    `mapstructure:"batch-size"`
 	SystemPrompt       string `mapstructure:"system-prompt"`
 	PrefillResponse    string `mapstructure:"prefill-response"`
 	IgnoreChatTemplate bool   `mapstructure:"ignore-chat-template"`
@@ -41,6 +43,7 @@ type generateOptions struct {
 	Mmap            bool   `mapstructure:"mmap"`
 	PrefillStepSize int    `mapstructure:"prefill-step-size"`
 	Threads         int    `mapstructure:"threads"`
+	TrustRemoteCode bool   `mapstructure:"trust-remote-code"`
 
 	from sources
 }
@@ -58,9 +61,16 @@ standard input), the contents of --prompt-file, or --prompt-tokens. A special
 token that it spells, such as <s>, becomes this token. A model with a chat
 template gets the prompt as the user's message, unless --ignore-chat-template.
 
+--prompts runs many prompts, --batch-size at a time, and prints the object of --json for
+each as a line, in their order. A line of FILE is a JSON string, or an object with
+prompt, messages (a list for the chat template) or prompt_tokens, and maybe an id that
+comes back. All have the same options. Each gives what it gives alone, but for tokens
+that are almost as likely as others: steps of several rows round differently, and
+--batch-size 1 does not.
+
 With --temp 0 the likeliest token is taken, and the options that filter (top-p,
-min-p, top-k, xtc) have nothing to do. The penalties look at the last prompt token
-and the generated ones, as in mlx-lm, --repetition-context-size back at most.
+min-p, top-k, xtc) have nothing to do. The penalties look at the tokens so
+far, the prompt's too, --repetition-context-size back at most.
 
 Without --model it is the built-in model, a small teller of children's stories.
 Its own defaults are --temp 0.7 --top-p 0.95.`
@@ -76,7 +86,8 @@ func newGenerate(s *streams, runF func(context.Context, *streams, *generateOptio
   echo "Once upon a time" | mlx generate --prompt - --max-tokens 20
   mlx generate --model mlx-community/Qwen3-0.6B-4bit --prompt "Why is the sky blue?"
   mlx generate --model builtin --prompt "Lily wanted a red ball" --temp 0 --stop . --verbose false
-  mlx generate --model builtin --prompt-tokens 1,426,439,263,401 --max-tokens 5 --json`,
+  mlx generate --model builtin --prompt-tokens 1,426,439,263,401 --max-tokens 5 --json
+  echo '{"id": 1, "prompt": "Once upon a time"}' | mlx generate --prompts - --max-tokens 20`,
 		Args: noArgs("; the prompt goes into --prompt, and options with several values are repeated"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
@@ -102,6 +113,8 @@ func addGenerateFlags(f *pflag.FlagSet) {
 	f.StringP("prompt", "p", "hello", "the prompt `TEXT`; - reads standard input")
 	f.String("prompt-file", "", "`FILE` with the prompt")
 	f.IntSlice("prompt-tokens", nil, "the prompt as token `IDS` with commas between them: needs no tokenizer, adds no BOS")
+	f.String("prompts", "", "`FILE` with a prompt a line, as JSON; - reads standard input")
+	f.Int("batch-size", 8, "most prompts of --prompts that run together")
 	f.String("system-prompt", "", "system message `TEXT` for the chat template")
 	f.String("prefill-response", "", "`TEXT` that the answer begins with")
 	f.Bool("ignore-chat-template", false, "take the prompt as it is, with the tokenizer's own special tokens")
@@ -117,6 +130,7 @@ func addGenerateFlags(f *pflag.FlagSet) {
 	addMmap(f)
 	f.Int("prefill-step-size", 512, "most prompt tokens that run at once; Ctrl-C waits for them")
 	addThreads(f)
+	addTrust(f)
 }
 
 // check refuses what cannot be meant, before the model is loaded.
@@ -126,6 +140,9 @@ func (o *generateOptions) check() error {
 	}
 	if o.PrefillStepSize < 1 {
 		return usagef("--prefill-step-size is %d: it must be above 0", o.PrefillStepSize)
+	}
+	if o.BatchSize < 1 {
+		return usagef("--batch-size is %d: it must be above 0", o.BatchSize)
 	}
 	for _, stop := range o.Stop {
 		if stop == "" {
@@ -154,11 +171,23 @@ func runGenerate(ctx context.Context, s *streams, o *generateOptions) error {
 	if err := checkModel(o.Model); err != nil {
 		return err
 	}
+	if o.TrustRemoteCode {
+		s.noteTrust()
+	}
 	dtype, err := parseDType(o.DType)
 	if err != nil {
 		return err
 	}
-	text, err := o.readPrompt(ctx, s.in)
+	source, err := o.promptSource()
+	if err != nil {
+		return err
+	}
+	text, lines := "", []promptLine(nil)
+	if source == "prompts" {
+		lines, err = o.readPrompts(ctx, s.in)
+	} else {
+		text, err = o.readPrompt(ctx, s.in)
+	}
 	if err != nil {
 		return err
 	}
@@ -170,11 +199,19 @@ func runGenerate(ctx context.Context, s *streams, o *generateOptions) error {
 	if err != nil {
 		return err
 	}
+	if source == "prompts" {
+		return o.runPrompts(ctx, s, m, lines)
+	}
+	return o.runPrompt(ctx, s, m, text)
+}
+
+// runPrompt generates for one prompt.
+func (o *generateOptions) runPrompt(ctx context.Context, s *streams, m *llm.Loaded, text string) error {
 	prompt, err := o.promptIDs(m, text)
 	if err != nil {
 		return err
 	}
-	options, err := o.forModel(m)
+	options, err := o.forModel(m, !o.JSON)
 	if err != nil {
 		return err
 	}
@@ -188,10 +225,10 @@ func runGenerate(ctx context.Context, s *streams, o *generateOptions) error {
 	return newPrinter(s, o).print(ctx, g, prompt)
 }
 
-// forModel are the options of the generation by m.
-func (o *generateOptions) forModel(m *llm.Loaded) (llm.Options, error) {
+// forModel are the options of the generation by m; needsText is whether ids do not do.
+func (o *generateOptions) forModel(m *llm.Loaded, needsText bool) (llm.Options, error) {
 	var out llm.Options
-	if m.Tokenizer == nil && !o.JSON {
+	if m.Tokenizer == nil && needsText {
 		return out, errors.New("the model has no tokenizer.json, so there is no text to print; --json prints token ids")
 	}
 	eos, err := llm.EOSSet(m.Config.EOS, m.Config.EOSFrom, o.ExtraEOSToken, m.Model.Info().VocabSize, m.Tokenizer)

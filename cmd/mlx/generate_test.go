@@ -223,6 +223,8 @@ func TestBuiltinSampling(t *testing.T) {
 func TestExamples(t *testing.T) {
 	fill := hubForExamples(t)
 	t.Chdir(t.TempDir())
+	llmtest.WriteJSON(t, ".", "chat.json", []map[string]string{{"role": "user", "content": "Hi"}})
+	llmtest.WriteJSON(t, ".", "tools.json", []any{})
 	var visit func(cmd *cobra.Command)
 	n := 0
 	visit = func(cmd *cobra.Command) {
@@ -230,10 +232,10 @@ func TestExamples(t *testing.T) {
 			visit(c)
 		}
 		for line := range strings.Lines(cmd.Example) {
-			stdin := ""
+			stdin := "Hi\n" // a chat waits for it
 			line = strings.TrimSpace(line)
 			if left, right, ok := strings.Cut(line, " | "); ok {
-				stdin, line = strings.Trim(strings.TrimPrefix(left, "echo "), `"`)+"\n", right
+				stdin, line = strings.Trim(strings.TrimPrefix(left, "echo "), `"'`)+"\n", right
 			}
 			words := shellWords(line)
 			if words[0] != "mlx" {

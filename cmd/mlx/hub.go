@@ -59,13 +59,11 @@ func findModel(ctx context.Context, s *streams, name, revision string, want hub.
 		}
 		return name, nil
 	}
-	c, err := hub.FromEnv(os.Getenv)
+	v := &fetchView{s: s, repo: name}
+	client, err := newHub(v)
 	if err != nil {
 		return "", err
 	}
-	v := &fetchView{s: s, repo: name}
-	client := hub.New(c, v)
-	client.UserAgent = "mlx-go/" + readBuild().Version
 	snapshot, err := client.Snapshot(ctx, name, revision, want)
 	v.end()
 	if err != nil {
@@ -76,6 +74,17 @@ func findModel(ctx context.Context, s *streams, name, revision string, want hub.
 		return "", err
 	}
 	return snapshot.Dir, nil
+}
+
+// newHub is a client by the environment.
+func newHub(v hub.Watcher) (*hub.Client, error) {
+	c, err := hub.FromEnv(os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	client := hub.New(c, v)
+	client.UserAgent = "mlx-go/" + readBuild().Version
+	return client, nil
 }
 
 // fetchView shows a download on standard error: a bar on a terminal, lines elsewhere.

@@ -48,7 +48,10 @@ func testHub(t *testing.T, repo string) *hubtest.Hub {
 // part of a file.
 func hubForExamples(t *testing.T) (fill func()) {
 	const repo = "mlx-community/Qwen3-0.6B-4bit"
-	testHub(t, repo)
+	h := testHub(t, repo)
+	files := filesOf(t, speaker(t, nil, tinyIDs(t, sentence...)...))
+	files["chat_template.jinja"] = []byte("{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %} Once")
+	h.Put(repo, hubtest.Commit("1"), files, "v1")
 	return func() {
 		c, err := hub.FromEnv(os.Getenv)
 		if err != nil {

@@ -16,11 +16,11 @@ func unescape(text string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(text, `\n`, "\n"), `\t`, "\t")
 }
 
-// promptSource is the flag that the prompt comes from: of the three the one that
+// promptSource is the flag that the prompt comes from: of the four the one that
 // was set with the greatest force.
 func (o *generateOptions) promptSource() (string, error) {
 	best := "prompt"
-	for _, name := range []string{"prompt-file", "prompt-tokens"} {
+	for _, name := range []string{"prompt-file", "prompt-tokens", "prompts"} {
 		switch a, b := o.from[name], o.from[best]; {
 		case a > b:
 			best = name
@@ -42,6 +42,8 @@ func (o *generateOptions) checkPrompt() error {
 	}
 	against, force := "", fromDefault
 	switch {
+	case source == "prompts" && o.Prompts == "":
+		return usagef("--prompts is empty")
 	case source == "prompt-tokens":
 		if len(o.PromptTokens) == 0 {
 			return usagef("--prompt-tokens is empty")

@@ -88,6 +88,7 @@ Every option can also come from the environment (--max-tokens from
 MLX_MAX_TOKENS) and from a YAML file given by --config. A flag wins over the
 environment, that over the file, that over the default.`,
 		Example: `  mlx generate --prompt "Once upon a time"
+  mlx chat
   mlx tokenize "Once upon a time"
   mlx version`,
 		SilenceErrors: true,
@@ -100,7 +101,7 @@ environment, that over the file, that over the default.`,
 	root.SetErr(s.err)
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newGenerate(s, runGenerate), newBenchmark(s, runBenchmark), newLogits(s, runLogits), newTokenize(s, runTokenize), newModels(s), newVersion(s))
+	root.AddCommand(newGenerate(s, runGenerate), newChat(s, runChat), newBenchmark(s, runBenchmark), newLogits(s, runLogits), newTokenize(s, runTokenize), newModels(s), newInspect(s, runInspect), newChatTemplate(s, runChatTemplate), newVersion(s))
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == "completion" { // cobra's own takes any argument for a wish for help

@@ -74,6 +74,7 @@ func speaker(t testing.TB, changes llmtest.Config, ids ...int) string {
 var (
 	sentence      = []string{"▁Once", "▁upon", "▁a", "▁time", ",", "▁there", "▁was", "."}
 	sentenceNames = []string{"ONCE", "UPON", "A", "TIME", "COMMA", "THERE", "WAS", "DOT"}
+	thinkTokens   = []string{"▁Once", "<0x3C>", "<0x74>", "<0x68>", "<0x69>", "<0x6E>", "<0x6B>", "<0x3E>", "▁a"} // <think> a
 	// The euro sign and a smiling face in bytes.
 	byteTokens = []string{"▁Once", "<0xE2>", "<0x82>", "<0xAC>", "<0xF0>", "<0x9F>", "<0x98>", "<0x80>", "."}
 )
@@ -102,6 +103,7 @@ func TestScripts(t *testing.T) {
 	env := map[string]string{
 		"SUCC":   speaker(t, nil, tinyIDs(t, sentence...)...),
 		"EURO":   speaker(t, nil, tinyIDs(t, byteTokens...)...),
+		"THINK":  speaker(t, nil, tinyIDs(t, thinkTokens...)...),
 		"RANDOM": randomModel(t, 4096),
 		"SHORT":  randomModel(t, 8),
 		"NAN":    nanModel(t),
@@ -125,6 +127,8 @@ func TestScripts(t *testing.T) {
 			"ids":        promptIDs,
 
 			"benchmarked": benchmarked,
+			"samerows":    sameRows,
+			"rowis":       rowIs,
 		},
 		Setup: func(e *testscript.Env) error {
 			for name, value := range env {
@@ -189,6 +193,43 @@ func sameTokens(ts *testscript.TestScript, neg bool, args []string) {
 	a, b := generated(ts, args[0]).Tokens, generated(ts, args[1]).Tokens
 	if slices.Equal(a, b) == neg {
 		ts.Fatalf("tokens %v and %v", a, b)
+	}
+}
+
+// rowsOf are the lines of mlx generate --prompts.
+func rowsOf(ts *testscript.TestScript, file string) []promptResult {
+	var rows []promptResult
+	for line := range strings.Lines(ts.ReadFile(file)) {
+		var r promptResult
+		ts.Check(json.Unmarshal([]byte(line), &r))
+		if r.Index != len(rows) || len(r.Tokens) == 0 || len(r.Tokens) != len(r.Logprobs) || r.FinishReason == "" || r.Statistics.GenerationTokens != len(r.Tokens) {
+			ts.Fatalf("%s: row %d is %+v", file, len(rows), r)
+		}
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+// sameRows compares the tokens of two runs with --prompts: samerows FILE FILE.
+func sameRows(ts *testscript.TestScript, neg bool, args []string) {
+	a, b := rowsOf(ts, args[0]), rowsOf(ts, args[1])
+	if len(a) != len(b) || len(a) == 0 || neg {
+		ts.Fatalf("%d and %d rows", len(a), len(b))
+	}
+	for i := range a {
+		if !slices.Equal(a[i].Tokens, b[i].Tokens) || a[i].Text != b[i].Text || a[i].FinishReason != b[i].FinishReason {
+			ts.Fatalf("row %d: %+v and %+v", i, a[i], b[i])
+		}
+	}
+}
+
+// rowIs compares a row with a single run, all bits: rowis FILE ROW FILE.
+func rowIs(ts *testscript.TestScript, neg bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	row, alone := rowsOf(ts, args[0])[n], generated(ts, args[2])
+	if neg || !slices.Equal(row.Tokens, alone.Tokens) || !slices.Equal(row.Logprobs, alone.Logprobs) {
+		ts.Fatalf("%+v and %+v", row, alone)
 	}
 }
 

@@ -31,13 +31,22 @@ var weights string
 // read is a file of the model.
 func read(name string) ([]byte, error) { return files.ReadFile(Name + "/" + name) }
 
+// Source is the model's files.
+func Source() (llm.Source, error) {
+	f, err := safetensors.Parse(unsafe.Slice(unsafe.StringData(weights), len(weights)), Name+"/model.safetensors")
+	if err != nil {
+		return llm.Source{}, err
+	}
+	return llm.Source{Name: Name, Read: read, Tensors: f.Tensors()}, nil
+}
+
 // Load makes the model ready to run. Its weights are the program's own pages.
 func Load(o llm.LoadOptions) (*llm.Loaded, error) {
-	f, err := safetensors.Parse(unsafe.Slice(unsafe.StringData(weights), len(weights)), Name+"/model.safetensors")
+	s, err := Source()
 	if err != nil {
 		return nil, err
 	}
-	return llm.LoadSource(llm.Source{Name: Name, Read: read, Tensors: f.Tensors()}, o)
+	return llm.LoadSource(s, o)
 }
 
 // Tokenizer is the model's tokenizer alone.

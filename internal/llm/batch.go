@@ -2,13 +2,17 @@ package llm
 
 import (
 	"fmt"
+	"slices"
+	"unsafe"
 
 	"github.com/mlxgo/mlx/internal/llm/cache"
+	"github.com/mlxgo/mlx/internal/tensor"
 )
 
-// Batch is sequences of one length in a model's memory that take their tokens
-// together: a step is one compiled pass of the model over int32 [n, 1] and reads the
-// weights once. Sequences do not join or leave, and there is no prefill.
+// Batch is sequences in a model's memory that take their tokens together: a step is one
+// compiled pass of the model over int32 [n, 1], with a position for each row, and reads
+// the weights once. Sequences begin together and empty; GenerateBatch lets them join and
+// leave.
 type Batch struct{ s *session }
 
 // NewBatch makes a Batch of n empty sequences. It has programs and a cache of its
@@ -22,15 +26,58 @@ func (m *Loaded) NewBatch(n int) (*Batch, error) {
 	}
 	s := newSession(m, false)
 	s.steps, s.batch, s.cache = newSteps(m.Model), n, cache.New(m.Model.Layout(), n, m.DType)
-	s.logits = make([]float32, n*m.Model.Info().VocabSize)
+	s.logits, s.lens = make([]float32, n*m.Model.Info().VocabSize), make([]int, n)
 	return &Batch{s}, nil
 }
 
-// Len is the tokens that each sequence has.
+// Len is the tokens that the longest sequence has.
 func (b *Batch) Len() int { return b.s.cache.Len() }
 
 // Reset makes the sequences empty; memory and programs stay.
-func (b *Batch) Reset() { b.s.cache.Trim(b.s.cache.Len()) }
+func (b *Batch) Reset() {
+	clear(b.s.lens)
+	b.s.cache.Trim(b.s.cache.Len())
+}
+
+// setLen gives a sequence another length.
+func (b *Batch) setLen(row, n int) {
+	b.s.lens[row] = n
+	longest, have := slices.Max(b.s.lens), b.s.cache.Len()
+	if longest > have {
+		b.s.cache.Advance(longest - have)
+	} else {
+		b.s.cache.Trim(have - longest)
+	}
+}
+
+// join copies a sequence of its own into a row.
+func (b *Batch) join(row int, q *session) error {
+	for _, s := range []*session{b.s, q} {
+		if err := s.release(); err != nil {
+			return err
+		}
+	}
+	// Both have the same capacity after this.
+	want := max(b.s.cache.Capacity(), q.cache.Capacity())
+	for _, s := range []*session{b.s, q} {
+		if err := s.reserve(max(want-s.cache.Len(), 0)); err != nil {
+			return err
+		}
+	}
+	arrays := slices.Clone(b.s.cache.Arrays())
+	for i, src := range q.cache.Arrays() {
+		v, err := tensor.Own(arrays[i], tensor.Cache)
+		if err != nil {
+			return err
+		}
+		data := src.Bytes()
+		copy(unsafe.Slice((*byte)(v.Ptr()), len(data)*b.s.batch)[row*len(data):], data)
+		arrays[i] = tensor.FromView(v)
+	}
+	b.s.cache.SetArrays(arrays)
+	b.setLen(row, q.cache.Len())
+	return nil
+}
 
 // Step gives one token to each sequence and returns the float32 logits [V] after it
 // for each; they are valid until the next step.

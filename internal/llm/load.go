@@ -39,8 +39,7 @@ func load(dir string, o LoadOptions) (*Loaded, error) {
 		}
 		return nil, fmt.Errorf("model %s: %w", dir, unwrapPath(err))
 	}
-	read := func(name string) ([]byte, error) { return readRegular(filepath.Join(dir, name)) }
-	if _, err := read("config.json"); err != nil { // before the weights: the clearer message
+	if _, err := readRegular(filepath.Join(dir, "config.json")); err != nil { // before the weights: the clearer message
 		return nil, fmt.Errorf("model %s: config.json: %w", dir, unwrapPath(err))
 	}
 	set, err := safetensors.OpenDir(dir)
@@ -50,12 +49,7 @@ func load(dir string, o LoadOptions) (*Loaded, error) {
 	if len(set.Unindexed) > 0 {
 		return nil, fmt.Errorf("model %s: %s is not listed in %s; remove it or the index", dir, strings.Join(set.Unindexed, ", "), safetensors.IndexName)
 	}
-	s := Source{Name: dir, Read: read}
-	for _, name := range set.Names() {
-		t, _ := set.Tensor(name)
-		s.Tensors = append(s.Tensors, t)
-	}
-	l := &loader{source: s, options: o}
+	l := &loader{source: dirSource(dir, set), options: o}
 	m, err := l.named()
 	if err != nil {
 		return nil, err
@@ -79,6 +73,16 @@ func (l *loader) movesWeights(total int64) bool {
 	}
 	have := availableMemory()
 	return have <= 0 || total <= have/3*2
+}
+
+// dirSource is the model in dir with the weights of set.
+func dirSource(dir string, set *safetensors.Set) Source {
+	s := Source{Name: dir, Read: func(name string) ([]byte, error) { return readRegular(filepath.Join(dir, name)) }}
+	for _, name := range set.Names() {
+		t, _ := set.Tensor(name)
+		s.Tensors = append(s.Tensors, t)
+	}
+	return s
 }
 
 // unwrapPath drops the operation and path of a file error: messages name the file.
@@ -113,6 +117,8 @@ type loader struct {
 	tensors map[string]safetensors.Tensor // by path, without those that the model drops
 	turned  map[string]bool               // paths of matrices that are stored [in, out]
 	dtype   mlx.DType
+	headers bool    // the tensors have no data: nothing is evaluated
+	faults  []error // with headers: what checkKind says
 }
 
 func (l *loader) load() (*Loaded, error) {
@@ -323,7 +329,7 @@ func (l *loader) checkMemory() error {
 // sizes are the bytes of the weights, and of those that are converted or turned.
 func (l *loader) sizes() (weights, converted int64) {
 	for path, t := range l.tensors {
-		weights += int64(len(t.Data))
+		weights += t.Size()
 		if l.casts(t.DType) || l.turned[path] {
 			n := int64(1)
 			for _, d := range t.Shape {
@@ -355,11 +361,13 @@ func (l *loader) assign() error {
 	for _, name := range slices.Sorted(maps.Keys(l.tensors)) {
 		t := l.tensors[name]
 		if kind, known := kinds[name]; known { // Assign names the others
-			if err := checkKind(t, kind); err != nil {
+			if err := checkKind(t, kind); err != nil && l.headers {
+				l.faults = append(l.faults, err)
+			} else if err != nil {
 				return err
 			}
 		}
-		a := mapped(t)
+		a := l.array(t)
 		if l.turned[name] && a.NDim() == 2 {
 			a = tensor.CopyOf(a.T(), mlx.Stream{})
 			converted = append(converted, a)
@@ -376,7 +384,18 @@ func (l *loader) assign() error {
 	if err := machinery.Assign(l.model, weights, true); err != nil {
 		return l.explain(err)
 	}
+	if l.headers {
+		return nil
+	}
 	return mlx.Eval(converted)
+}
+
+// array is the tensor as an array; without data one that nobody evaluates.
+func (l *loader) array(t safetensors.Tensor) *mlx.Array {
+	if l.headers {
+		return mlx.Zeros(t.Shape, t.DType)
+	}
+	return mapped(t)
 }
 
 // checkKind refuses weights of a dtype that the layer cannot read.

@@ -40,7 +40,7 @@ func ParseTemplateConfig(text string) (*template.Dict, error) {
 	return d, nil
 }
 
-// Prompt returns the ids of a prompt. Every command comes here.
+// Prompt returns the ids of a prompt. Every command comes here, or to PromptMessages.
 //
 // A model with a chat template gets the rendered messages, which hold the special
 // tokens already, so that none are added. Other text gets those that
@@ -65,6 +65,15 @@ func (t *Tokenizer) Prompt(o PromptOptions) ([]int, error) {
 	return t.Encode(text, false), nil
 }
 
+// PromptMessages is [Tokenizer.Prompt] for the messages of a chat, a list of objects; it
+// returns the rendered text too.
+func (t *Tokenizer) PromptMessages(messages template.Value, o RenderOptions) (ids []int, text string, err error) {
+	if text, err = t.chat.Render(messages, o); err != nil {
+		return nil, "", err
+	}
+	return t.Encode(text, false), text, nil
+}
+
 // checkRaw refuses what a prompt without template would drop.
 func (o *PromptOptions) checkRaw() error {
 	why := "which the model does not have"
@@ -84,13 +93,6 @@ func (o *PromptOptions) checkRaw() error {
 
 // render applies the chat template to the messages of o.
 func (t *Tokenizer) render(o PromptOptions) (string, error) {
-	if t.sourceErr != nil {
-		return "", t.sourceErr
-	}
-	tmpl, err := template.Parse(t.source)
-	if err != nil {
-		return "", fmt.Errorf("chat template: %w", err)
-	}
 	messages := template.NewList()
 	if o.System != "" {
 		messages.Items = append(messages.Items, template.Message("system", o.System))
@@ -99,39 +101,43 @@ func (t *Tokenizer) render(o PromptOptions) (string, error) {
 	if o.PrefillResponse != "" {
 		messages.Items = append(messages.Items, template.Message("assistant", o.PrefillResponse))
 	}
-	// mlx-lm always passes enable_thinking.
-	extra := template.NewDict()
-	extra.Set("enable_thinking", t.thinks())
-	if o.TemplateConfig != nil {
-		for k, v := range o.TemplateConfig.All() {
-			extra.Set(k.(string), v)
-		}
-	}
-	text, err := tmpl.Chat(messages, template.ChatOptions{
+	return t.chat.Render(messages, RenderOptions{
 		AddGenerationPrompt:  o.PrefillResponse == "",
 		ContinueFinalMessage: o.PrefillResponse != "",
-		SpecialTokens:        t.special,
-		Extra:                extra,
-		Options:              template.Options{Now: o.Now},
+		Variables:            t.chat.Variables(o.TemplateConfig),
+		Now:                  o.Now,
 	})
-	if err != nil {
-		return "", fmt.Errorf("chat template: %w", err)
-	}
-	return text, nil
+}
+
+// thinkTags are pairs of tokens around thoughts.
+var thinkTags = [][2]string{
+	{"<think>", "</think>"},
+	{"<longcat_think>", "</longcat_think>"},
+	{"<|channel>", "<channel|>"},
 }
 
 // thinks reports whether the vocabulary has a pair of tokens around thoughts.
 func (t *Tokenizer) thinks() bool {
-	for _, pair := range [][2]string{
-		{"<think>", "</think>"},
-		{"<longcat_think>", "</longcat_think>"},
-		{"<|channel>", "<channel|>"},
-	} {
+	_, _, ok := t.thinkPair()
+	return ok
+}
+
+func (t *Tokenizer) thinkPair() (open, close string, ok bool) {
+	for _, pair := range thinkTags {
 		_, begin := t.TokenID(pair[0])
 		_, end := t.TokenID(pair[1])
 		if begin && end {
-			return true
+			return pair[0], pair[1], true
 		}
 	}
-	return false
+	return "", "", false
+}
+
+// ThinkTags are the texts that begin and end a model's thoughts: those of the
+// vocabulary, else <think> and </think>.
+func (t *Tokenizer) ThinkTags() (open, close string) {
+	if open, close, ok := t.thinkPair(); ok {
+		return open, close
+	}
+	return thinkTags[0][0], thinkTags[0][1]
 }

@@ -17,7 +17,7 @@ import (
 // arithmetic, and Ctrl-C and the progress bar are served between steps.
 const defaultPrefillStep = 512
 
-func newGeneration(m *Loaded, prompt []int, o Options) (*Generation, error) {
+func newGeneration(m *Loaded, prompt []int, o Options, q *Sequence) (*Generation, error) {
 	if err := m.checkTokens(prompt); err != nil {
 		return nil, err
 	}
@@ -39,10 +39,12 @@ func newGeneration(m *Loaded, prompt []int, o Options) (*Generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.checkCacheMemory(1, cache.CapacityFor(len(prompt)+1)); err != nil {
-		return nil, err
+	if q == nil || !q.hasRoom(len(prompt)) {
+		if err := m.checkCacheMemory(1, cache.CapacityFor(len(prompt)+1)); err != nil {
+			return nil, err
+		}
 	}
-	return &Generation{m: m, prompt: prompt, o: o, sampler: sampler}, nil
+	return &Generation{m: m, sequence: q, prompt: prompt, o: o, sampler: sampler}, nil
 }
 
 // checkCacheMemory refuses an attention cache that cannot fit.
@@ -65,26 +67,39 @@ func fits(what string, need int64) error {
 // runner is a generation that is being ranged over.
 type runner struct {
 	*Generation
-	ctx     context.Context
-	yield   func(Token, error) bool
-	session *session
-	text    *text // nil without a tokenizer
-	start   time.Time
-	first   time.Time
+	ctx      context.Context
+	yield    func(Token, error) bool
+	sequence *Sequence
+	history  []int // the prompt and what was generated
+	text     *text // nil without a tokenizer
+	start    time.Time
+	first    time.Time
 }
 
 func (g *Generation) run(ctx context.Context) iter.Seq2[Token, error] {
 	return func(yield func(Token, error) bool) {
 		mlx.ResetPeakMemory()
-		r := &runner{Generation: g, ctx: ctx, yield: yield, session: newSession(g.m, g.o.Eager), start: time.Now()}
-		g.stats = Statistics{PromptTokens: len(g.prompt)}
-		if t := g.m.Tokenizer; t != nil {
-			r.text = newText(t.Detokenizer(), g.o.Stop)
+		q := g.sequence
+		if q == nil {
+			q = g.m.NewSequence()
 		}
+		r := g.runner(ctx, q, yield)
 		if err := r.all(); err != nil {
 			yield(Token{ID: -1}, err)
 		}
 	}
+}
+
+// runner begins the generation in the memory q.
+func (g *Generation) runner(ctx context.Context, q *Sequence, yield func(Token, error) bool) *runner {
+	kept := q.rewind(g.prompt)
+	q.s.eager = g.o.Eager
+	g.stats = Statistics{PromptTokens: len(g.prompt) - kept, CachedTokens: kept}
+	r := &runner{Generation: g, ctx: ctx, yield: yield, sequence: q, history: slices.Clone(g.prompt), start: time.Now()}
+	if t := g.m.Tokenizer; t != nil {
+		r.text = newText(t.Detokenizer(), g.o.Stop)
+	}
+	return r
 }
 
 // all prefills and decodes. A false yield ends it quietly.
@@ -92,17 +107,11 @@ func (r *runner) all() error {
 	if done, err := r.prefill(); done || err != nil {
 		return err
 	}
-	history := []int{r.prompt[len(r.prompt)-1]}
 	for {
-		position := r.session.cache.Len() - 1
-		id, logprob, err := r.sampler.Sample(r.session.logits, history)
+		token, err := r.next(r.sequence.s.logits)
 		if err != nil {
-			return r.explain(err, position)
+			return err
 		}
-		r.count()
-		history = append(history, id)
-		token := Token{ID: id, Logprob: logprob}
-		r.end(&token)
 		if !r.yield(token, nil) || token.Finish != "" {
 			return nil
 		}
@@ -110,24 +119,38 @@ func (r *runner) all() error {
 			r.yield(r.last(FinishCancelled), nil)
 			return nil
 		}
-		if _, err := r.session.feed([]int{id}, 1); err != nil {
+		if _, err := r.sequence.feed([]int{token.ID}, 1); err != nil {
 			return err
 		}
 	}
 }
 
-// prefill feeds the prompt in chunks.
+// next chooses a token from the logits after all tokens so far.
+func (r *runner) next(logits []float32) (Token, error) {
+	id, logprob, err := r.sampler.Sample(logits, r.history)
+	if err != nil {
+		return Token{}, r.explain(err, len(r.history)-1)
+	}
+	r.count()
+	token := Token{ID: id, Logprob: logprob}
+	r.end(&token)
+	r.history = append(r.history, id)
+	return token, nil
+}
+
+// prefill feeds the rest of the prompt in chunks.
 func (r *runner) prefill() (done bool, err error) {
-	if err := r.session.reserve(len(r.prompt) + 1); err != nil { // at once: growing copies
+	kept := r.sequence.Len()
+	if err := r.sequence.s.reserve(len(r.prompt) - kept + 1); err != nil { // at once: growing copies
 		return true, err
 	}
-	for at := 0; at < len(r.prompt); {
+	for at := kept; at < len(r.prompt); {
 		if r.ctx.Err() != nil {
-			r.fed(at)
+			r.fed(at - kept)
 			r.yield(r.last(FinishCancelled), nil)
 			return true, nil
 		}
-		n, err := r.session.feed(r.prompt[at:], r.o.PrefillStep)
+		n, err := r.sequence.feed(r.prompt[at:], r.o.PrefillStep)
 		if err != nil {
 			return true, err
 		}
@@ -188,7 +211,7 @@ func (r *runner) end(t *Token) {
 	switch {
 	case r.o.MaxTokens > 0 && r.stats.GenerationTokens >= r.o.MaxTokens:
 		t.Finish, t.Detail = FinishLength, "max tokens"
-	case limit > 0 && r.session.cache.Len() >= limit:
+	case limit > 0 && len(r.history) >= limit:
 		t.Finish, t.Detail = FinishLength, fmt.Sprintf("the model's context of %d tokens is full", limit)
 	default:
 		return

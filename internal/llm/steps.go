@@ -44,13 +44,14 @@ func forward(m Model, tokens, pos, row, last *mlx.Array, state []*mlx.Array) (ou
 	return []*mlx.Array{logits.Reshape(tokens.Shape()[0], -1).AsType(mlx.Float32)}, after()
 }
 
-// session is a sequence in a model's memory, or with a batch above 1 several of one
-// length: it takes tokens and gives the logits after the last.
+// session is a sequence in a model's memory, or with a batch above 1 several: it takes
+// tokens and gives the logits after the last.
 type session struct {
 	m      *Loaded
 	steps  *steps
 	cache  *cache.Cache
 	batch  int
+	lens   []int // of a batch: the length of each sequence; the cache has the greatest
 	eager  bool
 	logits []float32 // [batch, V]
 
@@ -185,6 +186,9 @@ func (s *session) step(tokens ...int) error {
 		return fmt.Errorf("decode: %w", err)
 	}
 	s.cache.Advance(1)
+	for i := range s.lens {
+		s.lens[i]++
+	}
 	tensor.CopyView(s.logits, &s.bind[len(s.bind)-1])
 	runtime.KeepAlive(s.bind)
 	return nil
@@ -195,6 +199,9 @@ func (s *session) write(tokens []int) {
 	ids, positions := unsafe.Slice((*int32)(s.bind[0].Ptr()), s.batch), unsafe.Slice((*int32)(s.bind[1].Ptr()), s.batch)
 	for i, token := range tokens {
 		ids[i], positions[i] = int32(token), int32(s.cache.Len())
+		if s.lens != nil {
+			positions[i] = int32(s.lens[i])
+		}
 	}
 }
 

@@ -29,14 +29,8 @@ const (
 // tokenizer_config.json and the chat template add. It does not change and may be
 // used by many goroutines at once.
 type Tokenizer struct {
-	core    *tokenizer.Tokenizer
-	special *template.Dict // bos_token, eos_token, ... of tokenizer_config.json
-
-	// source is the default chat template; sourceErr says why there is none
-	// though the model has templates. Both are looked at only when it is needed.
-	source    string
-	hasSource bool
-	sourceErr error
+	core *tokenizer.Tokenizer
+	chat *ChatTemplate
 }
 
 // LoadTokenizer reads the tokenizer of the model in dir. It needs tokenizer.json
@@ -104,17 +98,11 @@ func ParseTokenizer(files map[string][]byte) (*Tokenizer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", TokenizerFile, err)
 	}
-	t := &Tokenizer{core: core, special: template.NewDict()}
-	if config := files[TokenizerConfigFile]; config != nil {
-		if t.special, err = template.SpecialTokens(config); err != nil {
-			return nil, err
-		}
-	}
-	set, err := template.ParseSet(files[TokenizerConfigFile], files[templateFile], files[templateJSONFile])
-	if err != nil {
+	t := &Tokenizer{core: core}
+	if t.chat, err = ParseChatTemplate(files); err != nil {
 		return nil, err
 	}
-	t.source, t.hasSource, t.sourceErr = set.Source("", false)
+	t.chat.thinks = t.thinks()
 	return t, nil
 }
 
@@ -146,7 +134,10 @@ func (t *Tokenizer) TokenID(token string) (int, bool) { return t.core.TokenID(to
 func (t *Tokenizer) Token(id int) (string, bool) { return t.core.Token(id) }
 
 // HasChatTemplate reports whether the model comes with a chat template.
-func (t *Tokenizer) HasChatTemplate() bool { return t.hasSource || t.sourceErr != nil }
+func (t *Tokenizer) HasChatTemplate() bool { return len(t.chat.set.Names()) > 0 }
+
+// ChatTemplate is the model's chat template, which may be none.
+func (t *Tokenizer) ChatTemplate() *ChatTemplate { return t.chat }
 
 // BOS is the text of the token that begins a text, "" if the model has none.
 func (t *Tokenizer) BOS() string { return t.specialToken("bos_token") }
@@ -156,7 +147,7 @@ func (t *Tokenizer) BOS() string { return t.specialToken("bos_token") }
 func (t *Tokenizer) EOS() string { return t.specialToken("eos_token") }
 
 func (t *Tokenizer) specialToken(key string) string {
-	v, _ := t.special.Get(key)
+	v, _ := t.chat.special.Get(key)
 	s, _ := v.(string)
 	return s
 }

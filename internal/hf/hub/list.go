@@ -232,3 +232,14 @@ func (c *Client) ReadRange(ctx context.Context, l *Listing, name string, offset,
 	}
 	return data, nil
 }
+
+// SizeOf is the size of a file in bytes, asked for if the listing does not say it.
+func (c *Client) SizeOf(ctx context.Context, l *Listing, f File) (int64, error) {
+	if f.Size >= 0 {
+		return f.Size, nil
+	}
+	if err := c.identify(ctx, l.Repo, l.Commit, &f); err != nil {
+		return 0, c.explain(err, l.Repo, l.Commit)
+	}
+	return f.Size, nil
+}

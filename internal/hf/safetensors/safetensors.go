@@ -140,26 +140,38 @@ func Parse(data []byte, path string) (*File, error) {
 	if err != nil {
 		return nil, &Error{Path: path, Err: err}
 	}
+	f, infos, err := parseHeader(header, len(body), path)
+	if err != nil {
+		return nil, err
+	}
+	for i, t := range infos {
+		f.tensors[i].Data = body[t.begin:t.end:t.end]
+	}
+	return f, nil
+}
+
+// parseHeader reads the header of a file with body bytes after it. The tensors have
+// no Data; infos say where it is.
+func parseHeader(header []byte, body int, path string) (*File, []info, error) {
 	p := parser{
 		scanner: scanner{b: header},
 		file:    &File{Path: path, index: map[string]int{}},
-		body:    len(body),
+		body:    body,
 	}
 	if err := p.header(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := p.cover(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	f := p.file
 	f.tensors = make([]Tensor, len(p.infos))
 	for i, t := range p.infos {
 		f.index[t.Name] = i
 		f.tensors[i] = t.Tensor
-		f.tensors[i].Data = body[t.begin:t.end:t.end]
 		f.tensors[i].File = f
 	}
-	return f, nil
+	return f, p.infos, nil
 }
 
 // split finds the header and the tensors' bytes.

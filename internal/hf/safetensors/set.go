@@ -41,13 +41,22 @@ func OpenDir(dir string) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	indexPath := filepath.Join(dir, IndexName)
-	ix, err := readIndex(indexPath)
+	index, err := readIndex(filepath.Join(dir, IndexName))
 	if err != nil {
 		return nil, err
 	}
+	return openSet(dir, names, index, func(name string) (*File, error) { return Open(filepath.Join(dir, name)) })
+}
+
+// openSet opens the weights among names, which are sorted, or those of the index.
+func openSet(dir string, names []string, indexText []byte, open func(name string) (*File, error)) (*Set, error) {
+	var ix *index
 	s := &Set{Dir: dir, where: map[string]*File{}}
-	if ix != nil {
+	if indexText != nil {
+		var err error
+		if ix, err = parseIndex(indexText, filepath.Join(dir, IndexName)); err != nil {
+			return nil, err
+		}
 		s.Unindexed = slices.DeleteFunc(names, func(n string) bool { return slices.Contains(ix.files, n) })
 		names = ix.files
 	} else if err := complete(dir, names); err != nil {
@@ -56,16 +65,16 @@ func OpenDir(dir string) (*Set, error) {
 	if len(names) == 0 {
 		return nil, fmt.Errorf("%s: %w (model*.safetensors or %s)", dir, ErrNoWeights, IndexName)
 	}
-	if err := s.open(names, ix); err != nil {
+	if err := s.open(names, ix, open); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
 // open opens the shards and, with an index, holds each against it.
-func (s *Set) open(names []string, ix *index) error {
+func (s *Set) open(names []string, ix *index, open func(name string) (*File, error)) error {
 	for _, name := range names {
-		f, err := Open(filepath.Join(s.Dir, name))
+		f, err := open(name)
 		if err != nil {
 			if ix != nil && errors.Is(err, os.ErrNotExist) {
 				return &Error{Path: ix.path, Err: fmt.Errorf("names the file %q, which is missing: %w", name, err)}
@@ -159,11 +168,15 @@ func weightFiles(dir string) ([]string, error) {
 	}
 	var names []string
 	for _, e := range list {
-		if n := e.Name(); !e.IsDir() && strings.HasPrefix(n, "model") && strings.HasSuffix(n, ".safetensors") {
+		if n := e.Name(); !e.IsDir() && isWeights(n) {
 			names = append(names, n)
 		}
 	}
 	return names, nil
+}
+
+func isWeights(name string) bool {
+	return strings.HasPrefix(name, "model") && strings.HasSuffix(name, ".safetensors")
 }
 
 var numbered = regexp.MustCompile(`^(.*)-([0-9]{5})-of-([0-9]{5})\.safetensors$`)
@@ -199,8 +212,8 @@ type index struct {
 
 type entry struct{ tensor, file string }
 
-// readIndex reads the index at path; nil if there is none.
-func readIndex(path string) (*index, error) {
+// readIndex reads the text of the index at path; nil if there is none.
+func readIndex(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -211,10 +224,10 @@ func readIndex(path string) (*index, error) {
 		return nil, &Error{Path: path, Err: fmt.Errorf("%d bytes exceed the limit of %d", info.Size(), MaxHeader)}
 	}
 	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
+	if data == nil && err == nil {
+		data = []byte{}
 	}
-	return parseIndex(data, path)
+	return data, err
 }
 
 func parseIndex(data []byte, path string) (*index, error) {
