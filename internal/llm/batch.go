@@ -17,11 +17,11 @@ func (m *Loaded) NewBatch(n int) (*Batch, error) {
 	if n < 1 {
 		return nil, fmt.Errorf("a batch of %d sequences", n)
 	}
-	if err := m.checkCacheMemory(n, cache.CapacityFor(1)); err != nil {
+	if err := m.checkCacheMemory(cache.Kind{}, n, cache.CapacityFor(1)); err != nil {
 		return nil, err
 	}
-	s := newSession(m, false)
-	s.steps, s.batch, s.cache = newSteps(m.Model), n, cache.New(m.Model.Layout(), n, m.DType)
+	s := newSession(m, KVOptions{}, cache.New(m.Model.Layout(), n, m.DType), false)
+	s.steps, s.batch = newSteps(m.Model, cache.Kind{}), n
 	s.logits = make([]float32, n*m.Model.Info().VocabSize)
 	return &Batch{s}, nil
 }
@@ -30,7 +30,7 @@ func (m *Loaded) NewBatch(n int) (*Batch, error) {
 func (b *Batch) Len() int { return b.s.cache.Len() }
 
 // Reset makes the sequences empty; memory and programs stay.
-func (b *Batch) Reset() { b.s.cache.Trim(b.s.cache.Len()) }
+func (b *Batch) Reset() { b.s.cache.Reset() }
 
 // Step gives one token to each sequence and returns the float32 logits [V] after it
 // for each; they are valid until the next step.

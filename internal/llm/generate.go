@@ -25,6 +25,8 @@ type Options struct {
 	IgnoreEOS bool
 	// PrefillStep is how many prompt tokens run at once; 0 means 512.
 	PrefillStep int
+	// KV says how attention remembers; a Sequence has its own.
+	KV KVOptions
 	// Progress is called after each chunk of the prompt.
 	Progress func(done, total int)
 	// Eager builds and runs a graph per step instead of replaying a Plan: for tests.
@@ -58,21 +60,27 @@ type Token struct {
 
 // Statistics of a generation, as mlx-lm reports them.
 type Statistics struct {
-	PromptTokens     int           `json:"prompt_tokens"`
-	GenerationTokens int           `json:"generation_tokens"` // the EOS token counts
-	PromptTime       time.Duration `json:"-"`                 // to the first token
-	GenerationTime   time.Duration `json:"-"`                 // since the first token
+	PromptTokens     int           `json:"prompt_tokens"`           // that were run
+	CachedTokens     int           `json:"cached_tokens,omitempty"` // that a Sequence had
+	GenerationTokens int           `json:"generation_tokens"`       // the EOS token counts
+	PromptTime       time.Duration `json:"-"`                       // to the first token
+	GenerationTime   time.Duration `json:"-"`                       // since the first token
 	PromptTPS        float64       `json:"prompt_tps"`
 	GenerationTPS    float64       `json:"generation_tps"`
 	PeakMemory       int64         `json:"peak_memory"` // bytes
+	// CacheMemory is the bytes of the attention cache, and CacheSaved by how many less
+	// that is than of one that keeps all positions in the computing type.
+	CacheMemory int64 `json:"cache_memory"`
+	CacheSaved  int64 `json:"cache_saved,omitempty"`
 }
 
 // Generation is a run that is being iterated; its statistics are those so far.
 type Generation struct {
-	m      *Loaded
-	prompt []int
-	o      Options
-	stats  Statistics
+	m        *Loaded
+	sequence *Sequence // nil: a new one each time
+	prompt   []int
+	o        Options
+	stats    Statistics
 
 	sampler *sample.Sampler
 }
@@ -80,7 +88,7 @@ type Generation struct {
 // Generate continues prompt, which must not be empty. Nothing runs before Tokens
 // is ranged over. It returns an error for options or prompts that cannot run.
 func Generate(m *Loaded, prompt []int, o Options) (*Generation, error) {
-	return newGeneration(m, prompt, o)
+	return newGeneration(m, prompt, o, nil)
 }
 
 // Tokens runs the generation. Errors end it. Breaking out of the loop is safe.

@@ -17,7 +17,7 @@ import (
 // arithmetic, and Ctrl-C and the progress bar are served between steps.
 const defaultPrefillStep = 512
 
-func newGeneration(m *Loaded, prompt []int, o Options) (*Generation, error) {
+func newGeneration(m *Loaded, prompt []int, o Options, q *Sequence) (*Generation, error) {
 	if err := m.checkTokens(prompt); err != nil {
 		return nil, err
 	}
@@ -39,19 +39,25 @@ func newGeneration(m *Loaded, prompt []int, o Options) (*Generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.checkCacheMemory(1, cache.CapacityFor(len(prompt)+1)); err != nil {
+	memory := q
+	if memory == nil { // each run has its own, as this one
+		if memory, err = m.NewSequenceOf(o.KV); err != nil {
+			return nil, err
+		}
+	}
+	if err := memory.check(len(prompt)); err != nil {
 		return nil, err
 	}
-	return &Generation{m: m, prompt: prompt, o: o, sampler: sampler}, nil
+	return &Generation{m: m, sequence: q, prompt: prompt, o: o, sampler: sampler}, nil
 }
 
 // checkCacheMemory refuses an attention cache that cannot fit.
-func (m *Loaded) checkCacheMemory(batch, capacity int) error {
+func (m *Loaded) checkCacheMemory(kind cache.Kind, batch, capacity int) error {
 	what := fmt.Sprintf("the attention cache of %d positions", capacity)
 	if batch > 1 {
 		what += fmt.Sprintf(" for %d sequences", batch)
 	}
-	return fits(what, int64(batch)*cacheBytes(m.Model.Layout(), capacity, m.DType))
+	return fits(what, int64(batch)*kind.Bytes(m.Model.Layout(), capacity, m.DType))
 }
 
 // fits refuses what needs more memory than there is.
@@ -65,19 +71,25 @@ func fits(what string, need int64) error {
 // runner is a generation that is being ranged over.
 type runner struct {
 	*Generation
-	ctx     context.Context
-	yield   func(Token, error) bool
-	session *session
-	text    *text // nil without a tokenizer
-	start   time.Time
-	first   time.Time
+	ctx      context.Context
+	yield    func(Token, error) bool
+	sequence *Sequence
+	text     *text // nil without a tokenizer
+	start    time.Time
+	first    time.Time
 }
 
 func (g *Generation) run(ctx context.Context) iter.Seq2[Token, error] {
 	return func(yield func(Token, error) bool) {
 		mlx.ResetPeakMemory()
-		r := &runner{Generation: g, ctx: ctx, yield: yield, session: newSession(g.m, g.o.Eager), start: time.Now()}
-		g.stats = Statistics{PromptTokens: len(g.prompt)}
+		r := &runner{Generation: g, ctx: ctx, yield: yield, sequence: g.sequence, start: time.Now()}
+		if r.sequence == nil {
+			r.sequence, _ = g.m.NewSequenceOf(g.o.KV) // newGeneration has tried it
+		}
+		kept := r.sequence.rewind(g.prompt)
+		r.sequence.s.eager = g.o.Eager
+		defer func() { g.stats.CacheMemory, g.stats.CacheSaved = r.sequence.Bytes() }()
+		g.stats = Statistics{PromptTokens: len(g.prompt) - kept, CachedTokens: kept}
 		if t := g.m.Tokenizer; t != nil {
 			r.text = newText(t.Detokenizer(), g.o.Stop)
 		}
@@ -92,10 +104,10 @@ func (r *runner) all() error {
 	if done, err := r.prefill(); done || err != nil {
 		return err
 	}
-	history := []int{r.prompt[len(r.prompt)-1]}
+	history := slices.Clone(r.prompt)
 	for {
-		position := r.session.cache.Len() - 1
-		id, logprob, err := r.sampler.Sample(r.session.logits, history)
+		position := r.sequence.Len() - 1
+		id, logprob, err := r.sampler.Sample(r.sequence.s.logits, history)
 		if err != nil {
 			return r.explain(err, position)
 		}
@@ -110,21 +122,22 @@ func (r *runner) all() error {
 			r.yield(r.last(FinishCancelled), nil)
 			return nil
 		}
-		if _, err := r.session.feed([]int{id}, 1); err != nil {
+		if _, err := r.sequence.feed([]int{id}, 1); err != nil {
 			return err
 		}
 	}
 }
 
-// prefill feeds the prompt in chunks.
+// prefill feeds the rest of the prompt in chunks.
 func (r *runner) prefill() (done bool, err error) {
-	for at := 0; at < len(r.prompt); {
+	kept := len(r.prompt) - r.stats.PromptTokens
+	for at := kept; at < len(r.prompt); {
 		if r.ctx.Err() != nil {
-			r.fed(at)
+			r.fed(at - kept)
 			r.yield(r.last(FinishCancelled), nil)
 			return true, nil
 		}
-		n, err := r.session.feed(r.prompt[at:], r.o.PrefillStep)
+		n, err := r.sequence.feed(r.prompt[at:], r.o.PrefillStep)
 		if err != nil {
 			return true, err
 		}
@@ -185,7 +198,7 @@ func (r *runner) end(t *Token) {
 	switch {
 	case r.o.MaxTokens > 0 && r.stats.GenerationTokens >= r.o.MaxTokens:
 		t.Finish, t.Detail = FinishLength, "max tokens"
-	case limit > 0 && r.session.cache.Len() >= limit:
+	case limit > 0 && r.sequence.Len() >= limit:
 		t.Finish, t.Detail = FinishLength, fmt.Sprintf("the model's context of %d tokens is full", limit)
 	default:
 		return
