@@ -191,16 +191,9 @@ func (f *PromptFile) options(o KVOptions, layout []cache.Layout) (KVOptions, err
 		}
 		o.Bits, o.GroupSize = k.Bits, k.Group
 	}
-	o.MaxSize = k.MaxSize
-	return o.resolveLoaded(k, layout)
-}
-
-// resolveLoaded is resolve for a cache of kind k.
-func (o KVOptions) resolveLoaded(k cache.Kind, layout []cache.Layout) (KVOptions, error) {
-	size := o.MaxSize
-	o.MaxSize = 0 // k says what it keeps
+	o.MaxSize = 0 // the file has what it has
 	o, err := o.resolve(layout)
-	o.MaxSize = size
+	o.MaxSize = k.MaxSize
 	return o, err
 }
 

@@ -221,6 +221,7 @@ func (s *session) prefill(ids []int32, n, known int) error {
 // array, nil for all), and known is how many tokens the sequence has, later ones
 // included.
 func (s *session) forwardEager(ids []int32, n int, row, count *mlx.Array, known int) (logits *mlx.Array, err error) {
+	s.release()
 	if err := s.reserve(len(ids)); err != nil {
 		return nil, err
 	}
