@@ -75,7 +75,7 @@ func (b *backend) queue(s tensor.Stream) *queue {
 // attention need rows without gaps; the rest is row-major. Alignment never
 // matters.
 func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
-	switch p.(type) {
+	switch p := p.(type) {
 	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Broadcast, tensor.Transpose, tensor.Slice,
 		tensor.Pad, tensor.Concatenate, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU,
 		tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.CumSum, tensor.ArgSort:
@@ -91,7 +91,7 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 		return i == 1 && lastPacked(&v) || v.Contiguous()
 	case fast.Attention:
 		// q, k, v are read by rows, mask, sinks and position element by element
-		if a := p.(fast.Attention); a.Bits > 0 && i > 0 && i < 7 {
+		if p.Bits > 0 && i > 0 && i < 7 {
 			return v.Contiguous()
 		}
 		return i > 2 || lastPacked(&v)
