@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"unsafe"
@@ -17,18 +18,28 @@ type Batch struct{ s *session }
 
 // NewBatch makes a Batch of n empty sequences. It has programs and a cache of its
 // own; the error says that there is no memory for them, or that n is not above 0.
-func (m *Loaded) NewBatch(n int) (*Batch, error) {
+func (m *Loaded) NewBatch(n int) (*Batch, error) { return m.newBatch(n, KVOptions{}) }
+
+// newBatch is NewBatch with a cache as kv says, which are resolved options. All rows are
+// stored alike, so that it must be quantized from the beginning or not at all.
+func (m *Loaded) newBatch(n int, kv KVOptions) (*Batch, error) {
 	if n < 1 {
 		return nil, fmt.Errorf("a batch of %d sequences", n)
 	}
-	if err := m.checkCacheMemory(n, cache.CapacityFor(1)); err != nil {
+	if kv.Bits > 0 && kv.QuantizedStart > 0 {
+		return nil, errLateQuantization
+	}
+	kind := kv.kind()
+	if err := m.checkCacheMemory(kind, n, cache.CapacityFor(1)); err != nil {
 		return nil, err
 	}
-	s := newSession(m, false)
-	s.steps, s.batch, s.cache = newSteps(m.Model), n, cache.New(m.Model.Layout(), n, m.DType)
+	s := newSession(m, kv, cache.NewOf(kind, m.Model.Layout(), n, m.DType), false)
+	s.steps, s.batch = newSteps(m.Model, kind), n
 	s.logits, s.lens = make([]float32, n*m.Model.Info().VocabSize), make([]int, n)
 	return &Batch{s}, nil
 }
+
+var errLateQuantization = errors.New("sequences of a batch are quantized from their first position or not at all")
 
 // Len is the tokens that the longest sequence has.
 func (b *Batch) Len() int { return b.s.cache.Len() }
@@ -36,30 +47,27 @@ func (b *Batch) Len() int { return b.s.cache.Len() }
 // Reset makes the sequences empty; memory and programs stay.
 func (b *Batch) Reset() {
 	clear(b.s.lens)
-	b.s.cache.Trim(b.s.cache.Len())
+	b.s.cache.Reset()
 }
 
 // setLen gives a sequence another length.
 func (b *Batch) setLen(row, n int) {
 	b.s.lens[row] = n
-	longest, have := slices.Max(b.s.lens), b.s.cache.Len()
-	if longest > have {
-		b.s.cache.Advance(longest - have)
-	} else {
-		b.s.cache.Trim(have - longest)
-	}
+	b.s.cache.SetLen(slices.Max(b.s.lens))
 }
 
-// join copies a sequence of its own into a row.
+// bytes is [Sequence.Bytes] for each of the sequences.
+func (b *Batch) bytes() (n, saved int64) {
+	n, plain := b.s.cache.Bytes()
+	return n / int64(b.s.batch), (plain - n) / int64(b.s.batch)
+}
+
+// join copies a sequence of its own, whose cache is of the same kind, into a row.
 func (b *Batch) join(row int, q *session) error {
-	for _, s := range []*session{b.s, q} {
-		if err := s.release(); err != nil {
-			return err
-		}
-	}
 	// Both have the same capacity after this.
 	want := max(b.s.cache.Capacity(), q.cache.Capacity())
 	for _, s := range []*session{b.s, q} {
+		s.release()
 		if err := s.reserve(max(want-s.cache.Len(), 0)); err != nil {
 			return err
 		}

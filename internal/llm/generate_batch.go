@@ -21,6 +21,8 @@ type BatchResult struct {
 // rows may round otherwise than those of one, so that a token whose rival is as likely
 // can come out differently. With size 1 all bits are those of Generate.
 //
+// The cache of all may rotate; if it is quantized, then with QuantizedStart 0.
+//
 // A prompt that cannot run is an error before the first result. When ctx ends, those
 // that run end with FinishCancelled, and those that did not begin have no result. The
 // sequence can be ranged over once.
@@ -28,7 +30,14 @@ func GenerateBatch(ctx context.Context, m *Loaded, prompts [][]int, o Options, s
 	if size < 1 {
 		return nil, fmt.Errorf("a batch of %d sequences", size)
 	}
-	b := &batchRun{ctx: ctx, m: m}
+	kv, err := o.KV.resolve(m.Model.Layout())
+	if err != nil {
+		return nil, err
+	}
+	if kv.Bits > 0 && kv.QuantizedStart > 0 {
+		return nil, errLateQuantization
+	}
+	b := &batchRun{ctx: ctx, m: m, kv: kv}
 	for i, prompt := range prompts {
 		g, err := newGeneration(m, prompt, o, nil)
 		if err != nil {
@@ -48,6 +57,7 @@ func GenerateBatch(ctx context.Context, m *Loaded, prompts [][]int, o Options, s
 type batchRun struct {
 	ctx     context.Context
 	m       *Loaded
+	kv      KVOptions
 	waiting []*Generation
 	begun   int
 	yield   func(BatchResult, error) bool
@@ -63,6 +73,7 @@ type batchRow struct {
 	*runner
 	index  int
 	tokens []Token
+	joined bool // the batch
 }
 
 func (b *batchRun) run(size int) error {
@@ -71,10 +82,13 @@ func (b *batchRun) run(size int) error {
 	}
 	mlx.ResetPeakMemory()
 	var err error
-	if b.batch, err = b.m.NewBatch(size); err != nil {
+	if b.batch, err = b.m.newBatch(size, b.kv); err != nil {
 		return err
 	}
-	b.prefill, b.rows = b.m.NewSequence(), make([]*batchRow, size)
+	if b.prefill, err = b.m.NewSequenceOf(b.kv); err != nil {
+		return err
+	}
+	b.rows = make([]*batchRow, size)
 	for {
 		busy, err := b.fill()
 		if err != nil || !busy || b.stopped {
@@ -125,7 +139,7 @@ func (b *batchRun) begin(i int) error {
 		}
 		return err
 	}
-	b.rows[i] = row
+	b.rows[i], row.joined = row, true
 	return b.batch.join(i, b.prefill.s)
 }
 
@@ -180,6 +194,11 @@ func (b *batchRun) cancel() {
 }
 
 func (b *batchRun) emit(row *batchRow) {
+	if row.joined {
+		row.stats.CacheMemory, row.stats.CacheSaved = b.batch.bytes()
+	} else {
+		row.stats.CacheMemory, row.stats.CacheSaved = b.prefill.Bytes()
+	}
 	if !b.stopped {
 		b.stopped = !b.yield(BatchResult{row.index, row.tokens, row.stats}, nil)
 	}
