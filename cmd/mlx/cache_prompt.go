@@ -55,8 +55,10 @@ func newCachePrompt(s *streams, runF func(context.Context, *streams, *generateOp
 	addKVFlags(f)
 	addDType(f)
 	addExact(f)
+	addMmap(f)
 	f.Int("prefill-step-size", 512, "most prompt tokens that run at once")
 	addThreads(f)
+	addTrust(f)
 	addConfig(cmd)
 	return cmd
 }
@@ -109,6 +111,9 @@ func runCachePrompt(ctx context.Context, s *streams, o *generateOptions) error {
 	if err := checkModel(o.Model); err != nil {
 		return err
 	}
+	if o.TrustRemoteCode {
+		s.noteTrust()
+	}
 	dtype, err := parseDType(o.DType)
 	if err != nil {
 		return err
@@ -121,7 +126,7 @@ func runCachePrompt(ctx context.Context, s *streams, o *generateOptions) error {
 	if err != nil {
 		return err
 	}
-	m, err := loadModel(s, dir, llm.LoadOptions{DType: dtype, ExactActivations: o.Exact})
+	m, err := loadModel(s, dir, llm.LoadOptions{DType: dtype, ExactActivations: o.Exact, MapWeights: o.Mmap})
 	if err != nil {
 		return err
 	}

@@ -84,6 +84,8 @@ func TestCachePromptRefused(t *testing.T) {
 		{2, "--quantized-kv-start is -1", "generate --model " + random + " --prompt-tokens 5 --kv-bits 8 --quantized-kv-start -1"},
 		{2, "--kv-group-size needs --kv-bits", "generate --model " + random + " --prompt-tokens 5 --kv-group-size 32"},
 		{2, "--prompt-cache-file is missing", "cache-prompt --model " + random + " --prompt-tokens 5"},
+		{2, "--prompt-cache-file and --prompts exclude each other", "generate --prompts x --prompt-cache-file " + file},
+		{2, "needs --quantized-kv-start 0", "generate --prompts x --kv-bits 8"},
 		{2, "there is no prompt", "cache-prompt --model " + random + " --prompt-cache-file x"},
 	} {
 		code, _, stderr := runHere(strings.Fields(c.args)...)

@@ -92,6 +92,39 @@ func TestGenerateBatch(t *testing.T) {
 	}
 }
 
+// The rows of a batch are single runs with every kind of cache: rings that are full at
+// different times, packed keys, capped scores.
+func TestGenerateBatchKinds(t *testing.T) {
+	for _, c := range []llmtest.Config{
+		llmtest.Tiny("qwen3").With(llmtest.Config{"head_dim": 32}),
+		llmtest.Tiny("mistral").With(llmtest.Config{"head_dim": 32, "sliding_window": 8}),
+	} {
+		m := loadRandom(t, c)
+		var prompts [][]int
+		for i, n := range []int{3, 1, 40, 12, 270} {
+			prompts = append(prompts, someTokens(n + i)[i:])
+		}
+		for _, kv := range []llm.KVOptions{{MaxSize: 12}, {Bits: 8}, {MaxSize: 9, Bits: 4}} {
+			o := llm.Options{MaxTokens: 20, PrefillStep: 32, KV: kv}
+			for _, size := range []int{1, 2, 4} {
+				for i, r := range batch(t, context.Background(), m, prompts, o, size) {
+					want, _ := greedy(t, m, prompts[i], o)
+					if ids, _ := idsOf(r.Tokens); !slices.Equal(ids, want) {
+						t.Errorf("%+v, size %d, prompt %d: %v, alone %v", kv, size, i, ids, want)
+					}
+					if s := r.Statistics; s.CacheMemory <= 0 || s.CacheSaved <= 0 {
+						t.Errorf("%+v, size %d, prompt %d: %+v", kv, size, i, s)
+					}
+				}
+			}
+		}
+		late := llm.Options{KV: llm.KVOptions{Bits: 8, QuantizedStart: 5}}
+		if _, err := llm.GenerateBatch(context.Background(), m, prompts, late, 2); err == nil || !strings.Contains(err.Error(), "from their first position") {
+			t.Errorf("quantized late: %v", err)
+		}
+	}
+}
+
 // Rows have the recorded tokens of a trained model.
 func TestGenerateBatchStories(t *testing.T) {
 	if llmtest.Race {
