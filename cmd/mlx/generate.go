@@ -78,6 +78,7 @@ follows, and the answer is the same as with all of the text in --prompt.
 
 With --max-kv-size a token attends to so many others at most, the first 4 and the
 last; --kv-bits stores what attention remembers in fewer bits. Both save memory.
+With --prompts, --kv-bits needs --quantized-kv-start 0.
 
 Without --model it is the built-in model, a small teller of children's stories.
 Its own defaults are --temp 0.7 --top-p 0.95.`

@@ -219,6 +219,54 @@ func TestQuantized(t *testing.T) {
 	}
 }
 
+// TestSoftCap: every kind caps scores. The reference computes them one by one in float64.
+func TestSoftCap(t *testing.T) {
+	const limit, n = 0.7, 24
+	for _, kind := range []cache.Kind{{}, {MaxSize: 9}, {MaxSize: 9, Keep: 4}, {Bits: 8, Group: 32}, {MaxSize: 9, Keep: 4, Bits: 8, Group: 32}} {
+		f := newFixture(t, kind, 0, n)
+		f.layout[0].SoftCap = limit
+		q, k, v := mlx.ToSlice[float32](f.q), mlx.ToSlice[float32](f.seenK), mlx.ToSlice[float32](f.seenV)
+		sees := func(i, j int, alone bool) bool {
+			if w := kind.MaxSize; w > 0 && alone && kind.Keep > 0 {
+				return j < kind.Keep || j > i-(w-kind.Keep)
+			} else if w > 0 {
+				return j > i-w
+			}
+			return true
+		}
+		for _, m := range []int{5, 1, 8, 1, 1, 8} {
+			from := f.c.Len()
+			got := mlx.ToSlice[float32](f.step(m, 0))
+			for h := range 2 * testHeads {
+				for i := range m {
+					at := from + i
+					var want [testDim]float64
+					sum := 0.0
+					for j := range at + 1 {
+						if !sees(at, j, m == 1) {
+							continue
+						}
+						score, key := 0.0, (h/2*n+j)*testDim
+						for d := range testDim {
+							score += 0.5 * float64(q[(h*n+at)*testDim+d]) * float64(k[key+d])
+						}
+						e := math.Exp(limit * math.Tanh(score/limit))
+						sum += e
+						for d := range testDim {
+							want[d] += e * float64(v[key+d])
+						}
+					}
+					for d := range testDim {
+						if y := float64(got[(h*m+i)*testDim+d]); math.Abs(y-want[d]/sum) > 1e-5 {
+							t.Fatalf("%+v, position %d, head %d, element %d: %v, not %v", kind, at, h, d, y, want[d]/sum)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
 // TestQuantizeLater: a cache that is quantized when it has positions is what it would
 // be from the beginning.
 func TestQuantizeLater(t *testing.T) {
