@@ -35,6 +35,7 @@ type generateOptions struct {
 	IgnoreEOS     bool     `mapstructure:"ignore-eos"`
 
 	Sampling samplingOptions `mapstructure:",squash"`
+	KV       kvOptions       `mapstructure:",squash"`
 
 	Verbose         string `mapstructure:"verbose"`
 	JSON            bool   `mapstructure:"json"`
@@ -71,6 +72,12 @@ that are almost as likely as others: steps of several rows round differently, an
 With --temp 0 the likeliest token is taken, and the options that filter (top-p,
 min-p, top-k, xtc) have nothing to do. The penalties look at the tokens so
 far, the prompt's too, --repetition-context-size back at most.
+
+--prompt-cache-file continues what mlx cache-prompt has read: the prompt is what
+follows, and the answer is the same as with all of the text in --prompt.
+
+With --max-kv-size a token attends to so many others at most, the first 4 and the
+last; --kv-bits stores what attention remembers in fewer bits. Both save memory.
 
 Without --model it is the built-in model, a small teller of children's stories.
 Its own defaults are --temp 0.7 --top-p 0.95.`
@@ -131,6 +138,7 @@ func addGenerateFlags(f *pflag.FlagSet) {
 	f.Int("prefill-step-size", 512, "most prompt tokens that run at once; Ctrl-C waits for them")
 	addThreads(f)
 	addTrust(f)
+	addKVFlags(f)
 }
 
 // check refuses what cannot be meant, before the model is loaded.
@@ -155,6 +163,9 @@ func (o *generateOptions) check() error {
 	if err := o.checkPrompt(); err != nil {
 		return err
 	}
+	if err := o.KV.check(o.from); err != nil {
+		return err
+	}
 	_, err := o.Sampling.options(o.from, false)
 	return err
 }
@@ -163,6 +174,13 @@ func (o *generateOptions) check() error {
 func runGenerate(ctx context.Context, s *streams, o *generateOptions) error {
 	if err := setThreads(o.Threads); err != nil {
 		return err
+	}
+	saved, err := o.openPromptCache()
+	if err != nil {
+		return err
+	}
+	if saved != nil {
+		defer saved.Close()
 	}
 	if o.Model == "" {
 		s.note("no --model is given: this is the built-in %s", builtin.Name)
@@ -202,12 +220,12 @@ func runGenerate(ctx context.Context, s *streams, o *generateOptions) error {
 	if source == "prompts" {
 		return o.runPrompts(ctx, s, m, lines)
 	}
-	return o.runPrompt(ctx, s, m, text)
+	return o.runPrompt(ctx, s, m, saved, text)
 }
 
-// runPrompt generates for one prompt.
-func (o *generateOptions) runPrompt(ctx context.Context, s *streams, m *llm.Loaded, text string) error {
-	prompt, err := o.promptIDs(m, text)
+// runPrompt generates for one prompt, which may continue a saved one.
+func (o *generateOptions) runPrompt(ctx context.Context, s *streams, m *llm.Loaded, saved *llm.PromptFile, text string) error {
+	prompt, past, err := o.continued(m, saved, text)
 	if err != nil {
 		return err
 	}
@@ -218,7 +236,12 @@ func (o *generateOptions) runPrompt(ctx context.Context, s *streams, m *llm.Load
 	if len(prompt) > o.PrefillStepSize && s.errTTY {
 		options.Progress = progress(s.err, len(prompt))
 	}
-	g, err := llm.Generate(m, prompt, options)
+	var g *llm.Generation
+	if past != nil {
+		g, err = past.Generate(prompt, options)
+	} else {
+		g, err = llm.Generate(m, prompt, options)
+	}
 	if err != nil {
 		return samplingError(err)
 	}
@@ -253,6 +276,7 @@ func (o *generateOptions) forModel(m *llm.Loaded, needsText bool) (llm.Options, 
 	out.Sampling = sampling
 	out.EOS, out.IgnoreEOS = eos, o.IgnoreEOS
 	out.PrefillStep = o.PrefillStepSize
+	out.KV = o.KV.options(o.from)
 	return out, nil
 }
 

@@ -99,6 +99,9 @@ func (p *printer) end(r *result) error {
 		t := r.Statistics
 		_, err = fmt.Fprintf(p.s.out, "\n%s\nPrompt: %d tokens, %.3f tokens-per-sec\nGeneration: %d tokens, %.3f tokens-per-sec\nPeak memory: %.3f GB\n",
 			rule, t.PromptTokens, t.PromptTPS, t.GenerationTokens, t.GenerationTPS, float64(t.PeakMemory)/1e9)
+		if err == nil && t.CacheSaved > 0 {
+			_, err = fmt.Fprintf(p.s.out, "Attention cache: %.3f MB, %.3f MB saved\n", float64(t.CacheMemory)/1e6, float64(t.CacheSaved)/1e6)
+		}
 	}
 	return err
 }

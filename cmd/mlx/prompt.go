@@ -44,6 +44,8 @@ func (o *generateOptions) checkPrompt() error {
 	switch {
 	case source == "prompts" && o.Prompts == "":
 		return usagef("--prompts is empty")
+	case source == "prompts" && (o.KV.PromptCacheFile != "" || o.KV.MaxKVSize > 0 || o.KV.KVBits > 0):
+		return usagef("--prompts cannot be combined with --prompt-cache-file, --max-kv-size and --kv-bits: a batch keeps all that attention remembers, as it is")
 	case source == "prompt-tokens":
 		if len(o.PromptTokens) == 0 {
 			return usagef("--prompt-tokens is empty")

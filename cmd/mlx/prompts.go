@@ -136,6 +136,7 @@ func (o *generateOptions) runPrompts(ctx context.Context, s *streams, m *llm.Loa
 	if err != nil {
 		return err
 	}
+	options.KV = llm.KVOptions{} // checkPrompt has refused others
 	prompts := make([][]int, len(lines))
 	for i, line := range lines {
 		if prompts[i], err = o.lineIDs(m, line); err != nil {

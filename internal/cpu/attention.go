@@ -33,15 +33,28 @@ type attention struct {
 	segments         int       // > 1: parts of a unit
 	parts            []float32 // [units, segments, partLen]
 	partLen          int
+	pk, pv           *packed // keys and values that are packed, else nil
 }
 
-func attentionTask(p fast.Attention, in, out []View) task {
-	q, k, v := &in[0], &in[1], &in[2]
+func attentionTask(p fast.Attention, in, out []View) (task, error) {
+	q, k, v, rest := &in[0], &in[1], &in[2], in[3:]
+	if p.Bits > 0 {
+		v, rest = &in[4], in[7:]
+	}
 	a := &attention{p: p, q: q, k: k, v: v, y: &out[0], b: q.Shape[0], hq: q.Shape[1], hk: k.Shape[1], l: q.Shape[2],
 		keys: k.Shape[2], d: q.Shape[3], dv: v.Shape[3]}
-	a.views(in[3:])
+	if p.Bits > 0 {
+		if err := a.pack(in[1:4], in[4:7]); err != nil {
+			return task{}, err
+		}
+	}
+	a.views(rest)
+	return a.task(), nil
+}
+
+func (a *attention) task() task {
 	cost := a.b * a.hq * a.l * a.keys * (a.d + a.dv + 16)
-	if out[0].DType == dtype.Float64 {
+	if a.y.DType == dtype.Float64 {
 		return newTask(a.b*a.hq*a.l, 2*cost, a.runWide)
 	}
 	a.cut()
@@ -98,7 +111,11 @@ func (a *attention) run(s *scratch, c, nc int) {
 	for i := lo; i < hi; i++ {
 		u := a.unit(i)
 		a.prepare(&s.att, &m, u)
-		simd.Attend(m.y, a.dv, &s.att, work)
+		if a.pk != nil {
+			a.attendPacked(s, &m, u, work)
+		} else {
+			simd.Attend(m.y, a.dv, &s.att, work)
+		}
 		a.store(m.y, u)
 	}
 }
@@ -116,6 +133,10 @@ func (a *attention) runPart(s *scratch, c, nc int) {
 		if n != have {
 			a.prepare(&s.att, &m, a.unit(n))
 			have = n
+		}
+		if a.pk != nil {
+			a.packedPart(a.part(&s.att, n, g), s, &m, a.unit(n), g*simd.AttendSegment, work)
+			continue
 		}
 		simd.K.AttendPart(a.part(&s.att, n, g), &s.att, g*simd.AttendSegment, (g+1)*simd.AttendSegment, work)
 	}
@@ -164,6 +185,7 @@ func (a *attention) unit(u int) attUnit {
 type attMemory struct {
 	q, y, bias, sinks []float32
 	mask              []byte
+	k, v              []float32 // an unpacked segment
 }
 
 // memory takes scratch for the largest unit, which it leaves in s.att.
@@ -181,8 +203,14 @@ func (a *attention) memory(s *scratch) (m attMemory) {
 	}
 	x := &s.att
 	*x = simd.Attention{Rows: rows, D: a.d, DV: a.dv, Keys: a.keys, Group: a.group}
-	x.K.Elem, _ = elemOf(a.k.DType)
-	x.V.Elem, _ = elemOf(a.v.DType)
+	if a.pk != nil {
+		n := min(a.keys, simd.AttendSegment)
+		m.k, m.v = piece[float32](s, n*a.d), piece[float32](s, n*a.dv)
+		x.K, x.V = simd.RawF32(m.k), simd.RawF32(m.v)
+	} else {
+		x.K.Elem, _ = elemOf(a.k.DType)
+		x.V.Elem, _ = elemOf(a.v.DType)
+	}
 	x.QElem, _ = elemOf(a.q.DType)
 	return m
 }
@@ -219,8 +247,10 @@ func (a *attention) prepare(x *simd.Attention, m *attMemory, u attUnit) {
 	x.Q = m.q
 	a.queries(m.q, u)
 	a.visible(x, u.b, u.i)
-	x.K, x.KStride = keysAt(a.k, u.b, u.g, x.Keys, a.d)
-	x.V, x.VStride = keysAt(a.v, u.b, u.g, x.Keys, a.dv)
+	if a.pk == nil {
+		x.K, x.KStride = keysAt(a.k, u.b, u.g, x.Keys, a.d)
+		x.V, x.VStride = keysAt(a.v, u.b, u.g, x.Keys, a.dv)
+	}
 	if a.mask != nil && x.Keys > 0 {
 		a.loadMask(x, m, u)
 	}

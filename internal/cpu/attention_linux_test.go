@@ -65,7 +65,11 @@ func BenchmarkAttention(b *testing.B) {
 				at[int32](&pos, 0, 1)[0] = int32(c.pos)
 				in := []View{rowMajor(c.t, 1, c.hq, c.l, c.d), rowMajor(c.t, 1, c.hk, c.c, c.d), rowMajor(c.t, 1, c.hk, c.c, c.d), pos}
 				out := []View{rowMajor(c.t, 1, c.hq, c.l, c.d)}
-				ts = flatten(ts, attentionTask(p, in, out), true)
+				t, err := attentionTask(p, in, out)
+				if err != nil {
+					b.Fatal(err)
+				}
+				ts = flatten(ts, t, true)
 			}
 			var s scratch
 			run := func() {

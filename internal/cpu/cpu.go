@@ -75,7 +75,7 @@ func (b *backend) queue(s tensor.Stream) *queue {
 // attention need rows without gaps; the rest is row-major. Alignment never
 // matters.
 func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
-	switch p.(type) {
+	switch p := p.(type) {
 	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Broadcast, tensor.Transpose, tensor.Slice,
 		tensor.Pad, tensor.Concatenate, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU, tensor.GELU,
 		tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.CumSum, tensor.ArgSort:
@@ -91,6 +91,9 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 		return i == 1 && lastPacked(&v) || v.Contiguous()
 	case fast.Attention:
 		// q, k, v are read by rows, mask, sinks and position element by element
+		if p.Bits > 0 && i > 0 && i < 7 {
+			return v.Contiguous()
+		}
 		return i > 2 || lastPacked(&v)
 	case random.InverseCDF:
 		return i == 0 || v.Contiguous()
@@ -198,9 +201,11 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 	case fast.RoPE:
 		return ropeTask(p, in, out), nil
 	case fast.CacheWrite:
-		return cacheWriteTask(in, out), nil
+		return cacheWriteTask(p, in, out), nil
+	case fast.RingMask:
+		return ringMaskTask(p, in, out), nil
 	case fast.Attention:
-		return attentionTask(p, in, out), nil
+		return attentionTask(p, in, out)
 	case random.Bits:
 		return bitsTask(p, in, out), nil
 	case random.InverseCDF:

@@ -85,32 +85,3 @@ func rotate64(y, x []float64, cos, sin []float32, traditional bool) {
 		y[a], y[b] = u*c-v*s, u*s+v*c
 	}
 }
-
-// cacheWriteTask copies the state unless the result is its buffer, then writes
-// the rows that fit.
-func cacheWriteTask(in, out []View) task {
-	st, rows, y := &in[0], &in[1], &out[0]
-	size := y.DType.Size()
-	b, h, capacity, d := y.Shape[0], y.Shape[1], y.Shape[2], y.Shape[3]
-	l := rows.Shape[2]
-	row := d * size
-	return newTask(b*h, b*h*(l+capacity/4)*row/2, func(_ *scratch, c, nc int) {
-		lo, hi := span(b*h, c, nc)
-		pos := all[int32](&in[2])
-		for u := lo; u < hi; u++ {
-			base := unsafe.Add(y.Ptr(), u*capacity*row)
-			if st.Ptr() != y.Ptr() {
-				copy(unsafe.Slice((*byte)(base), capacity*row), unsafe.Slice((*byte)(unsafe.Add(st.Ptr(), u*capacity*row)), capacity*row))
-			}
-			src := u/h*rows.Strides[0] + u%h*rows.Strides[1]
-			for i := range l {
-				at := int(pos[u/h]) + i
-				if at < 0 || at >= capacity {
-					continue
-				}
-				from := unsafe.Add(rows.Ptr(), (src+i*rows.Strides[2])*size)
-				copy(unsafe.Slice((*byte)(unsafe.Add(base, at*row)), row), unsafe.Slice((*byte)(from), row))
-			}
-		}
-	})
-}

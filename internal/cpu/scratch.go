@@ -21,6 +21,7 @@ type scratch struct {
 	// them to the heap otherwise.
 	q   simd.QMatrix
 	att simd.Attention
+	seg simd.Attention // a segment of att
 }
 
 // reset gives all pieces back; it is called before each chunk.

@@ -21,11 +21,11 @@ func (m *Loaded) NewBatch(n int) (*Batch, error) {
 	if n < 1 {
 		return nil, fmt.Errorf("a batch of %d sequences", n)
 	}
-	if err := m.checkCacheMemory(n, cache.CapacityFor(1)); err != nil {
+	if err := m.checkCacheMemory(cache.Kind{}, n, cache.CapacityFor(1)); err != nil {
 		return nil, err
 	}
-	s := newSession(m, false)
-	s.steps, s.batch, s.cache = newSteps(m.Model), n, cache.New(m.Model.Layout(), n, m.DType)
+	s := newSession(m, KVOptions{}, cache.New(m.Model.Layout(), n, m.DType), false)
+	s.steps, s.batch = newSteps(m.Model, cache.Kind{}), n
 	s.logits, s.lens = make([]float32, n*m.Model.Info().VocabSize), make([]int, n)
 	return &Batch{s}, nil
 }
@@ -36,26 +36,20 @@ func (b *Batch) Len() int { return b.s.cache.Len() }
 // Reset makes the sequences empty; memory and programs stay.
 func (b *Batch) Reset() {
 	clear(b.s.lens)
-	b.s.cache.Trim(b.s.cache.Len())
+	b.s.cache.Reset()
 }
 
 // setLen gives a sequence another length.
 func (b *Batch) setLen(row, n int) {
 	b.s.lens[row] = n
-	longest, have := slices.Max(b.s.lens), b.s.cache.Len()
-	if longest > have {
-		b.s.cache.Advance(longest - have)
-	} else {
-		b.s.cache.Trim(have - longest)
-	}
+	b.s.cache.Reset()
+	b.s.cache.Advance(slices.Max(b.s.lens))
 }
 
 // join copies a sequence of its own into a row.
 func (b *Batch) join(row int, q *session) error {
 	for _, s := range []*session{b.s, q} {
-		if err := s.release(); err != nil {
-			return err
-		}
+		s.release()
 	}
 	// Both have the same capacity after this.
 	want := max(b.s.cache.Capacity(), q.cache.Capacity())

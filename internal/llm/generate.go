@@ -25,6 +25,8 @@ type Options struct {
 	IgnoreEOS bool
 	// PrefillStep is how many prompt tokens run at once; 0 means 512.
 	PrefillStep int
+	// KV says how attention remembers; a Sequence has its own.
+	KV KVOptions
 	// Progress is called after each chunk of the prompt.
 	Progress func(done, total int)
 	// Eager builds and runs a graph per step instead of replaying a Plan: for tests.
@@ -66,6 +68,10 @@ type Statistics struct {
 	PromptTPS        float64       `json:"prompt_tps"`
 	GenerationTPS    float64       `json:"generation_tps"`
 	PeakMemory       int64         `json:"peak_memory"` // bytes
+	// CacheMemory is the bytes of the attention cache, and CacheSaved by how many less
+	// that is than of one that keeps all positions in the computing type.
+	CacheMemory int64 `json:"cache_memory"`
+	CacheSaved  int64 `json:"cache_saved,omitempty"`
 }
 
 // Generation is a run that is being iterated; its statistics are those so far.

@@ -2,6 +2,7 @@ package llm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -27,6 +28,9 @@ type BatchResult struct {
 func GenerateBatch(ctx context.Context, m *Loaded, prompts [][]int, o Options, size int) (iter.Seq2[BatchResult, error], error) {
 	if size < 1 {
 		return nil, fmt.Errorf("a batch of %d sequences", size)
+	}
+	if o.KV != (KVOptions{}) {
+		return nil, errors.New("a batch keeps all that attention remembers, as it is")
 	}
 	b := &batchRun{ctx: ctx, m: m}
 	for i, prompt := range prompts {

@@ -75,7 +75,8 @@ type Loaded struct {
 	DType     mlx.DType // computing type
 	Warnings  []string  // what a user should know of the files
 
-	steps *steps
+	steps    *stepSet
+	identity func() (identity, error)
 }
 
 // Load reads the model in dir: config.json, the safetensors files, which stay

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/hf/safetensors"
@@ -153,7 +154,8 @@ func (l *loader) load() (*Loaded, error) {
 	}
 	l.model.SetDType(l.dtype)
 	out := &Loaded{Model: l.model, Config: l.config, DType: l.dtype, Warnings: warnings}
-	out.steps = newSteps(l.model)
+	out.steps = newStepSet(l.model)
+	out.identity = sync.OnceValues(l.identity)
 	if !l.options.NoTokenizer && l.files[TokenizerFile] != nil { // ids need no tokenizer
 		if out.Tokenizer, err = ParseTokenizer(l.files); err != nil {
 			return nil, err

@@ -39,21 +39,25 @@ func newGeneration(m *Loaded, prompt []int, o Options, q *Sequence) (*Generation
 	if err != nil {
 		return nil, err
 	}
-	if q == nil || !q.hasRoom(len(prompt)) {
-		if err := m.checkCacheMemory(1, cache.CapacityFor(len(prompt)+1)); err != nil {
+	memory := q
+	if memory == nil { // each run has its own, as this one
+		if memory, err = m.NewSequenceOf(o.KV); err != nil {
 			return nil, err
 		}
+	}
+	if err := memory.check(len(prompt)); err != nil {
+		return nil, err
 	}
 	return &Generation{m: m, sequence: q, prompt: prompt, o: o, sampler: sampler}, nil
 }
 
 // checkCacheMemory refuses an attention cache that cannot fit.
-func (m *Loaded) checkCacheMemory(batch, capacity int) error {
+func (m *Loaded) checkCacheMemory(kind cache.Kind, batch, capacity int) error {
 	what := fmt.Sprintf("the attention cache of %d positions", capacity)
 	if batch > 1 {
 		what += fmt.Sprintf(" for %d sequences", batch)
 	}
-	return fits(what, int64(batch)*cacheBytes(m.Model.Layout(), capacity, m.DType))
+	return fits(what, int64(batch)*kind.Bytes(m.Model.Layout(), capacity, m.DType))
 }
 
 // fits refuses what needs more memory than there is.
@@ -70,6 +74,7 @@ type runner struct {
 	ctx      context.Context
 	yield    func(Token, error) bool
 	sequence *Sequence
+	past     int   // tokens of a memory that does not say which they are
 	history  []int // the prompt and what was generated
 	text     *text // nil without a tokenizer
 	start    time.Time
@@ -81,8 +86,9 @@ func (g *Generation) run(ctx context.Context) iter.Seq2[Token, error] {
 		mlx.ResetPeakMemory()
 		q := g.sequence
 		if q == nil {
-			q = g.m.NewSequence()
+			q, _ = g.m.NewSequenceOf(g.o.KV) // newGeneration has tried it
 		}
+		defer func() { g.stats.CacheMemory, g.stats.CacheSaved = q.Bytes() }()
 		r := g.runner(ctx, q, yield)
 		if err := r.all(); err != nil {
 			yield(Token{ID: -1}, err)
@@ -95,7 +101,7 @@ func (g *Generation) runner(ctx context.Context, q *Sequence, yield func(Token, 
 	kept := q.rewind(g.prompt)
 	q.s.eager = g.o.Eager
 	g.stats = Statistics{PromptTokens: len(g.prompt) - kept, CachedTokens: kept}
-	r := &runner{Generation: g, ctx: ctx, yield: yield, sequence: q, history: slices.Clone(g.prompt), start: time.Now()}
+	r := &runner{Generation: g, ctx: ctx, yield: yield, sequence: q, past: q.Len() - kept, history: slices.Clone(g.prompt), start: time.Now()}
 	if t := g.m.Tokenizer; t != nil {
 		r.text = newText(t.Detokenizer(), g.o.Stop)
 	}
@@ -129,7 +135,7 @@ func (r *runner) all() error {
 func (r *runner) next(logits []float32) (Token, error) {
 	id, logprob, err := r.sampler.Sample(logits, r.history)
 	if err != nil {
-		return Token{}, r.explain(err, len(r.history)-1)
+		return Token{}, r.explain(err, r.past+len(r.history)-1)
 	}
 	r.count()
 	token := Token{ID: id, Logprob: logprob}
@@ -140,8 +146,8 @@ func (r *runner) next(logits []float32) (Token, error) {
 
 // prefill feeds the rest of the prompt in chunks.
 func (r *runner) prefill() (done bool, err error) {
-	kept := r.sequence.Len()
-	if err := r.sequence.s.reserve(len(r.prompt) - kept + 1); err != nil { // at once: growing copies
+	kept := len(r.prompt) - r.stats.PromptTokens
+	if err := r.sequence.s.reserve(r.stats.PromptTokens + 1); err != nil { // at once: growing copies
 		return true, err
 	}
 	for at := kept; at < len(r.prompt); {
@@ -211,7 +217,7 @@ func (r *runner) end(t *Token) {
 	switch {
 	case r.o.MaxTokens > 0 && r.stats.GenerationTokens >= r.o.MaxTokens:
 		t.Finish, t.Detail = FinishLength, "max tokens"
-	case limit > 0 && len(r.history) >= limit:
+	case limit > 0 && r.past+len(r.history) >= limit:
 		t.Finish, t.Detail = FinishLength, fmt.Sprintf("the model's context of %d tokens is full", limit)
 	default:
 		return

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"sync"
 	"unsafe"
 
 	"github.com/mlxgo/mlx"
@@ -21,25 +22,47 @@ type steps struct {
 	prefill *compile.Step
 }
 
+// stepSet is a model's steps by the kind of cache.
+type stepSet struct {
+	m    Model
+	mu   sync.Mutex
+	kind map[cache.Kind]*steps
+}
+
+func (s *stepSet) of(kind cache.Kind) *steps {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.kind[kind] == nil {
+		s.kind[kind] = newSteps(s.m, kind)
+	}
+	return s.kind[kind]
+}
+
+func newStepSet(m Model) *stepSet { return &stepSet{m: m, kind: map[cache.Kind]*steps{}} }
+
 // keptCapacities is how many capacities of the cache stay compiled for decoding:
 // the present and the next.
 const keptCapacities = 2
 
-func newSteps(m Model) *steps {
+func newSteps(m Model, kind cache.Kind) *steps {
 	s := &steps{
 		decode: compile.New("decode", func(in, state []*mlx.Array) (out, next []*mlx.Array) {
-			return forward(m, in[0], in[1], nil, in[1], state)
+			return forward(m, kind, in[0], nil, cache.Place{Pos: in[1], Last: in[1]}, state)
 		}),
 		prefill: compile.New("prefill", func(in, state []*mlx.Array) (out, next []*mlx.Array) {
-			return forward(m, in[0], in[1], in[2], in[3], state)
+			at := cache.Place{Pos: in[1], Last: in[3]}
+			if kind.MaxSize > 0 { // what comes after a full cache is padding in it
+				at.Count = in[2].Add(1)
+			}
+			return forward(m, kind, in[0], in[2], at, state)
 		}),
 	}
 	s.decode.Limit, s.decode.Purpose, s.prefill.Purpose = keptCapacities, tensor.Cache, tensor.Cache
 	return s
 }
 
-func forward(m Model, tokens, pos, row, last *mlx.Array, state []*mlx.Array) (out, next []*mlx.Array) {
-	kv, after := cache.Bind(m.Layout(), state, pos, last)
+func forward(m Model, kind cache.Kind, tokens, row *mlx.Array, at cache.Place, state []*mlx.Array) (out, next []*mlx.Array) {
+	kv, after := cache.Bind(kind, m.Layout(), state, at)
 	logits := m.Forward(tokens, row, kv)
 	return []*mlx.Array{logits.Reshape(tokens.Shape()[0], -1).AsType(mlx.Float32)}, after()
 }
@@ -49,10 +72,12 @@ func forward(m Model, tokens, pos, row, last *mlx.Array, state []*mlx.Array) (ou
 type session struct {
 	m      *Loaded
 	steps  *steps
+	kv     KVOptions
 	cache  *cache.Cache
 	batch  int
 	lens   []int // of a batch: the length of each sequence; the cache has the greatest
 	eager  bool
+	more   bool      // what is fed is no whole prompt: its last token is not special
 	logits []float32 // [batch, V]
 
 	// Replay of the decode program for the present capacity; nil before the first.
@@ -60,8 +85,9 @@ type session struct {
 	bind []tensor.View // tokens, pos, states, logits
 }
 
-func newSession(m *Loaded, eager bool) *session {
-	return &session{m: m, steps: m.steps, cache: cache.New(m.Model.Layout(), 1, m.DType), batch: 1, eager: eager, logits: make([]float32, m.Model.Info().VocabSize)}
+// newSession goes on from what c has seen.
+func newSession(m *Loaded, kv KVOptions, c *cache.Cache, eager bool) *session {
+	return &session{m: m, steps: m.steps.of(c.Kind()), kv: kv, cache: c, batch: 1, eager: eager, logits: make([]float32, m.Model.Info().VocabSize)}
 }
 
 // pass is how many of the next n tokens, at most chunk, run together, and the
@@ -85,7 +111,7 @@ func pass(n, chunk int) (take, length int) {
 // growing cache exists twice for a moment.
 func (s *session) reserve(n int) error {
 	if want := cache.CapacityFor(s.cache.Len() + n); want > s.cache.Capacity() {
-		if err := s.m.checkCacheMemory(s.batch, want); err != nil {
+		if err := s.m.checkCacheMemory(s.cache.Kind(), s.batch, want); err != nil {
 			return err
 		}
 	}
@@ -96,20 +122,68 @@ func (s *session) reserve(n int) error {
 // most chunk of them, leaves the logits after the last that ran, and says how many
 // these are.
 func (s *session) feed(tokens []int, chunk int) (n int, err error) {
-	if len(tokens) == 1 && !s.eager {
+	if err := s.quantize(); err != nil {
+		return 0, err
+	}
+	if s.alone(len(tokens)) {
+		if s.eager {
+			return 1, s.feedEager(tokens, 1, 1)
+		}
 		return 1, s.step(tokens[0])
 	}
-	known := s.cache.Len() + len(tokens)
+	n, length := pass(s.together(len(tokens)), chunk)
 	if s.eager {
-		n = min(len(tokens), chunk)
-		logits, err := s.forwardEager(padded(tokens[:n], n), mlx.FromSlice([]int32{int32(n - 1)}), known)
-		if err == nil {
-			mlx.CopyTo(s.logits, logits)
-		}
-		return n, err
+		n, length = min(s.together(len(tokens)), chunk), min(s.together(len(tokens)), chunk)
 	}
-	n, length := pass(len(tokens), chunk)
-	return n, s.prefill(padded(tokens[:n], length), n, known)
+	if length == 1 && s.cache.Kind().Keep > 0 { // these are not alone
+		length = 2
+	}
+	if s.eager {
+		return n, s.feedEager(tokens, n, length)
+	}
+	return n, s.prefill(padded(tokens[:n], length), n, s.cache.Len()+len(tokens))
+}
+
+// alone reports whether the next of n tokens is a single row to the cache.
+func (s *session) alone(n int) bool { return n == 1 && !s.more || s.cache.Single() > 0 }
+
+// together is how many of the next n tokens may run together. In a cache that keeps
+// the first positions the last token of a prompt is a single row, as in mlx-lm, so that
+// the text does not depend on how the prompt was cut.
+func (s *session) together(n int) int {
+	if s.cache.Kind().Keep > 0 && !s.more {
+		n--
+	}
+	if s.kv.Bits > 0 && s.cache.Kind().Bits == 0 {
+		n = min(n, s.kv.QuantizedStart-s.cache.Len())
+	}
+	return n
+}
+
+// quantize packs the cache when it has the positions that are to stay as they are.
+func (s *session) quantize() error {
+	if s.kv.Bits == 0 || s.cache.Kind().Bits > 0 || s.cache.Len() < s.kv.QuantizedStart {
+		return nil
+	}
+	s.release()
+	if err := s.cache.Quantize(s.kv.Bits, s.kv.GroupSize); err != nil {
+		return err
+	}
+	s.steps = s.m.steps.of(s.cache.Kind())
+	return nil
+}
+
+// feedEager runs the first n of tokens, padded to a length.
+func (s *session) feedEager(tokens []int, n, length int) error {
+	var count *mlx.Array
+	if length > n {
+		count = mlx.FromSlice([]int32{int32(n)})
+	}
+	logits, err := s.forwardEager(padded(tokens[:n], length), n, mlx.FromSlice([]int32{int32(n - 1)}), count, s.cache.Len()+len(tokens))
+	if err == nil {
+		mlx.CopyTo(s.logits, logits)
+	}
+	return err
 }
 
 // padded is tokens as int32, with zeros up to length.
@@ -123,9 +197,7 @@ func padded(tokens []int, length int) []int32 {
 
 // prefill runs ids, of which n count, by the program of their length.
 func (s *session) prefill(ids []int32, n, known int) error {
-	if err := s.release(); err != nil {
-		return err
-	}
+	s.release()
 	if err := s.reserve(len(ids)); err != nil {
 		return err
 	}
@@ -146,15 +218,17 @@ func (s *session) prefill(ids []int32, n, known int) error {
 }
 
 // forwardEager builds and runs a graph for this pass alone and gives its float32
-// logits: of all ids, or with row of this one. known is how many tokens the sequence
-// has, later ones included.
-func (s *session) forwardEager(ids []int32, row *mlx.Array, known int) (logits *mlx.Array, err error) {
+// logits: of all ids, or with row of this one. The first n ids count (count as an
+// array, nil for all), and known is how many tokens the sequence has, later ones
+// included.
+func (s *session) forwardEager(ids []int32, n int, row, count *mlx.Array, known int) (logits *mlx.Array, err error) {
+	s.release()
 	if err := s.reserve(len(ids)); err != nil {
 		return nil, err
 	}
 	var next []*mlx.Array
 	err = mlx.Try(func() {
-		kv, after := s.cache.Layers(known)
+		kv, after := s.cache.LayersOf(known, count)
 		logits = s.m.Model.Forward(mlx.FromSlice(ids, 1, len(ids)), row, kv).AsType(mlx.Float32)
 		next = after()
 	})
@@ -165,7 +239,7 @@ func (s *session) forwardEager(ids []int32, row *mlx.Array, known int) (logits *
 		return nil, err
 	}
 	s.cache.SetArrays(next)
-	s.cache.Advance(len(ids))
+	s.cache.Advance(n)
 	return logits, nil
 }
 
@@ -208,9 +282,7 @@ func (s *session) write(tokens []int) {
 // prepare binds the decode program of the capacity that one more token needs; the
 // cache's memory becomes the program's states.
 func (s *session) prepare() error {
-	if err := s.release(); err != nil {
-		return err
-	}
+	s.release()
 	if err := s.reserve(1); err != nil {
 		return err
 	}
@@ -243,9 +315,9 @@ func (s *session) prepare() error {
 }
 
 // release gives the states of a bound program back to the cache as arrays.
-func (s *session) release() error {
+func (s *session) release() {
 	if s.exec == nil {
-		return nil
+		return
 	}
 	arrays := make([]*mlx.Array, 0, len(s.bind)-3)
 	for _, v := range s.bind[2 : len(s.bind)-1] {
@@ -253,7 +325,6 @@ func (s *session) release() error {
 	}
 	s.cache.SetArrays(arrays)
 	s.exec, s.bind = nil, nil
-	return nil
 }
 
 // logitsChunk bounds the tokens of one pass of Logits.
@@ -263,7 +334,7 @@ func (m *Loaded) logits(tokens []int) (*mlx.Array, error) {
 	if err := m.checkTokens(tokens); err != nil {
 		return nil, err
 	}
-	s := newSession(m, true)
+	s := newSession(m, KVOptions{}, cache.New(m.Model.Layout(), 1, m.DType), true)
 	vocab := m.Model.Info().VocabSize
 	if err := fits(fmt.Sprintf("a table of %d x %d logits", len(tokens), vocab), 8*int64(len(tokens))*int64(vocab)); err != nil {
 		return nil, err
@@ -271,7 +342,7 @@ func (m *Loaded) logits(tokens []int) (*mlx.Array, error) {
 	all := make([]float32, 0, len(tokens)*vocab)
 	for at := 0; at < len(tokens); at += logitsChunk {
 		part := tokens[at:min(at+logitsChunk, len(tokens))]
-		logits, err := s.forwardEager(padded(part, len(part)), nil, len(tokens))
+		logits, err := s.forwardEager(padded(part, len(part)), len(part), nil, nil, len(tokens))
 		if err != nil {
 			return nil, err
 		}

@@ -55,7 +55,7 @@ func fastCases() []Case {
 	for i := range cases {
 		cases[i].File, cases[i].Tol, cases[i].Empty = "fast", F32, false
 	}
-	return append(cases, decoderCases()...)
+	return append(append(cases, decoderCases()...), cacheCases()...)
 }
 
 // decoderCases are what MLX does with several ops: a cache written and read at

@@ -68,6 +68,21 @@ func (a *Attention) span(from, to int) (lo, hi int) {
 	return max(lo, from), min(hi, to)
 }
 
+// Segment sets s to the AttendSegment keys from key `from` on, which must be a multiple
+// of it, but for keys and values: s counts keys from there. It returns the keys of s
+// that Causal and Window leave to any row.
+func (a *Attention) Segment(s *Attention, from int) (lo, hi int) {
+	*s = *a
+	s.Keys, s.Offset = max(min(a.Keys-from, AttendSegment), 0), a.Offset-from
+	if a.Mask != nil && s.Keys > 0 {
+		s.Mask = a.Mask[from:]
+	}
+	if a.Bias != nil && s.Keys > 0 {
+		s.Bias = a.Bias[from:]
+	}
+	return s.span(0, s.Keys)
+}
+
 func (a *Attention) mask(r int) []byte {
 	return a.Mask[r/a.group()*a.MaskStride+r%a.group()*a.MaskHead:]
 }

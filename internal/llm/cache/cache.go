@@ -1,31 +1,19 @@
 // Package cache holds what attention remembers of earlier positions.
 //
 // Cache is the memory of one generation, all layers; KV is what a model file sees
-// of one layer. The arrays have the shape of their capacity, so that a decode step
-// is the same program for every position; the position is data. How it is stored
-// is the cache's business: a model calls Attend.
+// of one layer; Kind says how it is stored: all of it, the last positions only, or
+// quantized. The arrays have the shape of their capacity, so that a decode step is the
+// same program for every position; the position is data. A model calls Attend.
 package cache
 
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/tensor"
-	"github.com/mlxgo/mlx/internal/tensor/fast"
 )
-
-// KV is one layer's memory during one forward pass.
-type KV interface {
-	// Attend writes k [B, H, L, D] and v [B, H, L, Dv] at Pos and attends q [B, Hq,
-	// L, D] to all rows up to its own, causally and within the layer's window.
-	Attend(q, k, v *mlx.Array, scale float64) *mlx.Array
-	// Pos is the position of the first of the L tokens, int32 [B].
-	Pos() *mlx.Array
-	// Last is the position of the last token that is known, int32 [B]: of the whole
-	// prompt while it runs in chunks, else of the token that runs.
-	Last() *mlx.Array
-}
 
 // Layout describes the memory of one layer.
 type Layout struct {
@@ -40,61 +28,35 @@ func (l Layout) Bytes(capacity int, d mlx.DType) int64 {
 	return int64(l.Heads) * int64(l.KeyDim+l.ValueDim) * int64(capacity) * int64(d.Size())
 }
 
-// layer is KV over arrays: a live cache's, or the tracers of a step.
-type layer struct {
-	k, v, pos, last *mlx.Array
-	window          int
-	softCap         float64
-}
-
-func (l *layer) Pos() *mlx.Array  { return l.pos }
-func (l *layer) Last() *mlx.Array { return l.last }
-
-func (l *layer) Attend(q, k, v *mlx.Array, scale float64) *mlx.Array {
-	l.k = fast.CacheWriteOf(l.k.Donate(), k, l.pos, mlx.Stream{})
-	l.v = fast.CacheWriteOf(l.v.Donate(), v, l.pos, mlx.Stream{})
-	p := fast.Attention{Scale: tensor.MakeF64(scale), Causal: true, Window: l.window, SoftCap: tensor.MakeF64(l.softCap)}
-	return fast.AttentionOf(p, q, l.k, l.v, nil, nil, l.pos, mlx.Stream{})
-}
-
-// Bind makes the layers of a forward pass over arrays, two per layer as Arrays
-// lists them; after collects what the pass wrote. Tracing uses it, so that it never
-// writes a live cache.
-func Bind(layout []Layout, arrays []*mlx.Array, pos, last *mlx.Array) (kv []KV, after func() []*mlx.Array) {
-	layers := make([]*layer, len(layout))
-	for i, l := range layout {
-		layers[i] = &layer{k: arrays[2*i], v: arrays[2*i+1], pos: pos, last: last, window: l.Window, softCap: l.SoftCap}
-		kv = append(kv, layers[i])
-	}
-	return kv, func() []*mlx.Array {
-		out := make([]*mlx.Array, 0, len(arrays))
-		for _, l := range layers {
-			out = append(out, l.k, l.v)
-		}
-		return out
-	}
-}
-
 // capacityStep is the positions that a new cache has room for, and the least by
 // which it grows.
 const capacityStep = 256
 
 // Cache is the memory of one generation. It is not safe for concurrent use.
 type Cache struct {
+	kind     Kind
 	layout   []Layout
 	dtype    mlx.DType
 	batch    int
-	arrays   []*mlx.Array // keys and values, layer by layer
+	arrays   []*mlx.Array // of keys, then of values, layer by layer
 	capacity int
 	length   int
+	top      int // rings hold what positions below it wrote last
+	single   int // see Single
 }
 
-// New makes an empty cache for batch sequences in dtype d.
-func New(layout []Layout, batch int, d mlx.DType) *Cache {
-	return &Cache{layout: layout, batch: batch, dtype: d}
+// New makes an empty cache that keeps all positions of batch sequences in dtype d.
+func New(layout []Layout, batch int, d mlx.DType) *Cache { return NewOf(Kind{}, layout, batch, d) }
+
+// NewOf is New for any kind, which fits the layout.
+func NewOf(kind Kind, layout []Layout, batch int, d mlx.DType) *Cache {
+	return &Cache{kind: kind, layout: layout, batch: batch, dtype: d}
 }
 
-// Len is the number of positions that are filled.
+// Kind is how the cache stores.
+func (c *Cache) Kind() Kind { return c.kind }
+
+// Len is the number of positions that are filled, forgotten ones of rings included.
 func (c *Cache) Len() int { return c.length }
 
 // Capacity is the number of positions that there is room for.
@@ -107,17 +69,53 @@ func (c *Cache) Arrays() []*mlx.Array { return c.arrays }
 func (c *Cache) SetArrays(as []*mlx.Array) { c.arrays = as }
 
 // Advance counts n more filled positions, after a forward pass.
-func (c *Cache) Advance(n int) { c.length += n }
-
-// Trim forgets the last n positions; false means that there are not so many, and
-// nothing is changed.
-func (c *Cache) Trim(n int) bool {
-	if n < 0 || n > c.length {
-		return false
-	}
-	c.length -= n
-	return true
+func (c *Cache) Advance(n int) {
+	c.length += n
+	c.top = max(c.top, c.length)
+	c.single = max(c.single-n, 0)
 }
+
+// Single is how many of the next tokens must run alone: a ring that another program
+// saved may lack positions that rows of a longer pass see.
+func (c *Cache) Single() int { return c.single }
+
+// Bytes is the size of the cache, and plain what keeping all positions as they are
+// would take.
+func (c *Cache) Bytes() (n, plain int64) {
+	if c.capacity == 0 {
+		return 0, 0
+	}
+	b := int64(c.batch)
+	return b * c.kind.Bytes(c.layout, c.capacity, c.dtype), b * Kind{}.Bytes(c.layout, c.capacity, c.dtype)
+}
+
+// Trim forgets the last n positions. It is an error, and nothing changes, if there are
+// not so many, or if a layer has overwritten what the positions before them see.
+func (c *Cache) Trim(n int) error {
+	to := c.length - n
+	if n < 0 || to < 0 {
+		return fmt.Errorf("the cache of %d positions cannot go back by %d", c.length, n)
+	}
+	clean := true // nothing is lost, or nothing is needed
+	for _, l := range c.layout {
+		keep, window := c.kind.ring(l)
+		if window == 0 || c.top <= keep+window || to <= keep {
+			continue
+		}
+		clean = false
+		if to < c.top-1 { // one position may go: the row after it overwrites it
+			return fmt.Errorf("the cache has %d positions and keeps the last %d: it cannot go back by %d", c.length, window, n)
+		}
+	}
+	c.length = to
+	if clean {
+		c.top, c.single = to, 0
+	}
+	return nil
+}
+
+// Reset forgets all positions; the memory stays.
+func (c *Cache) Reset() { c.length, c.top, c.single = 0, 0, 0 }
 
 // CapacityFor is the capacity that a cache of n positions has: one of eight steps
 // of each power of two, so that at most an eighth of it, or 255 positions, lie idle.
@@ -132,16 +130,14 @@ func (c *Cache) Reserve(n int) error {
 	if want <= c.capacity {
 		return nil
 	}
-	grown := make([]*mlx.Array, 0, 2*len(c.layout))
+	grown := make([]*mlx.Array, 0, len(c.layout)*2*c.kind.parts())
 	err := mlx.Try(func() {
-		for i, l := range c.layout {
-			for j, dim := range []int{l.KeyDim, l.ValueDim} {
-				if c.arrays == nil {
-					grown = append(grown, mlx.Zeros(mlx.Shape{c.batch, l.Heads, want, dim}, c.dtype))
-					continue
+		for _, l := range c.layout {
+			rows := c.kind.capacity(l, want)
+			for _, dim := range []int{l.KeyDim, l.ValueDim} {
+				for _, s := range c.kind.specs(l.Heads, rows, dim, c.dtype) {
+					grown = append(grown, c.grow(len(grown), s))
 				}
-				more := []int{0, 0, want - c.capacity, 0}
-				grown = append(grown, tensor.PadWith(c.arrays[2*i+j].Donate(), make([]int, 4), more, 0, mlx.Stream{}))
 			}
 		}
 	})
@@ -155,17 +151,85 @@ func (c *Cache) Reserve(n int) error {
 	return nil
 }
 
+// grow is array i with the rows of s.
+func (c *Cache) grow(i int, s tensor.Spec) *mlx.Array {
+	if c.arrays == nil {
+		s.Shape[0] = c.batch
+		return mlx.Zeros(s.Shape, s.DType)
+	}
+	have := c.arrays[i].Shape()[2]
+	if have == s.Shape[2] {
+		return c.arrays[i]
+	}
+	return padRows(c.arrays[i].Donate(), 0, s.Shape[2]-have)
+}
+
+// padRows adds rows of zeros.
+func padRows(a *mlx.Array, before, after int) *mlx.Array {
+	p := tensor.Pad{Low: tensor.MakeInts(0, 0, before, 0), High: tensor.MakeInts(0, 0, after, 0)}
+	return tensor.Apply1(p, mlx.Stream{}, a, tensor.IntScalar(0, a.DType(), mlx.Stream{}))
+}
+
 // Layers gives a forward pass its view of the cache, with fresh positions:
 // overwritten ones would corrupt graphs that are still to run. known is how many
 // tokens the sequence has so far, those that run later included. Collect with after.
 func (c *Cache) Layers(known int) (kv []KV, after func() []*mlx.Array) {
-	return Bind(c.layout, c.arrays, c.position(c.length), c.position(known-1))
+	return c.LayersOf(known, nil)
+}
+
+// LayersOf is Layers for a pass of which only the first count tokens are no padding,
+// int32 [batch].
+func (c *Cache) LayersOf(known int, count *mlx.Array) (kv []KV, after func() []*mlx.Array) {
+	return Bind(c.kind, c.layout, c.arrays, Place{c.position(c.length), c.position(known - 1), count})
 }
 
 func (c *Cache) position(p int) *mlx.Array {
-	v := make([]int32, c.batch)
-	for i := range v {
-		v[i] = int32(p)
+	return mlx.FromSlice(slices.Repeat([]int32{int32(p)}, c.batch))
+}
+
+// Clone is a copy that shares no memory with c.
+func (c *Cache) Clone() (*Cache, error) {
+	d := *c
+	d.arrays = make([]*mlx.Array, len(c.arrays))
+	err := mlx.Try(func() {
+		for i, a := range c.arrays {
+			d.arrays[i] = tensor.CopyOf(a, mlx.Stream{})
+		}
+	})
+	if err == nil {
+		err = mlx.Eval(d.arrays)
 	}
-	return mlx.FromSlice(v)
+	if err != nil {
+		return nil, fmt.Errorf("copy of the attention cache: %w", err)
+	}
+	if c.arrays == nil {
+		d.arrays = nil
+	}
+	return &d, nil
+}
+
+// Quantize packs what the cache has, and what it gets, into so many bits in groups of
+// group, which fit the layout. The cache must not be quantized.
+func (c *Cache) Quantize(bits, group int) error {
+	if c.kind.Bits > 0 {
+		return fmt.Errorf("the attention cache has %d bits already", c.kind.Bits)
+	}
+	kind := c.kind.Quantized(bits, group)
+	if err := kind.Check(c.layout); err != nil {
+		return err
+	}
+	var packed []*mlx.Array
+	for i := range c.arrays { // one after the other: temporaries are small
+		var parts []*mlx.Array
+		err := mlx.Try(func() { parts = kind.encode(c.arrays[i]) })
+		if err == nil {
+			err = mlx.Eval(parts)
+		}
+		if err != nil {
+			return fmt.Errorf("quantizing the attention cache: %w", err)
+		}
+		packed = append(packed, parts...)
+	}
+	c.arrays, c.kind = packed, kind
+	return nil
 }

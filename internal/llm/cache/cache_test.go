@@ -69,7 +69,7 @@ func TestAttend(t *testing.T) {
 	if c.Len() != n || c.Capacity() != 512 {
 		t.Errorf("%d positions in a capacity of %d", c.Len(), c.Capacity())
 	}
-	if c.Trim(n+1) || !c.Trim(10) || c.Len() != n-10 {
+	if c.Trim(n+1) == nil || c.Trim(-1) == nil || c.Trim(10) != nil || c.Len() != n-10 {
 		t.Errorf("trimmed to %d", c.Len())
 	}
 	check(step(n-10, n), n-10, n)

@@ -3,6 +3,7 @@ package fast
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/mlxgo/mlx/internal/dtype"
 	"github.com/mlxgo/mlx/internal/tensor"
@@ -28,6 +29,9 @@ type Attention struct {
 	Sinks bool
 	// Pos announces the position input.
 	Pos bool
+	// Bits > 0: k and v are three inputs each, as quant.Quantize packs them in groups
+	// of Group: words [..., D*Bits/32] uint32, scales and biases [..., D/Group].
+	Bits, Group int
 }
 
 // Name is the op's name.
@@ -35,6 +39,10 @@ func (Attention) Name() string { return "scaled_dot_product_attention" }
 
 // Infer checks ranks, heads and sizes.
 func (p Attention) Infer(in []Spec) ([]Spec, error) {
+	in, err := p.unpacked(in)
+	if err != nil {
+		return nil, err
+	}
 	q, k, v := in[0].Shape, in[1].Shape, in[2].Shape
 	if len(q) != 4 || len(k) != 4 || len(v) != 4 {
 		return nil, errors.New("needs q, k and v of four axes")
@@ -74,6 +82,32 @@ func (p Attention) Infer(in []Spec) ([]Spec, error) {
 	return []Spec{{Shape: tensor.Shape{q[0], q[1], q[2], v[3]}, DType: d}}, nil
 }
 
+// unpacked is in with the specs that packed keys and values have without packing.
+func (p Attention) unpacked(in []Spec) ([]Spec, error) {
+	if p.Bits == 0 {
+		return in, nil
+	}
+	out := []Spec{in[0]}
+	for _, i := range []int{1, 4} {
+		words, scales, biases := in[i], in[i+1], in[i+2]
+		n := len(words.Shape)
+		if n != 4 || len(scales.Shape) != n || !scales.Equal(biases) || words.DType != dtype.Uint32 || scales.DType == dtype.Float64 {
+			return nil, fmt.Errorf("words %v, scales %v and biases %v do not fit", words, scales, biases)
+		}
+		d := scales.Shape[n-1] * p.Group
+		if d*p.Bits != words.Shape[n-1]*32 || !slices.Equal(words.Shape[:n-1], scales.Shape[:n-1]) {
+			return nil, fmt.Errorf("words %v and scales %v are not of %d bits in groups of %d", words, scales, p.Bits, p.Group)
+		}
+		s := slices.Clone(words.Shape)
+		s[n-1] = d
+		out = append(out, Spec{Shape: s, DType: scales.DType})
+	}
+	if in[0].DType == dtype.Float64 {
+		return nil, errors.New("packed keys need queries of float32, float16 or bfloat16")
+	}
+	return append(out, in[7:]...), nil
+}
+
 func broadcasts(s, t tensor.Shape) error {
 	ok := len(s) <= len(t)
 	for i := 0; ok && i < len(s); i++ {
@@ -88,7 +122,13 @@ func broadcasts(s, t tensor.Shape) error {
 
 // AttentionOf attends; mask, sinks and pos may be nil.
 func AttentionOf(p Attention, q, k, v, mask, sinks, pos *Array, s Stream) *Array {
-	in := []*Array{q, k, v}
+	return PackedAttentionOf(p, q, []*Array{k}, []*Array{v}, mask, sinks, pos, s)
+}
+
+// PackedAttentionOf attends to keys and values of one array each or, with p.Bits, of
+// three: words, scales and biases.
+func PackedAttentionOf(p Attention, q *Array, k, v []*Array, mask, sinks, pos *Array, s Stream) *Array {
+	in := slices.Concat([]*Array{q}, k, v)
 	p.Mask, p.Sinks, p.Pos = mask != nil, sinks != nil, pos != nil
 	for _, a := range []*Array{mask, sinks, pos} {
 		if a != nil {

@@ -8,7 +8,6 @@ package fast
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/mlxgo/mlx/internal/dtype"
 	"github.com/mlxgo/mlx/internal/tensor"
@@ -144,35 +143,4 @@ func RoPEOf(p RoPE, x, offset, freqs *Array, s Stream) *Array {
 		return tensor.Apply1(p, s, x, offset)
 	}
 	return tensor.Apply1(p, s, x, offset, tensor.AsType(freqs, dtype.Float32, s))
-}
-
-// CacheWrite writes rows [B, H, L, D] into state [B, H, C, D] from row pos[b] on
-// (int32 [B]); inputs are state, rows, pos. It takes the state's buffer when it
-// may. The caller keeps pos+L within C; rows beyond are dropped.
-type CacheWrite struct{}
-
-// Name is the op's name.
-func (CacheWrite) Name() string { return "cache_write" }
-
-// Infer checks the shapes.
-func (CacheWrite) Infer(in []Spec) ([]Spec, error) {
-	c, r, pos := in[0].Shape, in[1].Shape, in[2]
-	if len(c) != 4 || len(r) != 4 || c[0] != r[0] || c[1] != r[1] || c[3] != r[3] || in[0].DType != in[1].DType {
-		return nil, fmt.Errorf("rows %v do not fit the state %v", in[1], in[0])
-	}
-	if r[2] > c[2] {
-		return nil, fmt.Errorf("%d rows are more than the capacity %d", r[2], c[2])
-	}
-	if pos.DType != dtype.Int32 || !slices.Equal(pos.Shape, tensor.Shape{c[0]}) {
-		return nil, fmt.Errorf("position %v is not int32(%d,)", pos, c[0])
-	}
-	return []Spec{in[0]}, nil
-}
-
-// Reuse lets the result take the state's buffer.
-func (CacheWrite) Reuse() int { return 0 }
-
-// CacheWriteOf writes rows into state.
-func CacheWriteOf(state, rows, pos *Array, s Stream) *Array {
-	return tensor.Apply1(CacheWrite{}, s, state, rows, pos)
 }

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/builtin"
+	"github.com/mlxgo/mlx/internal/hf/hub"
+	"github.com/mlxgo/mlx/internal/llm"
+)
+
+const cachePromptLong = `Read a prompt and save what the model remembers of it, so that mlx generate
+--prompt-cache-file goes on from there without reading it again.
+
+The prompt is given as to mlx generate. With a chat template it is the beginning of
+the user's message, which the prompt of mlx generate continues.
+
+The file has mlx-lm's format. It belongs to the model and tokenizer that made it.`
+
+func newCachePrompt(s *streams, runF func(context.Context, *streams, *generateOptions) error) *cobra.Command {
+	o := &generateOptions{} // those that make a prompt
+	cmd := &cobra.Command{
+		Use:   "cache-prompt",
+		Short: "Read a prompt and save the attention cache",
+		Long:  cachePromptLong,
+		Example: `  mlx cache-prompt --prompt "Once upon a time" --ignore-chat-template --prompt-cache-file story.safetensors
+  mlx generate --prompt-cache-file story.safetensors --prompt ", there was"`,
+		Args: noArgs("; the prompt goes into --prompt"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if o.from, err = bind(cmd, o); err != nil {
+				return err
+			}
+			if err := o.checkCachePrompt(); err != nil {
+				return err
+			}
+			return runF(cmd.Context(), s, o)
+		},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.String("model", "", modelUsage+" (default builtin)")
+	addRevision(f)
+	f.StringP("prompt", "p", "", "the prompt `TEXT`; - reads standard input")
+	f.String("prompt-file", "", "`FILE` with the prompt")
+	f.IntSlice("prompt-tokens", nil, "the prompt as token `IDS` with commas between them: needs no tokenizer, adds no BOS")
+	f.String("system-prompt", "", "system message `TEXT` for the chat template")
+	f.Bool("ignore-chat-template", false, "take the prompt as it is, with the tokenizer's own special tokens")
+	f.String("chat-template-config", "", "`JSON` object with variables for the chat template, as '{\"enable_thinking\": false}'")
+	addKVFlags(f)
+	addDType(f)
+	addExact(f)
+	f.Int("prefill-step-size", 512, "most prompt tokens that run at once")
+	addThreads(f)
+	addConfig(cmd)
+	return cmd
+}
+
+// checkCachePrompt is check for mlx cache-prompt.
+func (o *generateOptions) checkCachePrompt() error {
+	switch {
+	case o.KV.PromptCacheFile == "":
+		return usagef("--prompt-cache-file is missing: the FILE to write")
+	case !o.from.set("prompt") && !o.from.set("prompt-file") && !o.from.set("prompt-tokens"):
+		return usagef("there is no prompt: give --prompt, --prompt-file or --prompt-tokens")
+	case o.PrefillStepSize < 1:
+		return usagef("--prefill-step-size is %d: it must be above 0", o.PrefillStepSize)
+	}
+	if _, err := parseDType(o.DType); err != nil {
+		return err
+	}
+	if err := o.checkPrompt(); err != nil {
+		return err
+	}
+	return o.KV.check(o.from)
+}
+
+// beginning are the tokens of the prompt for m, and how they were made.
+func (o *generateOptions) beginning(m *llm.Loaded, text string) ([]int, llm.PromptInfo, error) {
+	info := llm.PromptInfo{Model: o.Model}
+	source, err := o.promptSource()
+	if err != nil || source == "prompt-tokens" || m.Tokenizer == nil {
+		ids, err := o.promptIDs(m, text)
+		return ids, info, err
+	}
+	options, err := o.templateOptions(text)
+	if err != nil {
+		return nil, info, err
+	}
+	ids, err := m.Tokenizer.Beginning(options)
+	info.Prompt, info.TemplateConfig = &options, o.ChatTemplateConfig
+	return ids, info, err
+}
+
+// runCachePrompt reads the prompt and writes the file.
+func runCachePrompt(ctx context.Context, s *streams, o *generateOptions) error {
+	if err := setThreads(o.Threads); err != nil {
+		return err
+	}
+	if o.Model == "" {
+		s.note("no --model is given: this is the built-in %s", builtin.Name)
+		o.Model = builtinModel
+	}
+	if err := checkModel(o.Model); err != nil {
+		return err
+	}
+	dtype, err := parseDType(o.DType)
+	if err != nil {
+		return err
+	}
+	text, err := o.readPrompt(ctx, s.in)
+	if err != nil {
+		return err
+	}
+	dir, err := findModel(ctx, s, o.Model, o.Revision, hub.Model)
+	if err != nil {
+		return err
+	}
+	m, err := loadModel(s, dir, llm.LoadOptions{DType: dtype, ExactActivations: o.Exact})
+	if err != nil {
+		return err
+	}
+	ids, info, err := o.beginning(m, text)
+	if err != nil {
+		return err
+	}
+	q, err := m.NewSequenceOf(o.KV.options(o.from))
+	if err != nil {
+		return err
+	}
+	var show func(done, total int)
+	if len(ids) > o.PrefillStepSize && s.errTTY {
+		show = progress(s.err, len(ids))
+	}
+	start := time.Now()
+	if err := q.Read(ctx, ids, o.PrefillStepSize, show); err != nil {
+		if ctx.Err() != nil {
+			return errors.New("interrupted: nothing is saved")
+		}
+		return err
+	}
+	rate := float64(len(ids)) / time.Since(start).Seconds()
+	if _, err := fmt.Fprintf(s.out, "Processed %6d tokens (%6.2f tok/s)\nPeak memory: %.3f GB\n", len(ids), rate, float64(mlx.PeakMemory())/1e9); err != nil {
+		return err
+	}
+	if bytes, saved := q.Bytes(); saved > 0 {
+		if _, err := fmt.Fprintf(s.out, "Attention cache: %.3f MB, %.3f MB saved\n", float64(bytes)/1e6, float64(saved)/1e6); err != nil {
+			return err
+		}
+	}
+	return q.Save(o.KV.PromptCacheFile, info)
+}

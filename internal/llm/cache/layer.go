@@ -1,0 +1,103 @@
+package cache
+
+import (
+	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/tensor"
+	"github.com/mlxgo/mlx/internal/tensor/fast"
+)
+
+// KV is one layer's memory during one forward pass.
+type KV interface {
+	// Attend writes k [B, H, L, D] and v [B, H, L, Dv] at Pos and attends q [B, Hq,
+	// L, D] to all rows up to its own, causally and within the layer's window.
+	Attend(q, k, v *mlx.Array, scale float64) *mlx.Array
+	// Pos is the position of the first of the L tokens, int32 [B].
+	Pos() *mlx.Array
+	// Last is the position of the last token that is known, int32 [B]: of the whole
+	// prompt while it runs in chunks, else of the token that runs.
+	Last() *mlx.Array
+}
+
+// layer is KV over arrays: a live cache's, or the tracers of a step.
+type layer struct {
+	layout Layout
+	kind   Kind
+	k, v   []*mlx.Array // one, or words, scales and biases
+	at     Place
+}
+
+// Place says where the tokens of a pass are, each int32 [B].
+type Place struct {
+	Pos, Last *mlx.Array // see KV
+	Count     *mlx.Array // how many of the tokens count, the rest is padding; nil: all
+}
+
+func (l *layer) Pos() *mlx.Array  { return l.at.Pos }
+func (l *layer) Last() *mlx.Array { return l.at.Last }
+
+func (l *layer) Attend(q, k, v *mlx.Array, scale float64) *mlx.Array {
+	p := fast.Attention{Scale: tensor.MakeF64(scale), Causal: true, Window: l.layout.Window, SoftCap: tensor.MakeF64(l.layout.SoftCap)}
+	p.Bits, p.Group = l.kind.Bits, l.kind.Group
+	keep, window := l.kind.ring(l.layout)
+	if _, _, rows, _ := l.k[0].Dims4(); window > 0 && rows == keep+window {
+		return l.attendRing(p, fast.CacheWrite{Keep: keep, Ring: window}, q, k, v)
+	}
+	l.write(fast.CacheWrite{}, l.kind.encode(k), l.kind.encode(v), nil)
+	return fast.PackedAttentionOf(p, q, l.k, l.v, nil, nil, l.at.Pos, mlx.Stream{})
+}
+
+// attendRing attends over a ring. The rows of a longer pass would overwrite what the
+// first of them must see: they attend to the old ring and to themselves.
+func (l *layer) attendRing(p fast.Attention, w fast.CacheWrite, q, k, v *mlx.Array) *mlx.Array {
+	_, _, rows, _ := q.Dims4()
+	p.Window = 0 // the ring is no longer than the layer's window
+	nk, nv := l.kind.encode(k), l.kind.encode(v)
+	if rows == 1 && w.Keep == 0 { // all rows of the ring are seen, once it is full
+		l.write(w, nk, nv, nil)
+		return fast.PackedAttentionOf(p, q, l.k, l.v, nil, nil, l.at.Pos, mlx.Stream{})
+	}
+	p.Causal = false
+	mask := fast.RingMaskOf(fast.RingMask{Keep: w.Keep, Ring: w.Ring, Rows: rows}, l.at.Pos, mlx.Stream{})
+	if rows == 1 {
+		l.write(w, nk, nv, nil)
+		return fast.PackedAttentionOf(p, q, l.k, l.v, mask, nil, nil, mlx.Stream{})
+	}
+	y := fast.PackedAttentionOf(p, q, join(l.k, nk), join(l.v, nv), mask, nil, nil, mlx.Stream{})
+	l.write(w, nk, nv, l.at.Count)
+	return y
+}
+
+func (l *layer) write(w fast.CacheWrite, k, v []*mlx.Array, count *mlx.Array) {
+	for i := range l.k {
+		l.k[i] = fast.RingWriteOf(w, l.k[i].Donate(), k[i], l.at.Pos, count, mlx.Stream{})
+		l.v[i] = fast.RingWriteOf(w, l.v[i].Donate(), v[i], l.at.Pos, count, mlx.Stream{})
+	}
+}
+
+// join is the rows of a, then those of b.
+func join(a, b []*mlx.Array) []*mlx.Array {
+	out := make([]*mlx.Array, len(a))
+	for i := range a {
+		out[i] = tensor.ConcatenateOf([]*mlx.Array{a[i], b[i]}, 2, mlx.Stream{})
+	}
+	return out
+}
+
+// Bind makes the layers of a forward pass over arrays, as Arrays lists them; after
+// collects what the pass wrote. Tracing uses it, so that it never writes a live cache.
+func Bind(kind Kind, layout []Layout, arrays []*mlx.Array, at Place) (kv []KV, after func() []*mlx.Array) {
+	layers := make([]*layer, len(layout))
+	n := kind.parts()
+	for i, l := range layout {
+		own := append([]*mlx.Array(nil), arrays[2*n*i:2*n*(i+1)]...)
+		layers[i] = &layer{layout: l, kind: kind, k: own[:n:n], v: own[n:], at: at}
+		kv = append(kv, layers[i])
+	}
+	return kv, func() []*mlx.Array {
+		out := make([]*mlx.Array, 0, len(arrays))
+		for _, l := range layers {
+			out = append(append(out, l.k...), l.v...)
+		}
+		return out
+	}
+}
