@@ -185,6 +185,8 @@ func (b *batchRun) cancel() {
 
 func (b *batchRun) emit(row *batchRow) {
 	if !b.stopped {
+		n, _ := b.batch.s.cache.Bytes()
+		row.stats.CacheMemory = n / int64(len(b.rows)) // its share
 		b.stopped = !b.yield(BatchResult{row.index, row.tokens, row.stats}, nil)
 	}
 }
