@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
-	"sync"
-	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -17,12 +14,11 @@ import (
 const (
 	hugePage = 2 << 20
 	readPart = 32 << 20 // bytes that move at a time
-	readers  = 4        // most threads that read
 
-	// To find free huge pages, the system may have to move others first: half a second
-	// for each GB, where 0.15 is usual, is too much.
-	minPatience    = 50 * time.Millisecond
-	bytesPerSecond = 2 << 30
+	// To find free huge pages, the system may have to move others first: more than a
+	// second for each GB, where 0.3 is usual, is too much.
+	minPatience    = 100 * time.Millisecond
+	bytesPerSecond = 1 << 30
 )
 
 // mapFile maps a file at a multiple of a huge page, so that its bytes can move into
@@ -69,7 +65,7 @@ func pages(size int) uintptr {
 // speed at which weights can be read. It gives the bytes that moved: none where the
 // system has no huge pages, the file is smaller than one, or another file has taken
 // its path; and not all where the system takes long to find free huge pages. What
-// moved takes as much memory as it has bytes.
+// moved takes as much memory as it has bytes. Others may read the bytes meanwhile.
 func (f *File) InHugePages() (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -96,29 +92,18 @@ func (f *File) InHugePages() (int, error) {
 	return n, nil
 }
 
-// move moves parts with a few threads, until patience ends.
+// move moves one part after another, until patience ends.
 func (m *mapping) move(file *os.File) (int, error) {
 	patience := minPatience + time.Duration(len(m.data))*time.Second/bytesPerSecond
-	start := time.Now()
-	var next, moved atomic.Int64
-	var wg sync.WaitGroup
-	errs := make([]error, min(readers, runtime.GOMAXPROCS(0)))
-	for i := range errs {
-		wg.Go(func() {
-			for errs[i] == nil && time.Since(start) < patience {
-				at := int(next.Add(readPart)) - readPart
-				if at >= len(m.data) {
-					return
-				}
-				part := m.data[at:min(at+readPart, len(m.data))]
-				if errs[i] = movePart(part, file, at); errs[i] == nil {
-					moved.Add(int64(len(part)))
-				}
-			}
-		})
+	start, at := time.Now(), 0
+	for at < len(m.data) && time.Since(start) < patience {
+		part := m.data[at:min(at+readPart, len(m.data))]
+		if err := movePart(part, file, at); err != nil {
+			return at, err
+		}
+		at += len(part)
 	}
-	wg.Wait()
-	return int(moved.Load()), errors.Join(errs...)
+	return at, nil
 }
 
 // movePart puts what the file has from at on into huge pages, and these in the place

@@ -56,24 +56,24 @@ func load(dir string, o LoadOptions) (*Loaded, error) {
 		return nil, err
 	}
 	m.Dir = dir
-	return m, l.inHugePages(set)
+	if l.movesWeights(set.TotalBytes()) {
+		go func() { // what cannot be read stays mapped, and its fault will name the file
+			_ = set.InHugePages()
+		}()
+	}
+	return m, nil
 }
 
-// inHugePages reads the weights into memory of the process, whose huge pages are
-// read faster than those of a mapped file, if it leaves half as much free and few
-// weights have been converted: of these the file's are not needed any more.
-func (l *loader) inHugePages(set *safetensors.Set) error {
+// movesWeights says whether the weights shall move into memory of the process, whose
+// huge pages are read faster than those of a mapped file: if it leaves half as much
+// free and few weights have been converted, since those of the file are then not needed.
+func (l *loader) movesWeights(total int64) bool {
 	weights, converted := l.sizes()
 	if l.options.MapWeights || converted > weights/8 {
-		return nil
+		return false
 	}
-	if have := availableMemory(); have > 0 && set.TotalBytes() > have/3*2 {
-		return nil
-	}
-	if err := set.InHugePages(); err != nil {
-		return fmt.Errorf("model %s: %w", l.source.Name, err)
-	}
-	return nil
+	have := availableMemory()
+	return have <= 0 || total <= have/3*2
 }
 
 // dirSource is the model in dir with the weights of set.
