@@ -20,9 +20,9 @@ func cacheCases() (cases []Case) {
 	}
 	for _, bits := range []int{2, 3, 4, 5, 6, 8} {
 		cases = append(cases,
-			packedAttention("decode", bits, 32, 1, 1100, []int32{1050, 3}, tfast.Attention{Causal: true}),
-			packedAttention("window", bits, 64, 1, 1100, []int32{1050, 700}, tfast.Attention{Causal: true, Window: 600}),
-			packedAttention("prefill", bits, 32, 40, 600, []int32{540, 0}, tfast.Attention{Causal: true}),
+			packedAttention("decode", bits, 32, 1, 600, []int32{570, 3}, tfast.Attention{Causal: true}),
+			packedAttention("window", bits, 64, 1, 600, []int32{590, 530}, tfast.Attention{Causal: true, Window: 70}),
+			packedAttention("prefill", bits, 32, 9, 540, []int32{520, 0}, tfast.Attention{Causal: true}),
 			packedAttention("mask", bits, 64, 7, 530, nil, tfast.Attention{Mask: true}))
 	}
 	return cases

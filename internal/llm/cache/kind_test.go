@@ -12,6 +12,7 @@ import (
 	"github.com/mlxgo/mlx/fast"
 	"github.com/mlxgo/mlx/internal/hf/safetensors"
 	"github.com/mlxgo/mlx/internal/llm/cache"
+	"github.com/mlxgo/mlx/internal/llm/llmtest"
 )
 
 // fixture is n positions of one layer and a cache that they go through.
@@ -115,7 +116,11 @@ func window(w int) func(i, j int) bool { return func(i, j int) bool { return j <
 // grows.
 func TestRotating(t *testing.T) {
 	for _, bits := range []int{0, 8} {
-		for _, w := range []int{1, 2, 5, 16, 255, 256, 257, 300} {
+		windows := []int{1, 2, 5, 16, 255, 256, 257, 300}
+		if testing.Short() || llmtest.Race {
+			windows = []int{1, 5, 257}
+		}
+		for _, w := range windows {
 			kind := cache.Kind{MaxSize: w, Bits: bits}
 			if bits > 0 {
 				kind.Group = 32
@@ -135,9 +140,6 @@ func TestRotating(t *testing.T) {
 						}
 						f.check(m, pad, window(w))
 					}
-				}
-				if testing.Short() {
-					break
 				}
 			}
 		}
@@ -170,7 +172,11 @@ func TestOwnWindow(t *testing.T) {
 // their last ones.
 func TestKeep(t *testing.T) {
 	const keep = 4
-	for _, w := range []int{5, 8, 16, 255, 300} {
+	sizes := []int{5, 8, 16, 255, 300}
+	if testing.Short() || llmtest.Race {
+		sizes = []int{5, 16}
+	}
+	for _, w := range sizes {
 		for _, bits := range []int{0, 6} {
 			kind := cache.Kind{MaxSize: w, Keep: keep, Bits: bits}
 			if bits > 0 {
@@ -294,7 +300,11 @@ func TestSave(t *testing.T) {
 	for i, kind := range []cache.Kind{
 		{}, {Bits: 4, Group: 32}, {MaxSize: 16}, {MaxSize: 16, Keep: 4}, {MaxSize: 300, Keep: 4}, {MaxSize: 16, Keep: 4, Bits: 8, Group: 32},
 	} {
-		for _, n := range []int{1, 7, 16, 20, 21, 50, 310} {
+		lengths := []int{1, 7, 16, 20, 21, 50, 310}
+		if testing.Short() || llmtest.Race {
+			lengths = []int{7, 20, 21, 50}
+		}
+		for _, n := range lengths {
 			for _, back := range []int{0, 1} {
 				if back >= n {
 					continue
