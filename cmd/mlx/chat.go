@@ -30,6 +30,7 @@ type chatOptions struct {
 	MaxTokens     int      `mapstructure:"max-tokens"`
 	Stop          []string `mapstructure:"stop"`
 	ExtraEOSToken []string `mapstructure:"extra-eos-token"`
+	MaxKVSize     int      `mapstructure:"max-kv-size"`
 
 	Sampling samplingOptions `mapstructure:",squash"`
 
@@ -102,6 +103,7 @@ func addChatFlags(f *pflag.FlagSet) {
 	f.IntP("max-tokens", "m", 256, "most tokens of an answer; -1 is no limit but the context")
 	f.StringArray("stop", nil, "end an answer before this `TEXT`, with \\n and \\t for newline and tab (may be repeated)")
 	f.StringArray("extra-eos-token", nil, "id or text of one more `TOKEN` that ends an answer (may be repeated)")
+	addMaxKVSize(f)
 	addDType(f)
 	addExact(f)
 	addMmap(f)
@@ -135,6 +137,9 @@ func (o *chatOptions) check() error {
 		if stop == "" {
 			return usagef("--stop is empty")
 		}
+	}
+	if err := (&kvOptions{MaxKVSize: o.MaxKVSize}).check(o.from); err != nil {
+		return err
 	}
 	if _, err := parseDType(o.DType); err != nil {
 		return err

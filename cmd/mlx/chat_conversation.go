@@ -41,7 +41,11 @@ func newConversation(s *streams, o *chatOptions, m *llm.Loaded) (*conversation, 
 	case !m.Tokenizer.HasChatTemplate():
 		return nil, fmt.Errorf("%s has no chat template, so it is not made for chats; mlx generate goes on with a text", o.Model)
 	}
-	c := &conversation{s: s, o: o, m: m, system: o.SystemPrompt, sequence: m.NewSequence()}
+	sequence, err := m.NewSequenceOf(llm.KVOptions{MaxSize: o.MaxKVSize})
+	if err != nil {
+		return nil, err
+	}
+	c := &conversation{s: s, o: o, m: m, system: o.SystemPrompt, sequence: sequence}
 	if _, err := c.generationOptions(); err != nil {
 		return nil, err
 	}

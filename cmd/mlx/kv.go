@@ -20,10 +20,14 @@ type kvOptions struct {
 
 func addKVFlags(f *pflag.FlagSet) {
 	f.String("prompt-cache-file", "", "prompt cache `FILE` of mlx cache-prompt or mlx-lm")
-	f.Int("max-kv-size", 0, "most positions that attention remembers, the first 4 always; 0 is all")
+	addMaxKVSize(f)
 	f.Int("kv-bits", 0, "quantize what attention remembers to 2, 3, 4, 5, 6 or 8 bits; 0 does not")
 	f.Int("kv-group-size", 64, "elements that share a scale with --kv-bits: 32, 64 or 128 (by default 32 where 64 does not divide the head size)")
 	f.Int("quantized-kv-start", 5000, "positions before --kv-bits begins")
+}
+
+func addMaxKVSize(f *pflag.FlagSet) {
+	f.Int("max-kv-size", 0, "most positions that attention remembers, the first 4 always; 0 is all")
 }
 
 // keptPositions is what a rotating cache keeps of the beginning.

@@ -36,8 +36,7 @@ func (l *layer) Pos() *mlx.Array  { return l.at.Pos }
 func (l *layer) Last() *mlx.Array { return l.at.Last }
 
 func (l *layer) Attend(q, k, v *mlx.Array, scale float64) *mlx.Array {
-	p := fast.Attention{Scale: tensor.MakeF64(scale), Causal: true, Window: l.layout.Window}
-	p.SoftCap = tensor.MakeF64(l.layout.SoftCap)
+	p := fast.Attention{Scale: tensor.MakeF64(scale), Causal: true, Window: l.layout.Window, SoftCap: tensor.MakeF64(l.layout.SoftCap)}
 	p.Bits, p.Group = l.kind.Bits, l.kind.Group
 	keep, window := l.kind.ring(l.layout)
 	if _, _, rows, _ := l.k[0].Dims4(); window > 0 && rows == keep+window {

@@ -29,7 +29,7 @@ func drain(t *testing.T, g *llm.Generation, err error, n int) []int {
 }
 
 // A sequence gives the tokens that a fresh generation gives, and runs only what is new.
-func TestSequence(t *testing.T) {
+func TestSequenceGoesOn(t *testing.T) {
 	for _, c := range []llmtest.Config{
 		llmtest.Tiny("llama"),
 		llmtest.Tiny("mistral").With(llmtest.Config{"sliding_window": 8}),
@@ -84,7 +84,7 @@ func TestSequence(t *testing.T) {
 	}
 }
 
-func TestSequenceErrors(t *testing.T) {
+func TestSequenceRefuses(t *testing.T) {
 	m := loadRandom(t, llmtest.Tiny("llama").With(llmtest.Config{"max_position_embeddings": 8}))
 	q := m.NewSequence()
 	g, err := q.Generate([]int{1, 2, 3}, llm.Options{})
