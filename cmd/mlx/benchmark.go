@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/mlxgo/mlx/internal/builtin"
 	"github.com/mlxgo/mlx/internal/cpu/limits"
 	"github.com/mlxgo/mlx/internal/hf/hub"
 	"github.com/mlxgo/mlx/internal/llm"
@@ -163,10 +162,7 @@ func runBenchmark(ctx context.Context, s *streams, o *benchmarkOptions) error {
 	if err := setThreads(o.Threads); err != nil {
 		return err
 	}
-	if o.Model == "" {
-		s.note("no --model is given: this is the built-in %s", builtin.Name)
-		o.Model = builtinModel
-	}
+	s.defaultModel(&o.Model)
 	dtype, err := parseDType(o.DType)
 	if err != nil {
 		return err

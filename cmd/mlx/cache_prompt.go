@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mlxgo/mlx"
-	"github.com/mlxgo/mlx/internal/builtin"
 	"github.com/mlxgo/mlx/internal/hf/hub"
 	"github.com/mlxgo/mlx/internal/llm"
 )
@@ -104,10 +103,7 @@ func runCachePrompt(ctx context.Context, s *streams, o *generateOptions) error {
 	if err := setThreads(o.Threads); err != nil {
 		return err
 	}
-	if o.Model == "" {
-		s.note("no --model is given: this is the built-in %s", builtin.Name)
-		o.Model = builtinModel
-	}
+	s.defaultModel(&o.Model)
 	if err := checkModel(o.Model); err != nil {
 		return err
 	}

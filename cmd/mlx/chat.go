@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/mlxgo/mlx/internal/builtin"
 	"github.com/mlxgo/mlx/internal/hf/hub"
 	"github.com/mlxgo/mlx/internal/hf/template"
 	"github.com/mlxgo/mlx/internal/llm"
@@ -216,10 +215,7 @@ func runChat(ctx context.Context, s *streams, o *chatOptions) error {
 	if err := setThreads(o.Threads); err != nil {
 		return err
 	}
-	if o.Model == "" {
-		s.note("no --model is given: this is the built-in %s", builtin.Name)
-		o.Model = builtinModel
-	}
+	s.defaultModel(&o.Model)
 	if o.TrustRemoteCode {
 		s.noteTrust()
 	}

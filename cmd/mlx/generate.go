@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/mlxgo/mlx/internal/builtin"
 	"github.com/mlxgo/mlx/internal/hf/hub"
 	"github.com/mlxgo/mlx/internal/llm"
 	"github.com/mlxgo/mlx/internal/llm/sample"
@@ -188,10 +187,7 @@ func runGenerate(ctx context.Context, s *streams, o *generateOptions) error {
 	if saved != nil {
 		defer saved.Close()
 	}
-	if o.Model == "" {
-		s.note("no --model is given: this is the built-in %s", builtin.Name)
-		o.Model = builtinModel
-	}
+	s.defaultModel(&o.Model)
 	if err := checkModel(o.Model); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/pflag"
 
+	"github.com/mlxgo/mlx/internal/builtin"
 	"github.com/mlxgo/mlx/internal/hf/hub"
 )
 
@@ -24,6 +25,14 @@ const modelUsage = "model directory, org/name on the Hugging Face Hub, or builti
 
 func addRevision(f *pflag.FlagSet) {
 	f.String("revision", "", "branch, tag or commit `NAME` of a model from the Hub (default main)")
+}
+
+// defaultModel makes the model inside the program of no --model, and says so.
+func (s *streams) defaultModel(name *string) {
+	if *name == "" {
+		s.note("no --model is given: this is the built-in %s", builtin.Name)
+		*name = builtinModel
+	}
 }
 
 // checkModel says what is wrong with a value of --model before anything is read.
