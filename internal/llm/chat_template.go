@@ -24,15 +24,9 @@ func LoadChatTemplate(dir string) (*ChatTemplate, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("%s is not a directory", dir)
 	}
-	files := make(map[string][]byte)
-	for _, name := range []string{TokenizerFile, TokenizerConfigFile, templateFile, templateJSONFile} {
-		data, err := readOptional(dir, name)
-		if err != nil {
-			return nil, err
-		}
-		if data != nil {
-			files[name] = data
-		}
+	files, err := readTokenizerFiles(dir)
+	if err != nil {
+		return nil, err
 	}
 	c, err := ParseChatTemplate(files)
 	if err == nil && files[TokenizerFile] != nil {

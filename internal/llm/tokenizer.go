@@ -36,15 +36,9 @@ type Tokenizer struct {
 // LoadTokenizer reads the tokenizer of the model in dir. It needs tokenizer.json
 // only. Errors name the file.
 func LoadTokenizer(dir string) (*Tokenizer, error) {
-	files := make(map[string][]byte)
-	for _, name := range []string{TokenizerFile, TokenizerConfigFile, templateFile, templateJSONFile} {
-		data, err := readOptional(dir, name)
-		if err != nil {
-			return nil, err
-		}
-		if data != nil {
-			files[name] = data
-		}
+	files, err := readTokenizerFiles(dir)
+	if err != nil {
+		return nil, err
 	}
 	if files[TokenizerFile] == nil {
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
@@ -57,6 +51,21 @@ func LoadTokenizer(dir string) (*Tokenizer, error) {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	return t, nil
+}
+
+// readTokenizerFiles reads what dir has of tokenizer and chat template.
+func readTokenizerFiles(dir string) (map[string][]byte, error) {
+	files := make(map[string][]byte)
+	for _, name := range []string{TokenizerFile, TokenizerConfigFile, templateFile, templateJSONFile} {
+		data, err := readOptional(dir, name)
+		if err != nil {
+			return nil, err
+		}
+		if data != nil {
+			files[name] = data
+		}
+	}
+	return files, nil
 }
 
 // readOptional reads a file of dir; it is nil without error if there is none.
