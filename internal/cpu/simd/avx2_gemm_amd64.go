@@ -18,20 +18,10 @@ var denseTilesAVX2 = [3]tilesAVX2{
 }
 
 func gemmNTAVX2(y []float32, ldy int, x []float32, ldx, m int, w Raw, ldw, n, k int) {
-	if m == 0 || n == 0 {
+	if emptyNT(y, ldy, x, ldx, m, w, ldw, n, k) {
 		return
 	}
-	_ = y[(m-1)*ldy+n-1]
-	if k == 0 {
-		for i := range m {
-			clear(y[i*ldy : i*ldy+n])
-		}
-		return
-	}
-	_ = x[(m-1)*ldx+k-1]
-	size := w.Elem.Size()
-	_ = w.Data[((n-1)*ldw+k)*size-1]
-	denseNTAVX2(y, ldy, x, ldx, m, w.Elem, ptr(w.Data), ldw*size, n, k)
+	denseNTAVX2(y, ldy, x, ldx, m, w.Elem, ptr(w.Data), ldw*w.Elem.Size(), n, k)
 }
 
 // rowsAVX2 is how many of m rows of x the next tile takes.
@@ -93,15 +83,10 @@ func (t *tilesAVX2) row(y, x []float32, w *byte, ws, n, k int) {
 
 // gemmNNAVX2 adds rows of w in turn, whatever the cut: y holds the running sum.
 func gemmNNAVX2(y []float32, ldy int, x []float32, ldx, m int, w Raw, ldw, n, k int) {
-	for i := range m {
-		clear(y[i*ldy : i*ldy+n])
-	}
-	if m == 0 || n == 0 || k == 0 {
+	if emptyNN(y, ldy, x, ldx, m, w, ldw, n, k) {
 		return
 	}
-	_ = x[(m-1)*ldx+k-1]
 	size := w.Elem.Size()
-	_ = w.Data[((k-1)*ldw+n)*size-1]
 	if m == 1 {
 		weightedAVX2(w.Elem, &y[0], n, &x[0], k, &w.Data[0], ldw*size)
 		return

@@ -29,21 +29,42 @@ func rowsOf(m int) int {
 	return min(m, 2)
 }
 
-func gemmNTAVX512(y []float32, ldy int, x []float32, ldx, m int, w Raw, ldw, n, k int) {
+// emptyNT checks the sizes of GemmNT before assembly reads by address, and reports
+// whether nothing is left to do: sums of nothing are 0.
+func emptyNT(y []float32, ldy int, x []float32, ldx, m int, w Raw, ldw, n, k int) bool {
 	if m == 0 || n == 0 {
-		return
+		return true
 	}
 	_ = y[(m-1)*ldy+n-1]
 	if k == 0 {
 		for i := range m {
 			clear(y[i*ldy : i*ldy+n])
 		}
-		return
+		return true
 	}
 	_ = x[(m-1)*ldx+k-1]
-	size := w.Elem.Size()
-	_ = w.Data[((n-1)*ldw+k)*size-1]
-	denseNT(y, ldy, x, ldx, m, w.Elem, ptr(w.Data), ldw*size, n, k)
+	_ = w.Data[((n-1)*ldw+k)*w.Elem.Size()-1]
+	return false
+}
+
+// emptyNN is emptyNT for GemmNN, which adds to zeros.
+func emptyNN(y []float32, ldy int, x []float32, ldx, m int, w Raw, ldw, n, k int) bool {
+	for i := range m {
+		clear(y[i*ldy : i*ldy+n])
+	}
+	if m == 0 || n == 0 || k == 0 {
+		return true
+	}
+	_ = x[(m-1)*ldx+k-1]
+	_ = w.Data[((k-1)*ldw+n)*w.Elem.Size()-1]
+	return false
+}
+
+func gemmNTAVX512(y []float32, ldy int, x []float32, ldx, m int, w Raw, ldw, n, k int) {
+	if emptyNT(y, ldy, x, ldx, m, w, ldw, n, k) {
+		return
+	}
+	denseNT(y, ldy, x, ldx, m, w.Elem, ptr(w.Data), ldw*w.Elem.Size(), n, k)
 }
 
 // denseNT is GemmNT after the checks. Four rows of w are streams far apart: they
@@ -80,15 +101,10 @@ var weightedTiles = [3]weightedTile{F32: weightedF32, F16: weightedF16, BF16: we
 
 // gemmNNAVX512 adds rows of w in turn, whatever the cut: y holds the running sum.
 func gemmNNAVX512(y []float32, ldy int, x []float32, ldx, m int, w Raw, ldw, n, k int) {
-	for i := range m {
-		clear(y[i*ldy : i*ldy+n])
-	}
-	if m == 0 || n == 0 || k == 0 {
+	if emptyNN(y, ldy, x, ldx, m, w, ldw, n, k) {
 		return
 	}
-	_ = x[(m-1)*ldx+k-1]
 	size := w.Elem.Size()
-	_ = w.Data[((k-1)*ldw+n)*size-1]
 	if m == 1 {
 		weightedTiles[w.Elem](&y[0], n, &x[0], k, &w.Data[0], ldw*size)
 		return
