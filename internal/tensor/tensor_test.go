@@ -41,8 +41,20 @@ func collect() {
 	}
 }
 
+// settle collects until cleanups, which run beside the collector, have freed all that
+// they will.
+func settle() {
+	for same, last := 0, int64(-1); same < 5; {
+		collect()
+		now := tensor.ActiveMemory()
+		if same++; now != last {
+			same, last = 0, now
+		}
+	}
+}
+
 func heapObjects() int64 {
-	collect()
+	settle()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapObjects)
