@@ -16,7 +16,7 @@ type pass struct {
 // passes run in this order, which constraints explain.
 var passes = []pass{
 	{"deadcode", deadcode, false},
-	{"copies", copies, false},
+	{"copies", copies, true},
 	{"fold", fold, true},
 	{"cse", cse, false},
 	{"order", order, false},

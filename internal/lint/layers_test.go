@@ -24,7 +24,7 @@ dtype cpu/limits
 hf/safetensors hf/tokenizer hf/template hf/hub
 tensor
 tensor/fast tensor/random quant
-compile
+autodiff compile
 kernel
 cpu
 nn
