@@ -157,8 +157,11 @@ func binaryTask(p tensor.Binary, in, out []View) (task, error) {
 		return task{}, fmt.Errorf("%w for %v", tensor.ErrUnsupported, in[0].DType)
 	}
 	weight := 1
-	if p.Op == tensor.OpPower {
+	switch p.Op {
+	case tensor.OpPower, tensor.OpArcTan2, tensor.OpLogAddExp:
 		weight = 60
+	case tensor.OpFloorDivide, tensor.OpRemainder:
+		weight = 10
 	}
 	return mapTask(in, out, f, weight), nil
 }
