@@ -71,7 +71,7 @@ func key(seed uint64) random.Key                  { return random.NewKey(seed) }
 // edges are all recorded calls that have a row here.
 var edges = func() map[string]func() []*mlx.Array {
 	all := map[string]func() []*mlx.Array{}
-	for _, m := range []map[string]func() []*mlx.Array{opEdges, randomEdges, fastEdges, quantEdges} {
+	for _, m := range []map[string]func() []*mlx.Array{opEdges, randomEdges, fastEdges, quantEdges, elementwiseEdges} {
 		maps.Copy(all, m)
 	}
 	return all
