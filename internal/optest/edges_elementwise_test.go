@@ -170,8 +170,6 @@ var elementwiseEdges = map[string]func() []*mlx.Array{
 	"grad/reciprocal_0":        grad1(plain(mlx.Reciprocal), f(0, 2)),
 	"grad/through_astype":      grad1(func(x *mlx.Array) *mlx.Array { return x.AsType(mlx.BFloat16) }, f(1, 2)),
 	"grad/stop_gradient":       grad1(func(x *mlx.Array) *mlx.Array { return mlx.StopGradient(x).Mul(x) }, f(1, 2)),
-
-	"create/arange_dtype": row(func() *mlx.Array { return mlx.Arange(3).AsType(mlx.BFloat16) }),
 }
 
 // TestFloorDivision: integer quotients round down, where MLX truncates, and so fit the
