@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -36,6 +37,8 @@ type Exec struct {
 	name  string
 	prog  tensor.Program
 }
+
+var errInputs = errors.New("the inputs are not those that the function was compiled for")
 
 // New is f, compiled when it is used; f must not call the Step itself. The name
 // is for messages.

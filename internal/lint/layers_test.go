@@ -23,7 +23,7 @@ opt fmap threefry cpu/simd
 dtype cpu/limits
 hf/safetensors hf/tokenizer hf/template hf/hub
 tensor
-tensor/fast tensor/random quant
+tree tensor/fast tensor/random quant
 autodiff compile
 kernel
 cpu
