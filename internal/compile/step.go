@@ -20,6 +20,8 @@ type Step struct {
 	// Purpose is what the memory of states counts as. Set both before the first use.
 	Limit   int
 	Purpose tensor.Purpose
+	// Shapeless keeps the traced graph for other sizes of axes.
+	Shapeless bool
 
 	name    string
 	f       Traced
