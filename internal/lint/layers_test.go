@@ -29,7 +29,7 @@ kernel
 cpu
 nn
 mlx
-mlx/fast mlx/random
+mlx/fast mlx/random mlx/tree
 mlx/nn
 llm/cache llm/sample
 llm
