@@ -31,6 +31,7 @@ nn
 mlx
 mlx/fast mlx/random mlx/tree
 mlx/nn
+mlx/optim
 llm/cache llm/sample
 llm
 llm/models llm/bench
