@@ -15,9 +15,9 @@ package mlx
 
 import (
 	"github.com/mlxgo/mlx/internal/dtype"
-	"github.com/mlxgo/mlx/internal/nn"
 	"github.com/mlxgo/mlx/internal/opt"
 	"github.com/mlxgo/mlx/internal/tensor"
+	"github.com/mlxgo/mlx/internal/tree"
 )
 
 // Array is an n-dimensional array that is computed when its values are needed. It
@@ -179,10 +179,10 @@ func arraysOf(op string, trees []any) (out []*Array) {
 		case Arrays:
 			out = append(out, t...)
 		default:
-			if !nn.IsTree(t) {
+			if !tree.IsTree(t) {
 				tensor.Throw(op, nil, "%T is neither an array nor a tree of arrays", t)
 			}
-			for _, a := range nn.Parameters(t) {
+			for _, a := range tree.Leaves(t) {
 				out = append(out, a)
 			}
 		}

@@ -77,7 +77,7 @@ func (b *backend) queue(s tensor.Stream) *queue {
 func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 	switch p := p.(type) {
 	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Broadcast, tensor.Transpose, tensor.Slice,
-		tensor.Pad, tensor.Concatenate, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU, tensor.GELU,
+		tensor.Pad, tensor.Concatenate, tensor.Fused, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU, tensor.GELU,
 		tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.CumSum, tensor.ArgSort:
 		return true
 	case tensor.MatMul:
@@ -154,6 +154,8 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 		return arangeTask(p, out), nil
 
 	// elementwise.go
+	case tensor.Fused:
+		return fusedTask(p, in, out)
 	case tensor.Unary:
 		return unaryTask(p, in, out)
 	case tensor.Binary:

@@ -167,15 +167,7 @@ func binaryTask(p tensor.Binary, in, out []View) (task, error) {
 }
 
 func selectTask(in, out []View) task {
-	f := selectLoop[uint64]
-	switch out[0].DType.Size() {
-	case 1:
-		f = selectLoop[uint8]
-	case 2:
-		f = selectLoop[uint16]
-	case 4:
-		f = selectLoop[uint32]
-	}
+	f := selectOf(out[0].DType.Size())
 	return newMapping(in, out, f, false).task(2)
 }
 
