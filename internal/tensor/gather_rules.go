@@ -126,14 +126,19 @@ func (p Scatter) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array {
 }
 
 // prodRule is the cotangent of the factors u: c times all other factors of the
-// place, also where one of them is 0.
+// place. Zeros are kept apart: the product is that of the others, and their sum,
+// which is 0, stands for a lone zero so that second derivatives see it.
 func prodRule(s Stream, x, u, c *Array, take func(a *Array) *Array, put func(op ScatterOp, a, v *Array) *Array) *Array {
 	zero := s.is(OpEqual, u, 0)
 	none := fit(IntScalar(0, dtype.Int32, s), SpecOf(x).Shape, s)
 	zeros := take(put(ScatterSum, none, AsType(zero, dtype.Int32, s)))
+	sum := take(put(ScatterSum, ZerosLike(x, s), s.pick(zero, u)))
 	factor := Where(zero, FloatScalar(1, u.DType(), s), u, s)
-	others := take(put(ScatterProd, s.mul(c, x), factor))
-	return Where(zero, s.pick(s.is(OpEqual, zeros, 1), others), s.pick(s.is(OpEqual, zeros, 0), s.div(others, factor)), s)
+	product := take(put(ScatterProd, s.mul(c, x), factor))
+	if1 := s.is(OpEqual, zeros, 1)
+	of0 := Where(if1, product, s.pick(s.is(OpEqual, zeros, 2), s.mul(product, s.sub(sum, u))), s)
+	rest := s.div(product, factor)
+	return Where(zero, of0, Where(if1, s.mul(rest, sum), s.pick(s.is(OpEqual, zeros, 0), rest), s), s)
 }
 
 // Vmap scatters along the mapped axis too, or leaves it in the window.
