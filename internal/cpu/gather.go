@@ -79,16 +79,27 @@ func newPlacer(s *scratch) placer {
 	return placer{piece[uint64](s, indexBlock), piece[int64](s, indexBlock), piece[int64](s, indexBlock)}
 }
 
-// offsets are where the windows of positions [lo, lo+m) begin; m <= indexBlock.
-func (p *spots) offsets(b *placer, lo, m int) []int64 {
+// offsets are where the windows of positions [lo, lo+m) begin; m <= indexBlock. With
+// an end that is not negative, it is skipped where the first array's offset is not
+// from first to end.
+func (p *spots) offsets(b *placer, lo, m, first, end int) []int64 {
 	off := b.off[:m]
-	clear(off)
 	for k := range p.idx {
 		id := b.id[:m]
 		p.idx[k].read(id, b.raw, lo)
 		st := int64(p.stride[k])
+		if k > 0 {
+			for i, r := range id {
+				off[i] += r * st
+			}
+			continue
+		}
 		for i, r := range id {
-			off[i] += r * st
+			o := r * st
+			if end >= 0 && (o < int64(first) || o >= int64(end)) {
+				o = skipped
+			}
+			off[i] = o
 		}
 	}
 	return off
@@ -108,7 +119,7 @@ func gatherTask(p tensor.Gather, in, out []View) task {
 		for lo < hi {
 			first := lo / w
 			m := min(indexBlock, (hi-1)/w-first+1)
-			off := at.offsets(&b, first, m)
+			off := at.offsets(&b, first, m, 0, -1)
 			if w == 1 {
 				gatherPoints(unsafe.Add(y.Ptr(), lo*size), x.Ptr(), off, size)
 				lo += m

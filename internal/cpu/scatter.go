@@ -140,11 +140,15 @@ type scatter struct {
 	fixed   pairWalk // the indexed axes of a window
 	nFixed  int
 	free    pairWalk
+	single  pointLoop // for windows of one element; nil if there is none
 }
 
-// freeBlock is the least part of the free axes, points the most elements of them
-// for which the result is cut instead.
-const freeBlock, points = 64, 128
+const (
+	freeBlock = 64 // the least part of the free axes
+	// Windows with from fewest to most free elements are cut by where they go, and
+	// each chunk reads all indices. Narrower ones cost no more than that themselves.
+	fewest, most = 8, 128
+)
 
 func scatterTask(p tensor.Scatter, in, out []View) (task, error) {
 	last := len(in) - 1
@@ -168,8 +172,11 @@ func scatterTask(p tensor.Scatter, in, out []View) (task, error) {
 	}
 	t.free, t.fixed = newPairWalk(shape[0], st[0], su[0]), newPairWalk(shape[1], st[1], su[1])
 	t.w, t.nFixed = tensor.Shape(shape[0]).Size(), tensor.Shape(shape[1]).Size()
+	if t.w == 1 && t.nFixed == 1 && len(t.updates.shape) == 1 {
+		t.single = pointLoopOf(p.Op, y.DType)
+	}
 	cost := t.n * t.nFixed * (t.w*(comb.size/2+1) + 12)
-	if first := indexed[0]; t.w < points && sizes[first] == 1 && t.n >= 1<<14 {
+	if first := indexed[0]; t.w >= fewest && t.w < most && sizes[first] == 1 && t.n >= 1<<12 {
 		rows := y.Shape[first]
 		return copiedFirst(x, y, newTask(min(rows, 4), cost, func(s *scratch, c, nc int) {
 			lo, hi := span(rows, c, nc)
@@ -190,24 +197,18 @@ func (t *scatter) run(s *scratch, lo, hi, first, end int) {
 		return
 	}
 	b, mem := newPlacer(s), t.comb.memory(s)
-	one := len(t.updates.shape) == 1
-	size, step := t.comb.size, t.at.stride[0]
-	rows := piece[int64](s, indexBlock)
+	size := t.comb.size
 	for i := 0; i < t.n; i += indexBlock {
-		m := min(indexBlock, t.n-i)
-		off := t.at.offsets(&b, i, m)
-		if end >= 0 {
-			t.at.idx[0].read(rows[:m], b.raw, i)
+		off := t.at.offsets(&b, i, min(indexBlock, t.n-i), first, end)
+		if st := t.updates.stride[0]; t.single != nil {
+			t.single(t.y.Ptr(), unsafe.Add(t.u.Ptr(), i*st*size), off, st)
+			continue
 		}
 		for j, o := range off {
-			if r := int(rows[j]) * step; end >= 0 && (r < first || r >= end) {
+			if o < 0 {
 				continue
 			}
-			uo := (i + j) * t.updates.stride[0]
-			if !one {
-				uo = t.updates.offset(i + j)
-			}
-			dst, src := unsafe.Add(t.y.Ptr(), int(o)*size), unsafe.Add(t.u.Ptr(), uo*size)
+			dst, src := unsafe.Add(t.y.Ptr(), int(o)*size), unsafe.Add(t.u.Ptr(), t.updates.offset(i+j)*size)
 			if t.nFixed == 1 {
 				t.comb.walk(&mem, &t.free, dst, src, lo, hi)
 				continue
@@ -235,7 +236,7 @@ func scatterAxisTask(p tensor.ScatterAxis, in, out []View) (task, error) {
 		parts = (inner + width - 1) / width
 	}
 	units := y.Shape[:a].Size() * parts
-	t := &axisScatter{comb, idx, updates, y, n, m, inner}
+	t := &axisScatter{comb, pointLoopOf(p.Op, y.DType), idx, updates, y, n, m, inner}
 	return copiedFirst(x, y, newTask(units, 10*u.Shape.Size(), func(s *scratch, c, nc int) {
 		lo, hi := span(units, c, nc)
 		b, mem, vals := newPlacer(s), comb.memory(s), piece[uint64](s, indexBlock)
@@ -254,6 +255,7 @@ func scatterAxisTask(p tensor.ScatterAxis, in, out []View) (task, error) {
 
 type axisScatter struct {
 	comb        combiner
+	single      pointLoop
 	idx         indexOf
 	updates     operand
 	y           *View
@@ -276,7 +278,12 @@ func (t *axisScatter) run(b *placer, mem *combining, vals []uint64, o, j, col, k
 			if along == 0 {
 				at += i + e
 			}
-			t.comb.run(mem, unsafe.Add(t.y.Ptr(), at*size), unsafe.Add(src, e*size), 1, 1, 1)
+			if id[e] = int64(at); t.single == nil {
+				t.comb.run(mem, unsafe.Add(t.y.Ptr(), at*size), unsafe.Add(src, e*size), 1, 1, 1)
+			}
+		}
+		if t.single != nil {
+			t.single(t.y.Ptr(), src, id, 1)
 		}
 	}
 }
