@@ -77,8 +77,9 @@ func (b *backend) queue(s tensor.Stream) *queue {
 func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 	switch p := p.(type) {
 	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Broadcast, tensor.Transpose, tensor.Slice,
-		tensor.Pad, tensor.Concatenate, tensor.Fused, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU, tensor.GELU,
-		tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.CumSum, tensor.ArgSort:
+		tensor.Pad, tensor.Concatenate, tensor.Fused, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast,
+		tensor.SwiGLU, tensor.GELU, tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.CumSum,
+		tensor.ArgSort, tensor.Gather, tensor.Scatter, tensor.GatherAxis, tensor.ScatterAxis, tensor.SliceUpdate:
 		return true
 	case tensor.MatMul:
 		_, ok := matrixOf(&v)
@@ -184,6 +185,18 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 		return argSortTask(in, out)
 	case tensor.Take:
 		return takeTask(in, out)
+
+	// gather.go, scatter.go
+	case tensor.Gather:
+		return gatherTask(p, in, out), nil
+	case tensor.GatherAxis:
+		return gatherAxisTask(p, in, out), nil
+	case tensor.Scatter:
+		return scatterTask(p, in, out)
+	case tensor.ScatterAxis:
+		return scatterAxisTask(p, in, out)
+	case tensor.SliceUpdate:
+		return sliceUpdateTask(p, in, out)
 
 	// matmul.go, quant.go
 	case tensor.MatMul:
