@@ -26,7 +26,7 @@ import (
 // Its methods are what Python writes with an operator or a dot:
 //
 //	Shape Dim Dims2 Dims3 Dims4 NDim Size DType NBytes Stream On Donate All
-//	AsType Reshape Flatten Squeeze ExpandDims Transpose T SwapAxes BroadcastTo
+//	AsType View Reshape Flatten Squeeze ExpandDims Transpose T SwapAxes MoveAxis BroadcastTo
 //	Add Sub Mul Div Pow MatMul Neg Abs Eq Ne Lt Le Gt Ge Bytes
 //	String Format
 //

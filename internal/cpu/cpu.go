@@ -76,9 +76,10 @@ func (b *backend) queue(s tensor.Stream) *queue {
 // matters.
 func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 	switch p := p.(type) {
-	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Broadcast, tensor.Transpose, tensor.Slice,
+	case tensor.Copy, tensor.Contiguous, tensor.Packed, tensor.Reshape, tensor.Broadcast, tensor.Transpose, tensor.Slice,
 		tensor.Pad, tensor.Concatenate, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU, tensor.GELU,
-		tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.CumSum, tensor.ArgSort:
+		tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.Scan, tensor.LinearScan,
+		tensor.Sort, tensor.ArgSort, tensor.Permute, tensor.SearchSorted:
 		return true
 	case tensor.MatMul:
 		_, ok := matrixOf(&v)
@@ -136,13 +137,17 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 	}
 	switch p := p.(type) {
 	// shape.go
-	case tensor.Copy, tensor.Contiguous, tensor.Reshape:
+	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Packed:
 		return copyTask(&in[0], &out[0]), nil
+	case tensor.Bitcast:
+		return bitcastTask(in, out), nil
 	case tensor.Broadcast:
 		return viewTask(p, in, out)
 	case tensor.Transpose:
 		return viewTask(p, in, out)
 	case tensor.Slice:
+		return viewTask(p, in, out)
+	case tensor.AsStrided:
 		return viewTask(p, in, out)
 	case tensor.Pad:
 		return padTask(p, in, out), nil
@@ -176,16 +181,28 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 		return softmaxTask(in, out), nil
 	case tensor.LogSumExp:
 		return logSumExpTask(in, out), nil
-	case tensor.CumSum:
-		return cumSumTask(p, in, out), nil
 	case tensor.ArgSort:
 		return argSortTask(in, out)
+	case tensor.Sort:
+		return sortTask(in, out)
+	case tensor.Permute:
+		return permuteTask(in, out), nil
+	case tensor.SearchSorted:
+		return searchSortedTask(p, in, out), nil
+
+	// scan.go
+	case tensor.Scan:
+		return scanTask(p, in, out)
+	case tensor.LinearScan:
+		return linearScanTask(p, in, out), nil
 	case tensor.Take:
 		return takeTask(in, out)
 
 	// matmul.go, quant.go
 	case tensor.MatMul:
 		return matmulTask(in, out)
+	case tensor.SegmentedMM:
+		return segmentedTask(in, out)
 	case quant.MatMul:
 		return qmatmulTask(p, in, out)
 	case quant.Quantize:

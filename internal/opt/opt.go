@@ -25,6 +25,8 @@ type Set struct {
 	Round           bool // products may round their activations
 	Predicate       any  // nn.Predicate
 
+	arrayOps // of scans, paddings and products
+
 	Key        any // random.Key
 	Loc, Scale *float64
 	NumSamples int

@@ -146,7 +146,7 @@ func TestDTypesOfOneArray(t *testing.T) {
 		"any": func(a *mlx.Array) *mlx.Array { return mlx.Any(a, axis) }, "argmax": func(a *mlx.Array) *mlx.Array { return mlx.ArgMax(a, axis) },
 		"argmin": func(a *mlx.Array) *mlx.Array { return mlx.ArgMin(a, axis) }, "argsort": func(a *mlx.Array) *mlx.Array { return mlx.ArgSort(a) },
 		"softmax": func(a *mlx.Array) *mlx.Array { return mlx.Softmax(a) }, "logsumexp": func(a *mlx.Array) *mlx.Array { return mlx.LogSumExp(a, axis) },
-		"cumsum": func(a *mlx.Array) *mlx.Array { return tensor.CumSumOf(a, -1, false, false, none) },
+		"cumsum": func(a *mlx.Array) *mlx.Array { return tensor.ScanOf(tensor.ScanSum, a, -1, false, false, none) },
 	} {
 		check(name, tables.Reduce[name], f)
 	}
