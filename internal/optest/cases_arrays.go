@@ -30,8 +30,8 @@ func statCases() []Case {
 	last := mlx.Axis(-1)
 	cases := []Case{
 		recorded("r.logsumexp.02k", F32, func(x *mlx.Array) *mlx.Array { return mlx.LogSumExp(x, mlx.Axes{0, 2}, mlx.KeepDims(true)) }),
-		recorded("cumprod", F32, func(x *mlx.Array) *mlx.Array { return mlx.CumProd(x, mlx.Axis(2)) }),
-		recorded("cummax", Exact, func(x *mlx.Array) *mlx.Array { return mlx.CumMax(x, mlx.Axis(0)) }),
+		recorded("cumprod", F32, func(x *mlx.Array) *mlx.Array { return mlx.CumProd(x, mlx.Axis(0)) }),
+		recorded("cummax", Exact, func(x *mlx.Array) *mlx.Array { return mlx.CumMax(x, mlx.Axis(1)) }),
 		recorded("logcumsumexp", F32, func(x *mlx.Array) *mlx.Array { return mlx.LogCumSumExp(x, mlx.Axis(1)) }),
 		recorded("sort", Exact, func(x *mlx.Array) *mlx.Array { return mlx.Sort(x, mlx.Axis(1)) }),
 		recorded("partition.3", Exact, func(x *mlx.Array) *mlx.Array {
@@ -136,6 +136,11 @@ func statCases() []Case {
 				}
 				return []*mlx.Array{mlx.FromSlice(y, 2, 5)}
 			}},
+		Case{Name: "permute", Inputs: made(ramp(2, 5), mlx.NewArray([][]uint32{{3, 0, 4, 1, 2}, {0, 2, 1, 4, 3}})),
+			Build: two(func(x, o *mlx.Array) *mlx.Array { return tensor.Apply1(tensor.Permute{}, none, x, o) }),
+			Want: gather(0, mlx.Shape{2, 5}, func(i []int) int {
+				return 5*i[0] + [][]int{{3, 0, 4, 1, 2}, {0, 2, 1, 4, 3}}[i[0]][i[1]]
+			})},
 		Case{Name: "argpartition", Inputs: made(ramp(3, 7)), Build: one(func(x *mlx.Array) *mlx.Array { return mlx.ArgPartition(x, -3) }),
 			Want: func(in []*mlx.Array) []*mlx.Array { return []*mlx.Array{mlx.ArgSort(in[0])} }},
 		Case{Name: "searchsorted", Inputs: made(mlx.NewArray([]float64{-2, -1, 0.5, 0.5, 2}), ramp(3, 7)),
@@ -187,7 +192,7 @@ func arrangeCases() []Case {
 		recorded("repeat", Exact, func(x *mlx.Array) *mlx.Array { return mlx.Repeat(x, 2, mlx.Axis(1)) }),
 		recorded("roll", Exact, func(x *mlx.Array) *mlx.Array { return mlx.Roll(x, 2, mlx.Axis(1)) }),
 		recorded("tile", Exact, func(x *mlx.Array) *mlx.Array { return mlx.Tile(x, []int{1, 2, 1}) }),
-		{Name: "tril", File: "ops", In: []string{"sp"}, Build: one(func(x *mlx.Array) *mlx.Array { return mlx.Tril(x, -1) })},
+		{Name: "tril", File: "ops", In: []string{"sp"}, Tol: F32, Build: one(func(x *mlx.Array) *mlx.Array { return mlx.Tril(x.Sub(mlx.Identity(4).Mul(5)), 1) })},
 	}
 	add := func(name string, in *mlx.Array, shape mlx.Shape, index func(i []int) int, f func(x *mlx.Array) *mlx.Array) {
 		cases = append(cases, Case{Name: name, Inputs: made(in), Build: one(f), Want: gather(0, shape, index)})
@@ -285,7 +290,31 @@ func productCases() []Case {
 	return []Case{
 		xy("einsum", func(x, y *mlx.Array) *mlx.Array { return mlx.Einsum("bij,bkj->bik", mlx.Arrays{x, y}) }),
 		xy("tensordot", func(x, y *mlx.Array) *mlx.Array { return mlx.TensorDot(x, y, [2][]int{{1, 2}, {1, 2}}) }),
-		{Name: "hadamard", Inputs: made(ramp(3, 48)), Tol: F32, Halves: true, Build: one(func(x *mlx.Array) *mlx.Array { return mlx.HadamardTransform(x, 0) }),
+		xy("addmm", func(x, y *mlx.Array) *mlx.Array {
+			a, b := mlx.Unstack(x)[0], mlx.Unstack(y)[0]
+			return mlx.AddMM(mlx.Ones(mlx.Shape{4, 4}), a, b.T(), mlx.Alpha(0.5), mlx.Beta(2))
+		}),
+		xy("outer", func(x, y *mlx.Array) *mlx.Array {
+			return mlx.Outer(mlx.Split(x.Flatten(), []int{5})[0], mlx.Split(y.Flatten(), []int{5})[0])
+		}),
+		{Name: "gather_mm", File: "ops", In: []string{"gA", "gB"}, Tol: F32, Halves: true, Build: two(func(a, b *mlx.Array) *mlx.Array {
+			return mlx.GatherMM(a, b, mlx.NewArray([]uint32{0, 1, 2}), mlx.NewArray([]uint32{2, 0, 1}))
+		})},
+		{Name: "block_masked_mm", File: "ops", Inputs: made(mlx.Ones(mlx.Shape{64, 64}), mlx.Ones(mlx.Shape{64, 64})),
+			Build: two(func(a, b *mlx.Array) *mlx.Array {
+				return mlx.BlockMaskedMM(a, b, 32, mlx.NewArray([][]bool{{true, false}, {true, true}}), nil, nil)
+			})},
+		{Name: "block_masked_mm of parts", Inputs: made(ramp(5, 40), ramp(40, 3).Add(0.5), mlx.NewArray([][]float64{{0.5, 2}})), Tol: F32, Halves: true,
+			Build: func(in []*mlx.Array) []*mlx.Array {
+				return []*mlx.Array{mlx.BlockMaskedMM(in[0], in[1], 32, nil, in[2], mlx.NewArray([][]bool{{true}, {false}}))}
+			},
+			Want: func(in []*mlx.Array) []*mlx.Array {
+				a, b := tensor.SliceAxis(in[0], 1, 0, 32, none), tensor.SliceAxis(in[1], 0, 0, 32, none)
+				return []*mlx.Array{a.MatMul(b).Mul(0.5)}
+			}},
+		{Name: "hadamard", File: "ops", Inputs: made(mlx.BroadcastTo(mlx.Arange(64).AsType(mlx.Float32), mlx.Shape{3, 64})), Tol: F32,
+			Build: one(func(x *mlx.Array) *mlx.Array { return mlx.HadamardTransform(x, 0) })},
+		{Name: "hadamard of 48", Inputs: made(ramp(3, 48)), Tol: F32, Halves: true, Build: one(func(x *mlx.Array) *mlx.Array { return mlx.HadamardTransform(x, 0) }),
 			Want: func(in []*mlx.Array) []*mlx.Array { // twice is a product with H, which is orthogonal
 				x := in[0]
 				h := mlx.HadamardTransform(mlx.Identity(48), 1).T()
