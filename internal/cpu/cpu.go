@@ -172,29 +172,10 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 	case tensor.GELU:
 		return geluTask(p, in, out), nil
 
-	// reduce.go, rows.go, sort.go, index.go
-	case tensor.Reduce:
-		return reduceTask(p, in, out)
-	case tensor.ArgReduce:
-		return argReduceTask(p, in, out)
-	case tensor.Softmax:
-		return softmaxTask(in, out), nil
-	case tensor.LogSumExp:
-		return logSumExpTask(in, out), nil
-	case tensor.ArgSort:
-		return argSortTask(in, out)
-	case tensor.Sort:
-		return sortTask(in, out)
-	case tensor.Permute:
-		return permuteTask(in, out), nil
-	case tensor.SearchSorted:
-		return searchSortedTask(p, in, out), nil
-
-	// scan.go
-	case tensor.Scan:
-		return scanTask(p, in, out)
-	case tensor.LinearScan:
-		return linearScanTask(p, in, out), nil
+	// reduce.go, rows.go, sort.go, scan.go
+	case tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.Scan, tensor.LinearScan,
+		tensor.Sort, tensor.ArgSort, tensor.Permute, tensor.SearchSorted:
+		return bindRows(p, in, out)
 	case tensor.Take:
 		return takeTask(in, out)
 
@@ -227,6 +208,33 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 		return bitsTask(p, in, out), nil
 	case random.InverseCDF:
 		return inverseCDFTask(in, out), nil
+	}
+	return task{}, tensor.ErrUnsupported
+}
+
+// bindRows is bind for reductions and what works along an axis.
+func bindRows(p tensor.Primitive, in, out []View) (task, error) {
+	switch p := p.(type) {
+	case tensor.Reduce:
+		return reduceTask(p, in, out)
+	case tensor.ArgReduce:
+		return argReduceTask(p, in, out)
+	case tensor.Softmax:
+		return softmaxTask(in, out), nil
+	case tensor.LogSumExp:
+		return logSumExpTask(in, out), nil
+	case tensor.Scan:
+		return scanTask(p, in, out)
+	case tensor.LinearScan:
+		return linearScanTask(p, in, out), nil
+	case tensor.Sort:
+		return sortTask(in, out)
+	case tensor.ArgSort:
+		return argSortTask(in, out)
+	case tensor.Permute:
+		return permuteTask(in, out), nil
+	case tensor.SearchSorted:
+		return searchSortedTask(p, in, out), nil
 	}
 	return task{}, tensor.ErrUnsupported
 }

@@ -47,7 +47,7 @@ func reduceRef(op tensor.ReduceOp, d, out dtype.DType, vals []value, idx []int) 
 	for _, i := range idx {
 		v := vals[i]
 		switch op {
-		case tensor.OpSum:
+		case tensor.OpSum, tensor.OpMean:
 			acc = value{acc.u + v.u, acc.z + v.z}
 		case tensor.OpProd:
 			z := acc.z * v.z
@@ -64,6 +64,10 @@ func reduceRef(op tensor.ReduceOp, d, out dtype.DType, vals []value, idx []int) 
 		case tensor.OpAny:
 			acc.u |= v.u
 		}
+	}
+	if op == tensor.OpMean {
+		n := float64(len(idx))
+		acc.z = complex(real(acc.z)/n, imag(acc.z)/n)
 	}
 	if isInt(out) {
 		acc.u = wrap(out, acc.u)

@@ -27,7 +27,6 @@ func along(f func(row []float64) []float64) func([]*mlx.Array) []*mlx.Array {
 }
 
 func statCases() []Case {
-	last := mlx.Axis(-1)
 	cases := []Case{
 		recorded("r.logsumexp.02k", F32, func(x *mlx.Array) *mlx.Array { return mlx.LogSumExp(x, mlx.Axes{0, 2}, mlx.KeepDims(true)) }),
 		recorded("cumprod", F32, func(x *mlx.Array) *mlx.Array { return mlx.CumProd(x, mlx.Axis(0)) }),
@@ -51,8 +50,16 @@ func statCases() []Case {
 		one1.Halves, one2.Halves = true, true
 		cases = append(cases, one1, one2)
 	}
-	zeros := mlx.NewArray([][]float64{{2, 0, 3, 0.5, -1}, {1.5, 0, -2, 0, 3}, {0.5, 2, -1, 3, 0}})
-	small := ramp(3, 5).Mul(0.5)
+	return append(cases, slices.Concat(scanCases(), rowCases())...)
+}
+
+// zeroes are rows with no, one and two zeros.
+func zeroes() *mlx.Array {
+	return mlx.NewArray([][]float64{{2, 0, 3, 0.5, -1}, {1.5, 0, -2, 0, 3}, {0.5, 2, -1, 3, 0}})
+}
+
+func scanCases() (cases []Case) {
+	last, zeros, small := mlx.Axis(-1), zeroes(), ramp(3, 5).Mul(0.5)
 	for _, reverse := range []bool{false, true} {
 		for _, inclusive := range []bool{false, true} {
 			o := []mlx.ScanOption{last, mlx.Reverse(reverse), mlx.Inclusive(inclusive)}
@@ -85,10 +92,15 @@ func statCases() []Case {
 			cases = append(cases, lse)
 		}
 	}
-	return append(cases,
-		Case{Name: "prod with zeros", Inputs: made(zeros), Tol: F32, Build: one(func(x *mlx.Array) *mlx.Array { return mlx.Prod(x, mlx.Axis(1)) }),
+	return cases
+}
+
+func rowCases() []Case {
+	zeros := zeroes()
+	return []Case{
+		{Name: "prod with zeros", Inputs: made(zeros), Tol: F32, Build: one(func(x *mlx.Array) *mlx.Array { return mlx.Prod(x, mlx.Axis(1)) }),
 			Want: func([]*mlx.Array) []*mlx.Array { return []*mlx.Array{mlx.FromSlice([]float32{0, 0, 0})} }},
-		Case{Name: "median", Inputs: made(ramp(3, 5, 2)), Halves: true, Tol: F32, Build: one(func(x *mlx.Array) *mlx.Array { return mlx.Median(x, mlx.Axes{0, 2}) }),
+		{Name: "median", Inputs: made(ramp(3, 5, 2)), Halves: true, Tol: F32, Build: one(func(x *mlx.Array) *mlx.Array { return mlx.Median(x, mlx.Axes{0, 2}) }),
 			Want: func(in []*mlx.Array) []*mlx.Array {
 				x, out := floats(in[0]), make([]float32, 5)
 				for i := range out {
@@ -101,9 +113,9 @@ func statCases() []Case {
 				}
 				return []*mlx.Array{mlx.FromSlice(out)}
 			}},
-		Case{Name: "count_nonzero", Inputs: made(zeros), Build: one(func(x *mlx.Array) *mlx.Array { return mlx.CountNonZero(x, mlx.Axis(1)) }),
+		{Name: "count_nonzero", Inputs: made(zeros), Build: one(func(x *mlx.Array) *mlx.Array { return mlx.CountNonZero(x, mlx.Axis(1)) }),
 			Want: func([]*mlx.Array) []*mlx.Array { return []*mlx.Array{mlx.FromSlice([]int32{4, 3, 4})} }},
-		Case{Name: "softmax of two axes", Inputs: made(ramp(2, 3, 4)), Tol: F32, Halves: true,
+		{Name: "softmax of two axes", Inputs: made(ramp(2, 3, 4)), Tol: F32, Halves: true,
 			Build: one(func(x *mlx.Array) *mlx.Array { return mlx.Softmax(x, mlx.Axes{0, 2}) }),
 			Want: func(in []*mlx.Array) []*mlx.Array {
 				x := floats(in[0])
@@ -123,7 +135,7 @@ func statCases() []Case {
 				}
 				return []*mlx.Array{mlx.FromSlice(out, 2, 3, 4)}
 			}},
-		Case{Name: "linear_scan", Inputs: made(ramp(2, 5).Mul(0.3), ramp(2, 5).Add(1)), Tol: F32, Halves: true,
+		{Name: "linear_scan", Inputs: made(ramp(2, 5).Mul(0.3), ramp(2, 5).Add(1)), Tol: F32, Halves: true,
 			Build: two(func(a, b *mlx.Array) *mlx.Array { return tensor.Apply1(tensor.LinearScan{Reverse: true}, none, a, b) }),
 			Want: func(in []*mlx.Array) []*mlx.Array {
 				a, b, y := floats(in[0]), floats(in[1]), make([]float32, 10)
@@ -136,14 +148,14 @@ func statCases() []Case {
 				}
 				return []*mlx.Array{mlx.FromSlice(y, 2, 5)}
 			}},
-		Case{Name: "permute", Inputs: made(ramp(2, 5), mlx.NewArray([][]uint32{{3, 0, 4, 1, 2}, {0, 2, 1, 4, 3}})),
+		{Name: "permute", Inputs: made(ramp(2, 5), mlx.NewArray([][]uint32{{3, 0, 4, 1, 2}, {0, 2, 1, 4, 3}})),
 			Build: two(func(x, o *mlx.Array) *mlx.Array { return tensor.Apply1(tensor.Permute{}, none, x, o) }),
 			Want: gather(0, mlx.Shape{2, 5}, func(i []int) int {
 				return 5*i[0] + [][]int{{3, 0, 4, 1, 2}, {0, 2, 1, 4, 3}}[i[0]][i[1]]
 			})},
-		Case{Name: "argpartition", Inputs: made(ramp(3, 7)), Build: one(func(x *mlx.Array) *mlx.Array { return mlx.ArgPartition(x, -3) }),
+		{Name: "argpartition", Inputs: made(ramp(3, 7)), Build: one(func(x *mlx.Array) *mlx.Array { return mlx.ArgPartition(x, -3) }),
 			Want: func(in []*mlx.Array) []*mlx.Array { return []*mlx.Array{mlx.ArgSort(in[0])} }},
-		Case{Name: "searchsorted", Inputs: made(mlx.NewArray([]float64{-2, -1, 0.5, 0.5, 2}), ramp(3, 7)),
+		{Name: "searchsorted", Inputs: made(mlx.NewArray([]float64{-2, -1, 0.5, 0.5, 2}), ramp(3, 7)),
 			Build: two(func(x, v *mlx.Array) *mlx.Array { return mlx.SearchSorted(x, v, true) }),
 			Want: func(in []*mlx.Array) []*mlx.Array {
 				x, v := floats(in[0]), floats(in[1])
@@ -155,7 +167,7 @@ func statCases() []Case {
 				}
 				return []*mlx.Array{mlx.FromSlice(out, in[1].Shape()...)}
 			}},
-	)
+	}
 }
 
 func bit01(b bool) int {
@@ -235,39 +247,17 @@ func arrangeCases() []Case {
 		func(x *mlx.Array) *mlx.Array { return mlx.AsStrided(x, mlx.Shape{3, 4}, []int{4, 2}, 1) })
 	add("packed", x, mlx.Shape{2, 3, 4}, func(i []int) int { return 12*i[0] + 4*i[1] + i[2] },
 		func(x *mlx.Array) *mlx.Array { return mlx.Contiguous(x, true) })
-	mirror := func(i, n, skip int) int {
-		for i < 0 || i >= n {
-			if i < 0 {
-				i = -i - 1 + skip
-			} else {
-				i = 2*n - 1 - skip - i
-			}
-		}
-		return i
-	}
-	for _, mode := range []string{"edge", "reflect", "symmetric"} {
-		add("pad "+mode, ramp(3, 4), mlx.Shape{3 + 7, 4 + 3}, func(i []int) int {
-			r, c := i[0]-5, i[1]-1
-			switch mode {
-			case "edge":
-				return 4*min(max(r, 0), 2) + min(max(c, 0), 3)
-			case "reflect":
-				return 4*mirror(r, 3, 1) + mirror(c, 4, 1)
-			}
-			return 4*mirror(r, 3, 0) + mirror(c, 4, 0)
-		}, func(x *mlx.Array) *mlx.Array { return mlx.Pad(x, [][2]int{{5, 2}, {1, 2}}, mlx.PadMode(mode)) })
-	}
-	return append(cases,
-		Case{Name: "trace", Inputs: made(x), Tol: F32, Build: one(func(x *mlx.Array) *mlx.Array { return mlx.Trace(x, 0, 1, 2) }),
+	return append(cases, slices.Concat(padCases(), []Case{
+		{Name: "trace", Inputs: made(x), Tol: F32, Build: one(func(x *mlx.Array) *mlx.Array { return mlx.Trace(x, 0, 1, 2) }),
 			Want: func(in []*mlx.Array) []*mlx.Array {
 				v := floats(in[0])
 				return []*mlx.Array{mlx.FromSlice([]float32{float32(v[0] + v[5] + v[10]), float32(v[12] + v[17] + v[22])})}
 			}},
-		Case{Name: "view", Inputs: made(x), NoGrad: "bits have no derivative", Build: one(func(x *mlx.Array) *mlx.Array { return mlx.View(x, mlx.Uint16) }),
+		{Name: "view", Inputs: made(x), NoGrad: "bits have no derivative", Build: one(func(x *mlx.Array) *mlx.Array { return mlx.View(x, mlx.Uint16) }),
 			Want: func(in []*mlx.Array) []*mlx.Array {
 				return []*mlx.Array{mlx.FromBytes(in[0].Bytes(), mlx.Shape{2, 3, 8}, mlx.Uint16)}
 			}},
-		Case{Name: "kron", Inputs: made(ramp(2, 3), ramp(4).Add(0.5)), Tol: F32, Halves: true,
+		{Name: "kron", Inputs: made(ramp(2, 3), ramp(4).Add(0.5)), Tol: F32, Halves: true,
 			Build: two(func(a, b *mlx.Array) *mlx.Array { return mlx.Kron(a, b) }),
 			Want: func(in []*mlx.Array) []*mlx.Array {
 				a, b := floats(in[0]), floats(in[1])
@@ -279,7 +269,35 @@ func arrangeCases() []Case {
 				}
 				return []*mlx.Array{mlx.FromSlice(out, 2, 12)}
 			}},
-	)
+	})...)
+}
+
+func padCases() (cases []Case) {
+	mirror := func(i, n, skip int) int {
+		for i < 0 || i >= n {
+			if i < 0 {
+				i = -i - 1 + skip
+			} else {
+				i = 2*n - 1 - skip - i
+			}
+		}
+		return i
+	}
+	for _, mode := range []string{"edge", "reflect", "symmetric"} {
+		index := func(i []int) int {
+			r, c := i[0]-5, i[1]-1
+			switch mode {
+			case "edge":
+				return 4*min(max(r, 0), 2) + min(max(c, 0), 3)
+			case "reflect":
+				return 4*mirror(r, 3, 1) + mirror(c, 4, 1)
+			}
+			return 4*mirror(r, 3, 0) + mirror(c, 4, 0)
+		}
+		cases = append(cases, Case{Name: "pad " + mode, Inputs: made(ramp(3, 4)), Want: gather(0, mlx.Shape{3 + 7, 4 + 3}, index),
+			Build: one(func(x *mlx.Array) *mlx.Array { return mlx.Pad(x, [][2]int{{5, 2}, {1, 2}}, mlx.PadMode(mode)) })})
+	}
+	return cases
 }
 
 func productCases() []Case {

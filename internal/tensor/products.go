@@ -10,9 +10,13 @@ import (
 
 // AddMMOf is beta*c + alpha*(a @ b), in their common dtype.
 func AddMMOf(c, a, b *Array, alpha, beta float64, s Stream) *Array {
-	y := MatMulOf(a, b, s)
-	d := promote(y.DType(), c.DType())
-	y, c = AsType(y, d, s), AsType(c, d, s)
+	d := promote(promote(a.DType(), b.DType()), c.DType())
+	wide := d
+	if d.Size() == 2 && (alpha != 1 || beta != 1) { // rounded once
+		a, wide = AsType(a, dtype.Float32, s), dtype.Float32
+	}
+	y := AsType(MatMulOf(a, b, s), wide, s)
+	c = AsType(c, wide, s)
 	t := BroadcastShapes("addmm", SpecOf(c).Shape, SpecOf(y).Shape)
 	if !slices.Equal(t, SpecOf(y).Shape) {
 		Throw("addmm", []Spec{SpecOf(c), SpecOf(a), SpecOf(b)}, "c cannot be broadcast to %v", SpecOf(y).Shape)
@@ -23,7 +27,7 @@ func AddMMOf(c, a, b *Array, alpha, beta float64, s Stream) *Array {
 	if beta != 1 {
 		c = s.mul(c, beta)
 	}
-	return s.add(c, y)
+	return AsType(s.add(c, y), d, s)
 }
 
 // InnerOf is the product over the last axes of both; with a scalar, the product.
