@@ -27,7 +27,7 @@ import (
 //
 //	Shape Dim Dims2 Dims3 Dims4 NDim Size DType NBytes Stream On Donate All
 //	AsType View Reshape Flatten Squeeze ExpandDims Transpose T SwapAxes MoveAxis BroadcastTo
-//	Add Sub Mul Div Pow MatMul Neg Abs Eq Ne Lt Le Gt Ge Bytes
+//	Add Sub Mul Div Pow MatMul Neg Abs Eq Ne Lt Le Gt Ge Index At Bytes
 //	String Format
 //
 // The operand of an operator is an *Array or a Go number or bool; a number is

@@ -79,7 +79,8 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 	case tensor.Copy, tensor.Contiguous, tensor.Packed, tensor.Reshape, tensor.Broadcast, tensor.Transpose, tensor.Slice,
 		tensor.Pad, tensor.Concatenate, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU, tensor.GELU,
 		tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.Scan, tensor.LinearScan,
-		tensor.Sort, tensor.ArgSort, tensor.Permute, tensor.SearchSorted:
+		tensor.Sort, tensor.ArgSort, tensor.Permute, tensor.SearchSorted,
+		tensor.Gather, tensor.Scatter, tensor.GatherAxis, tensor.ScatterAxis, tensor.SliceUpdate:
 		return true
 	case tensor.MatMul:
 		_, ok := matrixOf(&v)
@@ -178,6 +179,18 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 		return bindRows(p, in, out)
 	case tensor.Take:
 		return takeTask(in, out)
+
+	// gather.go, scatter.go
+	case tensor.Gather:
+		return gatherTask(p, in, out), nil
+	case tensor.GatherAxis:
+		return gatherAxisTask(p, in, out), nil
+	case tensor.Scatter:
+		return scatterTask(p, in, out)
+	case tensor.ScatterAxis:
+		return scatterAxisTask(p, in, out)
+	case tensor.SliceUpdate:
+		return sliceUpdateTask(p, in, out)
 
 	// matmul.go, quant.go
 	case tensor.MatMul:

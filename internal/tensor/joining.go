@@ -304,3 +304,11 @@ func padFrom(a *Array, axis, low, high int, mode string, s Stream) *Array {
 	}
 	return a
 }
+
+// flip reverses an axis.
+func flip(a *Array, axis int, s Stream) *Array {
+	sh := SpecOf(a).Shape
+	lo, hi, step := make([]int, len(sh)), slices.Clone(sh), fill(1, len(sh))
+	lo[axis], hi[axis], step[axis] = sh[axis]-1, -1, -1
+	return Apply1(Slice{MakeInts(lo...), MakeInts(hi...), MakeInts(step...)}, s, a)
+}

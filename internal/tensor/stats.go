@@ -23,9 +23,9 @@ func keptShape(sh Shape, set AxisSet, keep bool) Shape {
 	return t
 }
 
-// alongAxes applies f, which reduces the last axis to size 1, to axes of a that
+// overAxes applies f, which reduces the last axis to size 1, to axes of a that
 // are made one; nil stands for all.
-func alongAxes(op string, a *Array, axes []int, keep bool, s Stream, f func(*Array) *Array) *Array {
+func overAxes(op string, a *Array, axes []int, keep bool, s Stream, f func(*Array) *Array) *Array {
 	sh := SpecOf(a).Shape
 	set := NormAxes(op, axes, sh)
 	if set == 0 {
@@ -44,7 +44,7 @@ func LogSumExpOf(a *Array, axes []int, keep bool, s Stream) *Array {
 		}
 	}
 	a = AsType(a, dtype.AtLeastFloat(a.DType()), s)
-	return alongAxes("logsumexp", a, axes, keep, s, func(x *Array) *Array {
+	return overAxes("logsumexp", a, axes, keep, s, func(x *Array) *Array {
 		if x.DType() != dtype.Complex64 {
 			return Apply1(LogSumExp{}, s, x)
 		}
@@ -117,7 +117,7 @@ func Median(a *Array, axes []int, keep bool, s Stream) *Array {
 		}
 	}
 	a = AsType(a, dtype.AtLeastFloat(a.DType()), s)
-	return alongAxes("median", a, axes, keep, s, func(x *Array) *Array {
+	return overAxes("median", a, axes, keep, s, func(x *Array) *Array {
 		x = Apply1(Sort{}, s, x)
 		axis, n := x.NDim()-1, x.Dim(-1)
 		mid := SliceAxis(x, axis, n/2, n/2+1, s)

@@ -226,7 +226,9 @@ func DiagOf(a *Array, k int, s Stream) *Array {
 		}
 		m := n + max(k, -k)
 		start, _ := diagonalAt(m, m, k)
-		return ReshapeTo(spread(a, 0, m*m, start, m+1, s), []int{m, m}, s)
+		zeros := fit(FloatScalar(0, a.DType(), s), Shape{m * m}, s)
+		at := SliceUpdate{MakeInts(start), MakeInts(start + (n-1)*(m+1) + 1), MakeInts(m + 1)}
+		return ReshapeTo(Apply1(at, s, zeros, a), []int{m, m}, s)
 	case 2:
 		return DiagonalOf(a, k, 0, 1, s)
 	}
