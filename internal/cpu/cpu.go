@@ -76,10 +76,11 @@ func (b *backend) queue(s tensor.Stream) *queue {
 // matters.
 func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 	switch p := p.(type) {
-	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Broadcast, tensor.Transpose, tensor.Slice,
-		tensor.Pad, tensor.Concatenate, tensor.Fused, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast,
-		tensor.SwiGLU, tensor.GELU, tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.CumSum,
-		tensor.ArgSort, tensor.Gather, tensor.Scatter, tensor.GatherAxis, tensor.ScatterAxis, tensor.SliceUpdate:
+	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Broadcast, tensor.Transpose, tensor.Slice, tensor.Pad,
+		tensor.Concatenate, tensor.Fused, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU,
+		tensor.GELU, tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.ArgSort, tensor.Gather,
+		tensor.Scatter, tensor.GatherAxis, tensor.ScatterAxis, tensor.SliceUpdate, tensor.Packed, tensor.Scan, tensor.LinearScan,
+		tensor.Sort, tensor.Permute, tensor.SearchSorted:
 		return true
 	case tensor.MatMul:
 		_, ok := matrixOf(&v)
@@ -137,13 +138,17 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 	}
 	switch p := p.(type) {
 	// shape.go
-	case tensor.Copy, tensor.Contiguous, tensor.Reshape:
+	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Packed:
 		return copyTask(&in[0], &out[0]), nil
+	case tensor.Bitcast:
+		return bitcastTask(in, out), nil
 	case tensor.Broadcast:
 		return viewTask(p, in, out)
 	case tensor.Transpose:
 		return viewTask(p, in, out)
 	case tensor.Slice:
+		return viewTask(p, in, out)
+	case tensor.AsStrided:
 		return viewTask(p, in, out)
 	case tensor.Pad:
 		return padTask(p, in, out), nil
@@ -170,19 +175,10 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 	case tensor.GELU:
 		return geluTask(p, in, out), nil
 
-	// reduce.go, rows.go, sort.go, index.go
-	case tensor.Reduce:
-		return reduceTask(p, in, out)
-	case tensor.ArgReduce:
-		return argReduceTask(p, in, out)
-	case tensor.Softmax:
-		return softmaxTask(in, out), nil
-	case tensor.LogSumExp:
-		return logSumExpTask(in, out), nil
-	case tensor.CumSum:
-		return cumSumTask(p, in, out), nil
-	case tensor.ArgSort:
-		return argSortTask(in, out)
+	// reduce.go, rows.go, sort.go, scan.go
+	case tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.Scan, tensor.LinearScan,
+		tensor.Sort, tensor.ArgSort, tensor.Permute, tensor.SearchSorted:
+		return bindRows(p, in, out)
 	case tensor.Take:
 		return takeTask(in, out)
 
@@ -201,6 +197,8 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 	// matmul.go, quant.go
 	case tensor.MatMul:
 		return matmulTask(in, out)
+	case tensor.SegmentedMM:
+		return segmentedTask(in, out)
 	case quant.MatMul:
 		return qmatmulTask(p, in, out)
 	case quant.Quantize:
@@ -225,6 +223,33 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 		return bitsTask(p, in, out), nil
 	case random.InverseCDF:
 		return inverseCDFTask(in, out), nil
+	}
+	return task{}, tensor.ErrUnsupported
+}
+
+// bindRows is bind for reductions and what works along an axis.
+func bindRows(p tensor.Primitive, in, out []View) (task, error) {
+	switch p := p.(type) {
+	case tensor.Reduce:
+		return reduceTask(p, in, out)
+	case tensor.ArgReduce:
+		return argReduceTask(p, in, out)
+	case tensor.Softmax:
+		return softmaxTask(in, out), nil
+	case tensor.LogSumExp:
+		return logSumExpTask(in, out), nil
+	case tensor.Scan:
+		return scanTask(p, in, out)
+	case tensor.LinearScan:
+		return linearScanTask(p, in, out), nil
+	case tensor.Sort:
+		return sortTask(in, out)
+	case tensor.ArgSort:
+		return argSortTask(in, out)
+	case tensor.Permute:
+		return permuteTask(in, out), nil
+	case tensor.SearchSorted:
+		return searchSortedTask(p, in, out), nil
 	}
 	return task{}, tensor.ErrUnsupported
 }
