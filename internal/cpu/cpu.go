@@ -87,6 +87,8 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 		return i == 1 || rowsPacked(&v)
 	case fast.RMSNorm, fast.LayerNorm, fast.RoPE:
 		return i == 0 || v.Contiguous()
+	case fast.NormVJP: // x and the cotangent by rows
+		return i != 1 || !p.Weight || v.Contiguous()
 	case fast.CacheWrite:
 		return i == 1 && lastPacked(&v) || v.Contiguous()
 	case fast.Attention:
@@ -198,6 +200,8 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 		return rmsNormTask(p, in, out), nil
 	case fast.LayerNorm:
 		return layerNormTask(p, in, out), nil
+	case fast.NormVJP:
+		return normVJPTask(p, in, out), nil
 	case fast.RoPE:
 		return ropeTask(p, in, out), nil
 	case fast.CacheWrite:
