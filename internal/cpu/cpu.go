@@ -97,6 +97,8 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 			return v.Contiguous()
 		}
 		return i > 2 || lastPacked(&v)
+	case fast.AttentionVJP: // as for attention, and what lies beside q by rows, too
+		return i > 2 && i < p.NumIn()-2 || lastPacked(&v)
 	case random.InverseCDF:
 		return i == 0 || v.Contiguous()
 	}
@@ -210,6 +212,11 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 		return ringMaskTask(p, in, out), nil
 	case fast.Attention:
 		return attentionTask(p, in, out)
+	case fast.AttentionVJP:
+		return attentionVJPTask(p, in, out), nil
+	case fast.Unpack:
+		s := quant.Scheme{Mode: quant.Affine, Bits: p.Bits, GroupSize: p.Group}
+		return dequantizeTask(quant.Dequantize{Scheme: s, To: out[0].DType}, in, out)
 	case random.Bits:
 		return bitsTask(p, in, out), nil
 	case random.InverseCDF:
