@@ -208,6 +208,8 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 		return ropeTask(p, in, out), nil
 	case fast.CacheWrite:
 		return cacheWriteTask(p, in, out), nil
+	case fast.CacheRead:
+		return cacheReadTask(p, in, out), nil
 	case fast.RingMask:
 		return ringMaskTask(p, in, out), nil
 	case fast.Attention:
