@@ -35,7 +35,7 @@ type attentionVJP struct {
 
 func attentionVJPTask(p fast.AttentionVJP, in, out []View) task {
 	n := len(in)
-	a := &attentionVJP{attention: attention{p: p.Attention, q: &in[0], k: &in[1], v: &in[2], y: &in[n-2],
+	a := &attentionVJP{attention: attention{p: p.Of, q: &in[0], k: &in[1], v: &in[2], y: &in[n-2],
 		b: in[0].Shape[0], hq: in[0].Shape[1], hk: in[1].Shape[1], l: in[0].Shape[2],
 		keys: in[1].Shape[2], d: in[0].Shape[3], dv: in[2].Shape[3]},
 		c: &in[n-1], gq: &out[0], gk: &out[1], gv: &out[2]}
@@ -44,7 +44,7 @@ func attentionVJPTask(p fast.AttentionVJP, in, out []View) task {
 	if p.MaskGrad {
 		a.dmask, rest = &rest[0], rest[1:]
 	}
-	if p.Sinks {
+	if p.Of.Sinks {
 		a.dsinks = &rest[0]
 	}
 	return a.task()

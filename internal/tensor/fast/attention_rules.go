@@ -15,7 +15,7 @@ import (
 // the precision of scores, then that of the sinks. Probabilities are computed again, a
 // block at a time.
 type AttentionVJP struct {
-	Attention
+	Of       Attention
 	MaskGrad bool // the mask is floating
 }
 
@@ -25,7 +25,7 @@ func (AttentionVJP) Name() string { return "scaled_dot_product_attention_vjp" }
 // NumIn is how many inputs there are.
 func (p AttentionVJP) NumIn() int {
 	n := 5
-	for _, more := range []bool{p.Mask, p.Sinks, p.Pos} {
+	for _, more := range []bool{p.Of.Mask, p.Of.Sinks, p.Of.Pos} {
 		if more {
 			n++
 		}
@@ -35,7 +35,7 @@ func (p AttentionVJP) NumIn() int {
 
 // Infer gives the specs of what is differentiated.
 func (p AttentionVJP) Infer(in []Spec) ([]Spec, error) {
-	y, err := p.Attention.Infer(in[:len(in)-2])
+	y, err := p.Of.Infer(in[:len(in)-2])
 	if err != nil {
 		return nil, err
 	}
@@ -47,9 +47,9 @@ func (p AttentionVJP) Infer(in []Spec) ([]Spec, error) {
 		q, k := in[0].Shape, in[1].Shape
 		out = append(out, Spec{Shape: tensor.Shape{q[0], q[1], q[2], k[2]}, DType: angleType(y[0].DType)})
 	}
-	if p.Sinks {
+	if p.Of.Sinks {
 		at := 3
-		if p.Mask {
+		if p.Of.Mask {
 			at++
 		}
 		out = append(out, in[at])
@@ -69,7 +69,7 @@ type scores struct {
 // Fallback is the formula: dv = p'c, ds = p*(cv' - sum(p*cv')), dq = ds k, dk = ds'q.
 func (p AttentionVJP) Fallback(s Stream, in []*Array) []*Array {
 	o := ops{s}
-	x := p.scores(o, in[:len(in)-2])
+	x := p.Of.scores(o, in[:len(in)-2])
 	sh := shapeOf(x.p)
 	x.c = o.shaped(o.as(in[len(in)-1], x.p.DType()), append(slices.Clone(sh[:4]), in[2].Dim(3))...)
 	dp := o.matmul(x.c, o.swap(x.v))
@@ -79,7 +79,7 @@ func (p AttentionVJP) Fallback(s Stream, in []*Array) []*Array {
 	if x.tanh != nil {
 		ds = o.mul(ds, o.sub(1, o.do(tensor.OpSquare, x.tanh)))
 	}
-	scale := p.Scale.Value()
+	scale := p.Of.Scale.Value()
 	dq := o.mul(o.matmul(ds, x.k), scale)
 	dk := o.mul(o.sum(o.matmul(o.swap(ds), x.q), false, 2), scale)
 	dv := o.sum(o.matmul(o.swap(x.p), x.c), false, 2)
@@ -87,9 +87,9 @@ func (p AttentionVJP) Fallback(s Stream, in []*Array) []*Array {
 	if p.MaskGrad {
 		out = append(out, o.shaped(full, sh[0], sh[1]*sh[2], sh[3], sh[4]))
 	}
-	if p.Sinks {
+	if p.Of.Sinks {
 		sinks := in[3]
-		if p.Mask {
+		if p.Of.Mask {
 			sinks = in[4]
 		}
 		d := o.do(tensor.OpNegative, o.sum(o.mul(x.sink, sum), false, 0, 3, 4))
@@ -226,8 +226,8 @@ func (p Attention) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array 
 		k, v := unpack(p, s, in[1:4]), unpack(p, s, in[4:7])
 		x, rest, at = []*Array{in[0], k, v}, in[7:], 7
 	}
-	d := AttentionVJP{Attention: p}
-	d.Bits, d.Group = 0, 0
+	d := AttentionVJP{Of: p}
+	d.Of.Bits, d.Of.Group = 0, 0
 	d.MaskGrad = p.Mask && need[at] && rest[0].DType() != dtype.Bool
 	got := tensor.Apply(d, s, append(append(x, rest...), out[0], cotan[0])...)
 	grads[0] = got[0]
@@ -277,7 +277,7 @@ func (p Attention) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
 // Vmap makes batch rows of the mapped axis. Those of sinks would be summed: they are
 // taken one after the other.
 func (p AttentionVJP) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
-	return p.Attention.vmap(p, s, in, axes, 3, true)
+	return p.Of.vmap(p, s, in, axes, 3, true)
 }
 
 // vmap folds the mapped axis into the batch of the first arrays, the mask and the
