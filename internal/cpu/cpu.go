@@ -77,7 +77,7 @@ func (b *backend) queue(s tensor.Stream) *queue {
 func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 	switch p := p.(type) {
 	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Broadcast, tensor.Transpose, tensor.Slice,
-		tensor.Pad, tensor.Concatenate, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU, tensor.GELU,
+		tensor.Pad, tensor.Concatenate, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU, tensor.GELU, tensor.GateVJP,
 		tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.CumSum, tensor.ArgSort:
 		return true
 	case tensor.MatMul:
@@ -170,6 +170,8 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 		return swigluTask(in, out), nil
 	case tensor.GELU:
 		return geluTask(p, in, out), nil
+	case tensor.GateVJP:
+		return gateVJPTask(p, in, out), nil
 
 	// reduce.go, rows.go, sort.go, index.go
 	case tensor.Reduce:
@@ -197,32 +199,11 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 	case quant.Dequantize:
 		return dequantizeTask(p, in, out)
 
-	// fast.go, attention.go, random.go
-	case fast.RMSNorm:
-		return rmsNormTask(p, in, out), nil
-	case fast.LayerNorm:
-		return layerNormTask(p, in, out), nil
-	case fast.NormVJP:
-		return normVJPTask(p, in, out), nil
-	case fast.RoPE:
-		return ropeTask(p, in, out), nil
-	case fast.CacheWrite:
-		return cacheWriteTask(p, in, out), nil
-	case fast.CacheRead:
-		return cacheReadTask(p, in, out), nil
-	case fast.RingMask:
-		return ringMaskTask(p, in, out), nil
-	case fast.Attention:
-		return attentionTask(p, in, out)
-	case fast.AttentionVJP:
-		return attentionVJPTask(p, in, out), nil
-	case fast.Unpack:
-		s := quant.Scheme{Mode: quant.Affine, Bits: p.Bits, GroupSize: p.Group}
-		return dequantizeTask(quant.Dequantize{Scheme: s, To: out[0].DType}, in, out)
+	// random.go
 	case random.Bits:
 		return bitsTask(p, in, out), nil
 	case random.InverseCDF:
 		return inverseCDFTask(in, out), nil
 	}
-	return task{}, tensor.ErrUnsupported
+	return bindFast(p, in, out)
 }
