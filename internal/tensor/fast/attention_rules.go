@@ -98,6 +98,20 @@ func (p AttentionVJP) Fallback(s Stream, in []*Array) []*Array {
 	return out
 }
 
+// Fallback is the formula. The engines prefer the rules; tests compare with it.
+func (p Attention) Fallback(s Stream, in []*Array) []*Array {
+	o := ops{s}
+	if p.Bits > 0 {
+		k, v := unpack(p, s, in[1:4]), unpack(p, s, in[4:7])
+		in = append([]*Array{in[0], k, v}, in[7:]...)
+	}
+	x := p.scores(o, in)
+	sh := shapeOf(in[0])
+	sh[3] = in[2].Dim(3)
+	d := dtype.Promote(dtype.Promote(in[0].DType(), in[1].DType()), in[2].DType())
+	return []*Array{o.as(o.shaped(o.matmul(x.p, x.v), sh...), d)}
+}
+
 // scores are those of inputs that are not packed.
 func (p Attention) scores(o ops, in []*Array) (x scores) {
 	q, k, v := in[0], in[1], in[2]
