@@ -80,7 +80,7 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 		tensor.Concatenate, tensor.Fused, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU,
 		tensor.GELU, tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.ArgSort, tensor.Gather,
 		tensor.Scatter, tensor.GatherAxis, tensor.ScatterAxis, tensor.SliceUpdate, tensor.Packed, tensor.Scan, tensor.LinearScan,
-		tensor.Sort, tensor.Permute, tensor.SearchSorted:
+		tensor.Sort, tensor.Permute, tensor.SearchSorted, tensor.GateVJP:
 		return true
 	case tensor.MatMul:
 		_, ok := matrixOf(&v)
@@ -89,6 +89,8 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 		return i == 1 || rowsPacked(&v)
 	case fast.RMSNorm, fast.LayerNorm, fast.RoPE:
 		return i == 0 || v.Contiguous()
+	case fast.NormVJP: // x and the cotangent by rows
+		return i != 1 || !p.Weight || v.Contiguous()
 	case fast.CacheWrite:
 		return i == 1 && lastPacked(&v) || v.Contiguous()
 	case fast.Attention:
@@ -97,6 +99,8 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 			return v.Contiguous()
 		}
 		return i > 2 || lastPacked(&v)
+	case fast.AttentionVJP: // as for attention, and what lies beside q by rows, too
+		return i > 2 && i < p.NumIn()-2 || lastPacked(&v)
 	case random.InverseCDF:
 		return i == 0 || v.Contiguous()
 	}
@@ -174,6 +178,8 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 		return swigluTask(in, out), nil
 	case tensor.GELU:
 		return geluTask(p, in, out), nil
+	case tensor.GateVJP:
+		return gateVJPTask(p, in, out), nil
 
 	// reduce.go, rows.go, sort.go, scan.go
 	case tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.Scan, tensor.LinearScan,
@@ -206,25 +212,13 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 	case quant.Dequantize:
 		return dequantizeTask(p, in, out)
 
-	// fast.go, attention.go, random.go
-	case fast.RMSNorm:
-		return rmsNormTask(p, in, out), nil
-	case fast.LayerNorm:
-		return layerNormTask(p, in, out), nil
-	case fast.RoPE:
-		return ropeTask(p, in, out), nil
-	case fast.CacheWrite:
-		return cacheWriteTask(p, in, out), nil
-	case fast.RingMask:
-		return ringMaskTask(p, in, out), nil
-	case fast.Attention:
-		return attentionTask(p, in, out)
+	// random.go
 	case random.Bits:
 		return bitsTask(p, in, out), nil
 	case random.InverseCDF:
 		return inverseCDFTask(in, out), nil
 	}
-	return task{}, tensor.ErrUnsupported
+	return bindFast(p, in, out)
 }
 
 // bindRows is bind for reductions and what works along an axis.
