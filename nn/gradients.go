@@ -141,15 +141,19 @@ func Checkpoint(l Layer) Layer { return &checkpoint{l} }
 
 type checkpoint struct{ Layer Layer }
 
-// Forward gives the parameters to the checkpoint as arguments, so that nothing of the
-// layer stays on the tape.
+// Forward is the layer's.
 func (c *checkpoint) Forward(x *mlx.Array) *mlx.Array {
-	at := reflect.ValueOf(&c.Layer).Elem()
+	return checkpointed(c.Layer, Layer.Forward)(x)
+}
+
+// checkpointed is forward of a module. It gives the parameters to the checkpoint as
+// arguments, so that nothing of the module stays on the tape.
+func checkpointed[M any](module M, forward func(m M, x *mlx.Array) *mlx.Array) func(x *mlx.Array) *mlx.Array {
+	at := reflect.ValueOf(&module).Elem()
 	f := autodiff.Custom(func(in mlx.Arrays) mlx.Arrays {
-		l := tree.With(at, in[1:]).Interface().(Layer)
-		return mlx.Arrays{l.Forward(in[0])}
+		return mlx.Arrays{forward(tree.With(at, in[1:]).Interface().(M), in[0])}
 	}, autodiff.Rules{})
-	return f(append(mlx.Arrays{x}, tree.Arrays(at)...))[0]
+	return func(x *mlx.Array) *mlx.Array { return f(append(mlx.Arrays{x}, tree.Arrays(at)...))[0] }
 }
 
 // SetTraining is model.train() and model.eval(): it sets the field Training of every
