@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mlxgo/mlx"
-	"github.com/mlxgo/mlx/internal/hf/hub"
 	"github.com/mlxgo/mlx/internal/llm"
 )
 
@@ -42,9 +41,7 @@ func newCachePrompt(s *streams, runF func(context.Context, *streams, *generateOp
 		},
 	}
 	f := cmd.Flags()
-	f.SortFlags = false
-	f.String("model", "", modelUsage+" (default builtin)")
-	addRevision(f)
+	addModelFlags(f)
 	f.StringP("prompt", "p", "", "the prompt `TEXT`; - reads standard input")
 	f.String("prompt-file", "", "`FILE` with the prompt")
 	f.IntSlice("prompt-tokens", nil, "the prompt as token `IDS` with commas between them: needs no tokenizer, adds no BOS")
@@ -52,12 +49,7 @@ func newCachePrompt(s *streams, runF func(context.Context, *streams, *generateOp
 	f.Bool("ignore-chat-template", false, "take the prompt as it is, with the tokenizer's own special tokens")
 	f.String("chat-template-config", "", "`JSON` object with variables for the chat template, as '{\"enable_thinking\": false}'")
 	addKVFlags(f)
-	addDType(f)
-	addExact(f)
-	addMmap(f)
-	f.Int("prefill-step-size", 512, "most prompt tokens that run at once")
-	addThreads(f)
-	addTrust(f)
+	addRunFlags(f)
 	addConfig(cmd)
 	return cmd
 }
@@ -69,10 +61,8 @@ func (o *generateOptions) checkCachePrompt() error {
 		return usagef("--prompt-cache-file is missing: the FILE to write")
 	case !o.from.set("prompt") && !o.from.set("prompt-file") && !o.from.set("prompt-tokens"):
 		return usagef("there is no prompt: give --prompt, --prompt-file or --prompt-tokens")
-	case o.PrefillStepSize < 1:
-		return usagef("--prefill-step-size is %d: it must be above 0", o.PrefillStepSize)
 	}
-	if _, err := parseDType(o.DType); err != nil {
+	if err := o.checkRun(); err != nil {
 		return err
 	}
 	if err := o.checkPrompt(); err != nil {
@@ -100,29 +90,18 @@ func (o *generateOptions) beginning(m *llm.Loaded, text string) ([]int, llm.Prom
 
 // runCachePrompt reads the prompt and writes the file.
 func runCachePrompt(ctx context.Context, s *streams, o *generateOptions) error {
-	if err := setThreads(o.Threads); err != nil {
-		return err
-	}
-	s.defaultModel(&o.Model)
-	if err := checkModel(o.Model); err != nil {
-		return err
-	}
-	if o.TrustRemoteCode {
-		s.noteTrust()
-	}
-	dtype, err := parseDType(o.DType)
-	if err != nil {
+	if err := o.begin(s); err != nil {
 		return err
 	}
 	text, err := o.readPrompt(ctx, s.in)
 	if err != nil {
 		return err
 	}
-	dir, err := findModel(ctx, s, o.Model, o.Revision, hub.Model)
+	dir, err := o.find(ctx, s)
 	if err != nil {
 		return err
 	}
-	m, err := loadModel(s, dir, llm.LoadOptions{DType: dtype, ExactActivations: o.Exact, MapWeights: o.Mmap})
+	m, err := o.load(s, dir)
 	if err != nil {
 		return err
 	}
