@@ -23,12 +23,12 @@ func TestAttentionRing(t *testing.T) {
 		{dtype.BFloat16, 0, 512, 100}, {dtype.Float32, 0, 1024, 500}, {dtype.Float32, 0, 1536, 1025}, {dtype.Float64, 0, 512, 65},
 		{dtype.Float32, 8, 1024, 600}, {dtype.BFloat16, 4, 512, 64}, {dtype.Float32, 0, 2560, 2000},
 	} {
+		k, _ := normalArray(rng, c.d, 2, hk, keys, d)
+		v, _ := normalArray(rng, c.d, 2, hk, keys, dv)
 		for _, group := range []int{1, 3} {
 			for _, l := range []int{1, 7, 65} {
 				for _, pos := range [][]int32{{int32(c.window), 511}, {int32(c.ring - l), 1024}, {2500, int32(c.ring)}} {
 					q, _ := normalArray(rng, c.d, 2, hk*group, l, d)
-					k, _ := normalArray(rng, c.d, 2, hk, keys, d)
-					v, _ := normalArray(rng, c.d, 2, hk, keys, dv)
 					p := fast.Attention{Scale: tensor.MakeF64(.125), Causal: true, Window: c.window, Bits: c.bits, Group: 32}
 					at := tensor.FromSlice(pos)
 					pk, pv := parts(p, k), parts(p, v)

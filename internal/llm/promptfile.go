@@ -178,7 +178,10 @@ func (f *PromptFile) checkModel(m *Loaded, name string) error {
 
 // options are those of the file with what o adds.
 func (f *PromptFile) options(o KVOptions, layout []cache.Layout) (KVOptions, error) {
-	k := f.file.Kind
+	k, err := f.file.Kind(layout)
+	if err != nil {
+		return o, err
+	}
 	if o.MaxSize != 0 && !cache.Rotating(o.MaxSize).Same(k, layout) {
 		return o, fmt.Errorf("%s is a cache %s: it cannot become one of %d positions", f.path, sizeText(k), o.MaxSize)
 	}
@@ -192,7 +195,7 @@ func (f *PromptFile) options(o KVOptions, layout []cache.Layout) (KVOptions, err
 		o.Bits, o.GroupSize = k.Bits, k.Group
 	}
 	o.MaxSize = 0 // the file has what it has
-	o, err := o.resolve(layout)
+	o, err = o.resolve(layout)
 	o.MaxSize = k.MaxSize
 	return o, err
 }

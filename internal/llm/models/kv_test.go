@@ -303,9 +303,10 @@ func TestSequenceKinds(t *testing.T) {
 				if !slices.Equal(got, again) {
 					t.Errorf("%s %+v, turn %d: the copy says %v, not %v", name, kv, turn, again, got)
 				}
+				lost := kv.MaxSize > 0 && name != "mistral" // all of whose layers remember more than they see
 				switch {
 				case turn == 0 && stats.CachedTokens != 0, turn == 1 && stats.CachedTokens != 28,
-					turn == 2 && kv.MaxSize == 0 && stats.CachedTokens != 15, turn == 2 && kv.MaxSize > 0 && stats.CachedTokens != 0:
+					turn == 2 && !lost && stats.CachedTokens != 15, turn == 2 && lost && stats.CachedTokens != 0:
 					t.Errorf("%s %+v, turn %d: %d cached", name, kv, turn, stats.CachedTokens)
 				}
 				text = append(append(text, got...), 11, 12)
