@@ -157,7 +157,7 @@ func TestWindowedSequence(t *testing.T) {
 				}
 			}
 		}
-		for _, turn := range []struct{ same, cached int }{{1270, 1270}, {1240, 1240}, {1000, 0}} {
+		for _, turn := range []struct{ same, cached int }{{1270, 1270}, {1240, 1240}, {700, 0}} {
 			if kv.MaxSize > 0 { // layers without a window of their own keep no more than it says
 				turn.cached = 0
 			}
