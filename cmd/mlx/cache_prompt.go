@@ -48,6 +48,7 @@ func newCachePrompt(s *streams, runF func(context.Context, *streams, *generateOp
 	f.String("system-prompt", "", "system message `TEXT` for the chat template")
 	f.Bool("ignore-chat-template", false, "take the prompt as it is, with the tokenizer's own special tokens")
 	f.String("chat-template-config", "", "`JSON` object with variables for the chat template, as '{\"enable_thinking\": false}'")
+	f.String("prompt-cache-file", "", "prompt cache `FILE` to write")
 	addKVFlags(f)
 	addRunFlags(f)
 	addConfig(cmd)
@@ -57,7 +58,7 @@ func newCachePrompt(s *streams, runF func(context.Context, *streams, *generateOp
 // checkCachePrompt is check for mlx cache-prompt.
 func (o *generateOptions) checkCachePrompt() error {
 	switch {
-	case o.KV.PromptCacheFile == "":
+	case o.PromptCacheFile == "":
 		return usagef("--prompt-cache-file is missing: the FILE to write")
 	case !o.from.set("prompt") && !o.from.set("prompt-file") && !o.from.set("prompt-tokens"):
 		return usagef("there is no prompt: give --prompt, --prompt-file or --prompt-tokens")
@@ -68,7 +69,7 @@ func (o *generateOptions) checkCachePrompt() error {
 	if err := o.checkPrompt(); err != nil {
 		return err
 	}
-	return o.KV.check(o.from)
+	return o.KV.check(o.from, false)
 }
 
 // beginning are the tokens of the prompt for m, and how they were made.
@@ -133,5 +134,5 @@ func runCachePrompt(ctx context.Context, s *streams, o *generateOptions) error {
 			return err
 		}
 	}
-	return q.Save(o.KV.PromptCacheFile, info)
+	return q.Save(o.PromptCacheFile, info)
 }

@@ -31,6 +31,8 @@ type generateOptions struct {
 	ExtraEOSToken []string `mapstructure:"extra-eos-token"`
 	IgnoreEOS     bool     `mapstructure:"ignore-eos"`
 
+	PromptCacheFile string `mapstructure:"prompt-cache-file"`
+
 	Sampling samplingOptions `mapstructure:",squash"`
 	KV       kvOptions       `mapstructure:",squash"`
 
@@ -123,6 +125,7 @@ func addGenerateFlags(f *pflag.FlagSet) {
 	f.String("verbose", "true", "false or f prints the text alone")
 	f.Bool("json", false, "print a JSON object with ids, text, log-probabilities and statistics instead")
 	addRunFlags(f)
+	f.String("prompt-cache-file", "", "prompt cache `FILE` of mlx cache-prompt or mlx-lm")
 	addKVFlags(f)
 }
 
@@ -145,11 +148,11 @@ func (o *generateOptions) check() error {
 	if err := o.checkPrompt(); err != nil {
 		return err
 	}
-	if err := o.KV.check(o.from); err != nil {
+	if err := o.KV.check(o.from, o.PromptCacheFile != ""); err != nil {
 		return err
 	}
 	if source, _ := o.promptSource(); source == "prompts" {
-		if err := o.KV.checkBatch(); err != nil {
+		if err := o.checkBatch(); err != nil {
 			return err
 		}
 	}
