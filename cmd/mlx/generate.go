@@ -24,6 +24,7 @@ type generateOptions struct {
 	SystemPrompt       string `mapstructure:"system-prompt"`
 	PrefillResponse    string `mapstructure:"prefill-response"`
 	IgnoreChatTemplate bool   `mapstructure:"ignore-chat-template"`
+	DefaultTemplate    bool   `mapstructure:"use-default-chat-template"`
 	ChatTemplateConfig string `mapstructure:"chat-template-config"`
 
 	MaxTokens     int      `mapstructure:"max-tokens"`
@@ -117,6 +118,7 @@ func addGenerateFlags(f *pflag.FlagSet) {
 	f.String("system-prompt", "", "system message `TEXT` for the chat template")
 	f.String("prefill-response", "", "`TEXT` that the answer begins with")
 	f.Bool("ignore-chat-template", false, "take the prompt as it is, with the tokenizer's own special tokens")
+	f.Bool("use-default-chat-template", false, "take ChatML for the chat template of a model that has none")
 	f.String("chat-template-config", "", "`JSON` object with variables for the chat template, as '{\"enable_thinking\": false}'")
 	f.IntP("max-tokens", "m", 100, "most tokens to generate; -1 is no limit but the context")
 	f.StringArray("stop", nil, "end before this `TEXT`, with \\n and \\t as in --prompt (may be repeated)")
@@ -191,6 +193,9 @@ func runGenerate(ctx context.Context, s *streams, o *generateOptions) error {
 	}
 	m, err := o.load(s, dir)
 	if err != nil {
+		return err
+	}
+	if err := o.prepareText(s, m, saved); err != nil {
 		return err
 	}
 	if source == "prompts" {
