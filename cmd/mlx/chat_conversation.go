@@ -25,6 +25,7 @@ type conversation struct {
 	s     *streams
 	o     *chatOptions
 	m     *llm.Loaded
+	draft *llm.Loaded // nil: none
 	in    lines
 	typed bool // by a person: failures do not end it
 
@@ -162,6 +163,7 @@ func (c *conversation) generationOptions() (llm.Options, error) {
 		out.Stop = append(out.Stop, unescape(stop))
 	}
 	out.MaxTokens, out.EOS, out.PrefillStep = c.o.MaxTokens, eos, c.o.PrefillStepSize
+	out.Draft, out.DraftTokens = c.draft, c.o.Draft.NumDraftTokens
 	return out, nil
 }
 
@@ -241,6 +243,9 @@ func (c *conversation) report(t llm.Statistics, last llm.Token) {
 	line := fmt.Sprintf("  %d tokens · %.1f tok/s · prompt %.1f tok/s · peak %.2f GB", t.GenerationTokens, t.GenerationTPS, t.PromptTPS, float64(t.PeakMemory)/1e9)
 	if t.CachedTokens > 0 {
 		line += fmt.Sprintf(" · %d reused", t.CachedTokens)
+	}
+	if t.Draft != nil {
+		line += " · draft: " + draftText(t.Draft)
 	}
 	if c.typed && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" {
 		line = dim + line + plain

@@ -48,7 +48,7 @@ func (m *Loaded) checkDraft(prompt []int, o *Options, q *Sequence) error {
 	if o.KV.MaxSize > 0 || q != nil && q.s.cache.Kind().MaxSize > 0 {
 		return errors.New("a draft model needs a cache that goes back when a guess is wrong, and a rotating one cannot")
 	}
-	if err := m.sameVocabulary(o.Draft); err != nil {
+	if err := m.SameVocabulary(o.Draft); err != nil {
 		return err
 	}
 	if n := o.Draft.Model.Info().MaxContext; n > 0 && len(prompt) > n {
@@ -61,9 +61,10 @@ func (m *Loaded) checkDraft(prompt []int, o *Options, q *Sequence) error {
 	return fits(fmt.Sprintf("a table of %d x %d logits", rows, vocab), 8*rows*vocab)
 }
 
-// sameVocabulary refuses a draft model for which ids mean other tokens. Models with one
+// SameVocabulary says in a sentence why a draft model cannot serve m: ids must mean the
+// same tokens for both. Models with one
 // tokenizer may have more or fewer rows than it has tokens.
-func (m *Loaded) sameVocabulary(draft *Loaded) error {
+func (m *Loaded) SameVocabulary(draft *Loaded) error {
 	a, b := m.Tokenizer, draft.Tokenizer
 	if a == nil || b == nil {
 		if n, d := m.Model.Info().VocabSize, draft.Model.Info().VocabSize; n != d {
