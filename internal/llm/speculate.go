@@ -18,6 +18,10 @@ import (
 // defaultDraftTokens is mlx-lm's.
 const defaultDraftTokens = 3
 
+// judgedRows bounds the rows of a pass that judges guesses: products of more rows may
+// round activations more coarsely than those of one, so that other tokens come out.
+const judgedRows = 7
+
 // DraftStatistics say how well a draft model guessed.
 type DraftStatistics struct {
 	// Tokens is how many guesses the model judged; those after the end of the text do
@@ -57,7 +61,7 @@ func (m *Loaded) checkDraft(prompt []int, o *Options, q *Sequence) error {
 	if err := o.Draft.checkNew(o.KV, len(prompt)); err != nil {
 		return fmt.Errorf("draft model: %w", err)
 	}
-	rows, vocab := int64(o.DraftTokens)+1, int64(m.Model.Info().VocabSize)
+	rows, vocab := int64(judgedRows), int64(m.Model.Info().VocabSize)
 	return fits(fmt.Sprintf("a table of %d x %d logits", rows, vocab), 8*rows*vocab)
 }
 
@@ -89,6 +93,7 @@ type drafter struct {
 	q       *Sequence // the draft model's
 	sampler *sample.Sampler
 	limit   int // guesses at once
+	rows    int // of a pass that judges them
 	vocab   int // the draft model's
 	text    []int
 	row     []float32 // logits as long as the model's
@@ -110,7 +115,7 @@ func (g *Generation) newDrafter(q *Sequence) (*drafter, error) {
 		}
 	}
 	q.draft.s.eager = g.o.Eager
-	d := &drafter{q: q.draft, limit: g.o.DraftTokens, vocab: m.Model.Info().VocabSize, row: make([]float32, vocab)}
+	d := &drafter{q: q.draft, limit: g.o.DraftTokens, rows: rowsFor(g.o.DraftTokens), vocab: m.Model.Info().VocabSize, row: make([]float32, vocab)}
 	for i := range d.row { // tokens that the draft model has no row for
 		d.row[i] = float32(math.Inf(-1))
 	}
@@ -118,6 +123,16 @@ func (g *Generation) newDrafter(q *Sequence) (*drafter, error) {
 	o.Processors, o.Seed, o.Generator = nil, nil, &threefry.Generator{}
 	d.sampler, err = sample.New(o, vocab)
 	return d, err
+}
+
+// rowsFor is the rows of the passes that judge n guesses: one pass with a row for what
+// follows them all, or if these are too many, passes of equal lengths.
+func rowsFor(n int) int {
+	if n < judgedRows {
+		return n + 1
+	}
+	passes := (n + judgedRows - 1) / judgedRows
+	return (n + passes - 1) / passes
 }
 
 // known is the text in ids that the draft model has: padding beyond its rows, which no
@@ -209,25 +224,23 @@ func (r *runner) prefillDraft() (done bool, err error) {
 // speculate decodes with the draft model, once the prompt is read.
 func (r *runner) speculate() error {
 	r.stats.Draft = &DraftStatistics{}
+	stop := r.o.EOS
+	if r.o.IgnoreEOS {
+		stop = nil
+	}
 	rows, guesses := [][]float32{r.sequence.s.logits}, []int(nil)
 	for {
-		done, err := r.settle(rows, guesses)
+		held, done, err := r.settle(rows, guesses)
 		if done || err != nil {
 			return err
 		}
-		last := r.history[len(r.history)-1]
-		if n := r.ahead(); n > 0 {
-			stop := r.o.EOS
-			if r.o.IgnoreEOS {
-				stop = nil
-			}
-			if guesses, err = r.draft.guess(r.history, n, r.sampler, stop); err != nil {
+		if guesses = guesses[held:]; held < len(rows) || len(guesses) == 0 {
+			if guesses, err = r.draft.guess(r.history, r.ahead(), r.sampler, stop); err != nil {
 				return err
 			}
-		} else {
-			guesses = nil
 		}
-		if rows, err = r.sequence.try(append([]int{last}, guesses...), r.draft.limit+1); err != nil {
+		tokens := append(r.history[len(r.history)-1:len(r.history):len(r.history)], guesses...)
+		if rows, err = r.sequence.try(tokens[:min(len(tokens), r.draft.rows)], r.draft.rows); err != nil {
 			return err
 		}
 	}
@@ -246,9 +259,9 @@ func (r *runner) ahead() int {
 	return r.sequence.s.asAlone(n+1) - 1
 }
 
-// settle chooses a token from each of rows, as long as the one before is the guess. Rows
-// behind the first are of the guesses; the memory goes back to the text.
-func (r *runner) settle(rows [][]float32, guesses []int) (done bool, err error) {
+// settle chooses a token from each of rows, as long as the one before is the guess, and
+// says how many are. Row i is what follows i guesses; the memory goes back to the text.
+func (r *runner) settle(rows [][]float32, guesses []int) (held int, done bool, err error) {
 	chosen := 0
 	defer func() {
 		if n := len(rows) - max(chosen, 1); n > 0 {
@@ -259,10 +272,11 @@ func (r *runner) settle(rows [][]float32, guesses []int) (done bool, err error) 
 	for i, row := range rows {
 		token, err := r.next(row)
 		if err != nil {
-			return true, err
+			return held, true, err
 		}
 		chosen++
 		if token.FromDraft = i < len(guesses) && token.ID == guesses[i]; token.FromDraft {
+			held++
 			s.Accepted++
 			s.Tokens++
 		} else {
@@ -272,17 +286,17 @@ func (r *runner) settle(rows [][]float32, guesses []int) (done bool, err error) 
 			s.Rate = float64(s.Accepted) / float64(s.Tokens)
 		}
 		if !r.yield(token, nil) || token.Finish != "" {
-			return true, nil
+			return held, true, nil
 		}
 		if r.ctx.Err() != nil {
 			r.yield(r.last(FinishCancelled), nil)
-			return true, nil
+			return held, true, nil
 		}
 		if !token.FromDraft {
 			break
 		}
 	}
-	return false, nil
+	return held, false, nil
 }
 
 // try runs tokens in one pass, or a single one as ever, and returns the logits after

@@ -83,7 +83,7 @@ func TestStories260KDrafted(t *testing.T) {
 	refs := map[string]reference{}
 	readJSON(t, filepath.Join(dir, "reference_greedy.json"), &refs)
 	for prompt, ref := range refs {
-		for n := 1; n <= 5; n++ {
+		for _, n := range []int{1, 2, 3, 4, 5, 6, 7, 9, 16} { // above 6 in several passes
 			o := llm.Options{MaxTokens: len(ref.Tokens), EOS: m.Config.EOS, DraftTokens: n}
 			g, err := llm.Generate(m, ref.IDs, o)
 			want, stats := told(t, g, err)
@@ -140,7 +140,7 @@ func TestDraftedSampling(t *testing.T) {
 		if s.Temperature > 0 {
 			s.Seed = &seed
 		}
-		for _, n := range []int{1, 3, 5} {
+		for _, n := range []int{1, 3, 5, 9} {
 			o := llm.Options{MaxTokens: 60, EOS: []int{2}, Sampling: s, DraftTokens: n}
 			g, err := llm.Generate(m, someTokens(11), o)
 			want, _ := told(t, g, err)
@@ -191,7 +191,7 @@ func TestDraftedCaches(t *testing.T) {
 			if kv.Bits > 0 && name == "longrope" { // heads of 16
 				continue
 			}
-			for n := 1; n <= 5; n += 2 {
+			for _, n := range []int{1, 3, 5, 9} {
 				for _, eager := range []bool{false, true} {
 					o := llm.Options{MaxTokens: 50, IgnoreEOS: true, KV: kv, DraftTokens: n, Eager: eager}
 					g, err := llm.Generate(m, someTokens(20), o)
@@ -243,8 +243,9 @@ func TestDraftedEnds(t *testing.T) {
 		}
 		return out
 	}
-	for n := 1; n <= 12; n++ {
-		o := llm.Options{MaxTokens: n, IgnoreEOS: true, Draft: m, DraftTokens: 4}
+	for i := range 24 {
+		n, guesses := i/2+1, 4+i%2*5
+		o := llm.Options{MaxTokens: n, IgnoreEOS: true, Draft: m, DraftTokens: guesses}
 		g, err := q.Generate(prompt, o)
 		got, _ := told(t, g, err)
 		if len(got) != n || got[n-1].Finish != llm.FinishLength {
@@ -254,7 +255,7 @@ func TestDraftedEnds(t *testing.T) {
 
 		id := all[n-1].ID
 		first := slices.IndexFunc(all, func(t llm.Token) bool { return t.ID == id }) + 1
-		g, err = q.Generate(prompt, llm.Options{EOS: []int{id}, Draft: m, DraftTokens: 4})
+		g, err = q.Generate(prompt, llm.Options{EOS: []int{id}, Draft: m, DraftTokens: guesses})
 		got, stats := told(t, g, err)
 		if len(got) != first || got[first-1].Finish != llm.FinishStop || first > 1 && stats.Draft.Rate != 1 {
 			t.Fatalf("EOS %d: %+v, %+v", id, got, stats.Draft)
@@ -288,7 +289,7 @@ func TestDraftedEnds(t *testing.T) {
 	o := llm.Options{IgnoreEOS: true}
 	g, err = llm.Generate(m, prompt, o)
 	want, _ := told(t, g, err)
-	for n := 1; n <= 6; n++ {
+	for n := 1; n <= 16; n += 3 {
 		o.Draft, o.DraftTokens = m, n
 		g, err := q.Generate(prompt, o)
 		got, _ := told(t, g, err)
