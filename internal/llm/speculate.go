@@ -199,20 +199,21 @@ func (d *drafter) guess(history []int, n int, like *sample.Sampler, stop []int) 
 	return d.guesses, err
 }
 
-// prefillDraft reads all of the prompt but its last token, with which guessing begins.
+// prefillDraft reads the prompt as prefill does, so that a draft that is the model itself
+// has its bits.
 func (r *runner) prefillDraft() (done bool, err error) {
 	prompt := r.draft.known(r.prompt)
 	at := r.draft.q.rewind(prompt)
 	if err := r.draft.q.s.expect(len(prompt) - at); err != nil {
 		return true, fmt.Errorf("draft model: %w", err)
 	}
-	for at < len(prompt)-1 {
+	for at < len(prompt) {
 		if r.ctx.Err() != nil {
 			r.fed(r.stats.PromptTokens)
 			r.yield(r.last(FinishCancelled), nil)
 			return true, nil
 		}
-		n, err := r.draft.feed(prompt[at:len(prompt)-1], r.o.PrefillStep)
+		n, err := r.draft.feed(prompt[at:], r.o.PrefillStep)
 		if err != nil {
 			return true, err
 		}

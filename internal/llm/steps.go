@@ -11,6 +11,7 @@ import (
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/compile"
 	"github.com/mlxgo/mlx/internal/llm/cache"
+	"github.com/mlxgo/mlx/internal/quant"
 	"github.com/mlxgo/mlx/internal/tensor"
 )
 
@@ -65,7 +66,7 @@ func newSteps(m Model, kind cache.Kind) *steps {
 		}),
 	}
 	s.decode.Limit, s.decode.Purpose, s.prefill.Purpose = keptCapacities, tensor.Cache, tensor.Cache
-	s.verify.Limit, s.verify.Purpose = keptCapacities, tensor.Cache
+	s.verify.Limit, s.verify.Purpose, s.verify.Rewrite = keptCapacities, tensor.Cache, quant.RowsAlone
 	return s
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/llm"
 	"github.com/mlxgo/mlx/internal/llm/llmtest"
+	"github.com/mlxgo/mlx/internal/llm/models"
 	"github.com/mlxgo/mlx/internal/llm/sample"
 )
 
@@ -163,6 +164,50 @@ func TestDraftedSeedless(t *testing.T) {
 	g, err := llm.Generate(m, someTokens(5), o)
 	if _, stats := told(t, g, err); stats.Draft.Rate != 1 || stats.Draft.Tokens < 25 {
 		t.Errorf("%+v", stats.Draft)
+	}
+}
+
+// TestDraftedBits: however weights are packed and whatever the model computes in, all bits
+// are those without a draft, so that half precision gives the same tokens too.
+func TestDraftedBits(t *testing.T) {
+	fp := func(mode mlx.Mode) *mlx.Scheme { return &mlx.Scheme{Mode: mode} }
+	schemes := []*mlx.Scheme{nil, fp("mxfp4"), fp("mxfp8"), fp("nvfp4")}
+	for _, bits := range []int{2, 3, 4, 5, 6, 8} {
+		schemes = append(schemes, &mlx.Scheme{Mode: "affine", Bits: bits, GroupSize: 64})
+	}
+	if testing.Short() || llmtest.Race {
+		schemes = schemes[6:7]
+	}
+	seed := uint64(3)
+	base := llmtest.Tiny("llama").With(llmtest.Config{"hidden_size": 128, "intermediate_size": 192, "head_dim": 32})
+	for i, s := range schemes {
+		for _, d := range []mlx.DType{mlx.BFloat16, mlx.Float16, mlx.Float32} {
+			c, w := base, llmtest.Random(t, base, uint64(i), d)
+			if s != nil {
+				c, w = quantized(t, newRand(uint64(i)), c, w, *s, false)
+			}
+			dir := llmtest.Write(t, c, w)
+			for _, exact := range []bool{false, true} {
+				m, err := llm.Load(dir, llm.LoadOptions{New: models.New, DType: &d, ExactActivations: exact})
+				if err != nil {
+					t.Fatal(err)
+				}
+				o := llm.Options{MaxTokens: 40, IgnoreEOS: true, Sampling: sample.Options{Temperature: 1, Seed: &seed}}
+				g, err := llm.Generate(m, someTokens(9), o)
+				want, _ := told(t, g, err)
+				for _, n := range []int{1, 3, 5, 6, 9} {
+					o.Draft, o.DraftTokens = m, n
+					g, err := llm.Generate(m, someTokens(9), o)
+					got, stats := told(t, g, err)
+					for j := range got {
+						got[j].FromDraft = false
+					}
+					if !slices.Equal(got, want) || stats.Draft.Rate != 1 {
+						t.Fatalf("%v in %v, exact %v, %d guesses, %+v: %+v, not %+v", s, d, exact, n, stats.Draft, got, want)
+					}
+				}
+			}
+		}
 	}
 }
 
