@@ -24,8 +24,8 @@ func addDraftFlags(f *pflag.FlagSet) {
 // check refuses what cannot be meant. A cache of maxKVSize positions rotates.
 func (o *draftOptions) check(from sources, maxKVSize int) error {
 	switch {
-	case o.NumDraftTokens < 1:
-		return usagef("--num-draft-tokens is %d: it must be above 0", o.NumDraftTokens)
+	case o.NumDraftTokens < 1 || o.NumDraftTokens > llm.MaxDraftTokens:
+		return usagef("--num-draft-tokens is %d: it must be from 1 to %d", o.NumDraftTokens, llm.MaxDraftTokens)
 	case o.DraftModel == "" && from["num-draft-tokens"] == fromFlag:
 		return usagef("--num-draft-tokens needs --draft-model")
 	case o.DraftModel != "" && maxKVSize > 0:

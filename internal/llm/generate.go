@@ -31,7 +31,7 @@ type Options struct {
 	// for none. The tokens are those without it, but for such that are almost as likely as
 	// others: passes of several rows may round otherwise. It remembers as KV says.
 	Draft *Loaded
-	// DraftTokens is how many tokens are guessed at once; 0 means 3.
+	// DraftTokens is how many tokens are guessed at once, at most MaxDraftTokens; 0 means 3.
 	DraftTokens int
 	// Progress is called after each chunk of the prompt.
 	Progress func(done, total int)

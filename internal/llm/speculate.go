@@ -15,8 +15,12 @@ import (
 // them in one pass, and its own choices count: as long as they are the guesses, the next
 // row of logits is of the right text. What was run too far is trimmed from both caches.
 
-// defaultDraftTokens is mlx-lm's.
-const defaultDraftTokens = 3
+// defaultDraftTokens is mlx-lm's. MaxDraftTokens is how far all caches can go back that
+// do not rotate.
+const (
+	defaultDraftTokens = 3
+	MaxDraftTokens     = 64
+)
 
 // judgedRows bounds the rows of a pass that judges guesses: products of more rows may
 // round activations more coarsely than those of one, so that other tokens come out.
@@ -43,8 +47,8 @@ func (m *Loaded) checkDraft(prompt []int, o *Options, q *Sequence) error {
 	if o.DraftTokens == 0 {
 		o.DraftTokens = defaultDraftTokens
 	}
-	if o.DraftTokens < 1 {
-		return fmt.Errorf("the number of draft tokens is %d: it must be above 0", o.DraftTokens)
+	if o.DraftTokens < 1 || o.DraftTokens > MaxDraftTokens {
+		return fmt.Errorf("the number of draft tokens is %d: it must be from 1 to %d", o.DraftTokens, MaxDraftTokens)
 	}
 	if q != nil && q.unknown {
 		return errors.New("the prompt cache does not say which tokens it is of, so a draft model cannot read them")

@@ -84,7 +84,7 @@ func TestStories260KDrafted(t *testing.T) {
 	refs := map[string]reference{}
 	readJSON(t, filepath.Join(dir, "reference_greedy.json"), &refs)
 	for prompt, ref := range refs {
-		for _, n := range []int{1, 2, 3, 4, 5, 6, 7, 9, 16} { // above 6 in several passes
+		for _, n := range []int{1, 2, 3, 4, 5, 6, 7, 9, 64} { // above 6 in several passes
 			o := llm.Options{MaxTokens: len(ref.Tokens), EOS: m.Config.EOS, DraftTokens: n}
 			g, err := llm.Generate(m, ref.IDs, o)
 			want, stats := told(t, g, err)
@@ -439,7 +439,8 @@ func TestDraftRefused(t *testing.T) {
 		}
 	}
 	refused(m, llm.Options{Draft: loadRandom(t, c.With(llmtest.Config{"vocab_size": 97}))}, "another vocabulary: 97 tokens, and the model has 96")
-	refused(m, llm.Options{Draft: m, DraftTokens: -1}, "-1")
+	refused(m, llm.Options{Draft: m, DraftTokens: -1}, "is -1: it must be from 1 to 64")
+	refused(m, llm.Options{Draft: m, DraftTokens: 65}, "is 65")
 	refused(m, llm.Options{Draft: m, KV: llm.KVOptions{MaxSize: 16}}, "rotating")
 	refused(m, llm.Options{Draft: loadRandom(t, c.With(llmtest.Config{"max_position_embeddings": 8}))}, "draft model's context of 8")
 	if _, err := llm.GenerateBatch(context.Background(), m, [][]int{{1}}, llm.Options{Draft: m}, 1); err == nil {
