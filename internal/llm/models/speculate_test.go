@@ -178,7 +178,10 @@ func TestDraftedBits(t *testing.T) {
 	for _, bits := range []int{2, 3, 4, 5, 6, 8} {
 		schemes = append(schemes, &mlx.Scheme{Mode: "affine", Bits: bits, GroupSize: 64})
 	}
-	if testing.Short() || llmtest.Race {
+	if llmtest.Race {
+		t.Skip("without assembly all products are of one kind")
+	}
+	if testing.Short() {
 		schemes = schemes[6:7]
 	}
 	seed := uint64(3)
