@@ -20,8 +20,14 @@ the user's message, which the prompt of mlx generate continues.
 
 The file has mlx-lm's format. It belongs to the model and tokenizer that made it.`
 
-func newCachePrompt(s *streams, runF func(context.Context, *streams, *generateOptions) error) *cobra.Command {
-	o := &generateOptions{} // those that make a prompt
+// cachePromptOptions are those of mlx generate that make a prompt, and one more.
+type cachePromptOptions struct {
+	generateOptions `mapstructure:",squash"`
+	EOSToken        string `mapstructure:"eos-token"`
+}
+
+func newCachePrompt(s *streams, runF func(context.Context, *streams, *cachePromptOptions) error) *cobra.Command {
+	o := &cachePromptOptions{}
 	cmd := &cobra.Command{
 		Use:   "cache-prompt",
 		Short: "Read a prompt and save the attention cache",
@@ -48,6 +54,8 @@ func newCachePrompt(s *streams, runF func(context.Context, *streams, *generateOp
 	f.String("system-prompt", "", "system message `TEXT` for the chat template")
 	f.Bool("ignore-chat-template", false, "take the prompt as it is, with the tokenizer's own special tokens")
 	f.String("chat-template-config", "", "`JSON` object with variables for the chat template, as '{\"enable_thinking\": false}'")
+	f.String("eos-token", "", "`TOKEN` that is the EOS token of the chat template, and ends the generation that follows (default the tokenizer's)")
+	f.String("prompt-cache-file", "", "prompt cache `FILE` to write")
 	addKVFlags(f)
 	addRunFlags(f)
 	addConfig(cmd)
@@ -55,9 +63,9 @@ func newCachePrompt(s *streams, runF func(context.Context, *streams, *generateOp
 }
 
 // checkCachePrompt is check for mlx cache-prompt.
-func (o *generateOptions) checkCachePrompt() error {
+func (o *cachePromptOptions) checkCachePrompt() error {
 	switch {
-	case o.KV.PromptCacheFile == "":
+	case o.PromptCacheFile == "":
 		return usagef("--prompt-cache-file is missing: the FILE to write")
 	case !o.from.set("prompt") && !o.from.set("prompt-file") && !o.from.set("prompt-tokens"):
 		return usagef("there is no prompt: give --prompt, --prompt-file or --prompt-tokens")
@@ -68,12 +76,12 @@ func (o *generateOptions) checkCachePrompt() error {
 	if err := o.checkPrompt(); err != nil {
 		return err
 	}
-	return o.KV.check(o.from)
+	return o.KV.check(o.from, false)
 }
 
 // beginning are the tokens of the prompt for m, and how they were made.
-func (o *generateOptions) beginning(m *llm.Loaded, text string) ([]int, llm.PromptInfo, error) {
-	info := llm.PromptInfo{Model: o.Model}
+func (o *cachePromptOptions) beginning(m *llm.Loaded, text string) ([]int, llm.PromptInfo, error) {
+	info := llm.PromptInfo{Model: o.Model, EOSToken: o.EOSToken}
 	source, err := o.promptSource()
 	if err != nil || source == "prompt-tokens" || m.Tokenizer == nil {
 		ids, err := o.promptIDs(m, text)
@@ -89,7 +97,7 @@ func (o *generateOptions) beginning(m *llm.Loaded, text string) ([]int, llm.Prom
 }
 
 // runCachePrompt reads the prompt and writes the file.
-func runCachePrompt(ctx context.Context, s *streams, o *generateOptions) error {
+func runCachePrompt(ctx context.Context, s *streams, o *cachePromptOptions) error {
 	if err := o.begin(s); err != nil {
 		return err
 	}
@@ -104,6 +112,11 @@ func runCachePrompt(ctx context.Context, s *streams, o *generateOptions) error {
 	m, err := o.load(s, dir)
 	if err != nil {
 		return err
+	}
+	if o.EOSToken != "" {
+		if err := useEOS(m, o.EOSToken); err != nil {
+			return err
+		}
 	}
 	ids, info, err := o.beginning(m, text)
 	if err != nil {
@@ -133,5 +146,5 @@ func runCachePrompt(ctx context.Context, s *streams, o *generateOptions) error {
 			return err
 		}
 	}
-	return q.Save(o.KV.PromptCacheFile, info)
+	return q.Save(o.PromptCacheFile, info)
 }

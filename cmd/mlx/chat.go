@@ -27,9 +27,9 @@ type chatOptions struct {
 	MaxTokens     int      `mapstructure:"max-tokens"`
 	Stop          []string `mapstructure:"stop"`
 	ExtraEOSToken []string `mapstructure:"extra-eos-token"`
-	MaxKVSize     int      `mapstructure:"max-kv-size"`
 
 	Sampling samplingOptions `mapstructure:",squash"`
+	KV       kvOptions       `mapstructure:",squash"`
 	Draft    draftOptions    `mapstructure:",squash"`
 
 	from sources
@@ -92,7 +92,7 @@ func addChatFlags(f *pflag.FlagSet) {
 	f.IntP("max-tokens", "m", 256, "most tokens of an answer; -1 is no limit but the context")
 	f.StringArray("stop", nil, "end an answer before this `TEXT`, with \\n and \\t for newline and tab (may be repeated)")
 	f.StringArray("extra-eos-token", nil, "id or text of one more `TOKEN` that ends an answer (may be repeated)")
-	addMaxKVSize(f)
+	addKVFlags(f)
 	addRunFlags(f)
 	addDraftFlags(f)
 }
@@ -120,10 +120,10 @@ func (o *chatOptions) check() error {
 			return usagef("--stop is empty")
 		}
 	}
-	if err := (&kvOptions{MaxKVSize: o.MaxKVSize}).check(o.from); err != nil {
+	if err := o.KV.check(o.from, false); err != nil {
 		return err
 	}
-	if err := o.Draft.check(o.from, o.MaxKVSize); err != nil {
+	if err := o.Draft.check(o.from, o.KV.MaxKVSize); err != nil {
 		return err
 	}
 	if err := o.checkRun(); err != nil {

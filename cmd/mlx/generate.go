@@ -24,12 +24,15 @@ type generateOptions struct {
 	SystemPrompt       string `mapstructure:"system-prompt"`
 	PrefillResponse    string `mapstructure:"prefill-response"`
 	IgnoreChatTemplate bool   `mapstructure:"ignore-chat-template"`
+	DefaultTemplate    bool   `mapstructure:"use-default-chat-template"`
 	ChatTemplateConfig string `mapstructure:"chat-template-config"`
 
 	MaxTokens     int      `mapstructure:"max-tokens"`
 	Stop          []string `mapstructure:"stop"`
 	ExtraEOSToken []string `mapstructure:"extra-eos-token"`
 	IgnoreEOS     bool     `mapstructure:"ignore-eos"`
+
+	PromptCacheFile string `mapstructure:"prompt-cache-file"`
 
 	Sampling samplingOptions `mapstructure:",squash"`
 	KV       kvOptions       `mapstructure:",squash"`
@@ -120,6 +123,7 @@ func addGenerateFlags(f *pflag.FlagSet) {
 	f.String("system-prompt", "", "system message `TEXT` for the chat template")
 	f.String("prefill-response", "", "`TEXT` that the answer begins with")
 	f.Bool("ignore-chat-template", false, "take the prompt as it is, with the tokenizer's own special tokens")
+	f.Bool("use-default-chat-template", false, "take ChatML for the chat template of a model that has none")
 	f.String("chat-template-config", "", "`JSON` object with variables for the chat template, as '{\"enable_thinking\": false}'")
 	f.IntP("max-tokens", "m", 100, "most tokens to generate; -1 is no limit but the context")
 	f.StringArray("stop", nil, "end before this `TEXT`, with \\n and \\t as in --prompt (may be repeated)")
@@ -128,6 +132,7 @@ func addGenerateFlags(f *pflag.FlagSet) {
 	f.String("verbose", "true", "false or f prints the text alone")
 	f.Bool("json", false, "print a JSON object with ids, text, log-probabilities and statistics instead")
 	addRunFlags(f)
+	f.String("prompt-cache-file", "", "prompt cache `FILE` of mlx cache-prompt or mlx-lm")
 	addKVFlags(f)
 	addDraftFlags(f)
 }
@@ -151,7 +156,7 @@ func (o *generateOptions) check() error {
 	if err := o.checkPrompt(); err != nil {
 		return err
 	}
-	if err := o.KV.check(o.from); err != nil {
+	if err := o.KV.check(o.from, o.PromptCacheFile != ""); err != nil {
 		return err
 	}
 	if err := o.Draft.check(o.from, o.KV.MaxKVSize); err != nil {
@@ -161,7 +166,7 @@ func (o *generateOptions) check() error {
 		if o.Draft.DraftModel != "" {
 			return usagef("--draft-model and --prompts exclude each other: a draft is for one prompt at a time")
 		}
-		if err := o.KV.checkBatch(); err != nil {
+		if err := o.checkBatch(); err != nil {
 			return err
 		}
 	}
@@ -203,6 +208,9 @@ func runGenerate(ctx context.Context, s *streams, o *generateOptions) error {
 	}
 	m, err := o.load(s, dir)
 	if err != nil {
+		return err
+	}
+	if err := o.prepareText(s, m, saved); err != nil {
 		return err
 	}
 	if source == "prompts" {

@@ -54,7 +54,7 @@ func newSteps(m Model, kind cache.Kind) *steps {
 		}),
 		prefill: compile.New("prefill", func(in, state []*mlx.Array) (out, next []*mlx.Array) {
 			at := cache.Place{Pos: in[1], Last: in[3]}
-			if kind.MaxSize > 0 { // what comes after a full cache is padding in it
+			if kind.Rotates(m.Layout()) { // what comes after a full cache is padding in it
 				at.Count = in[2].Add(1)
 			}
 			return forward(m, kind, in[0], in[2], at, state)

@@ -280,6 +280,34 @@ func TestDraftedCaches(t *testing.T) {
 	}
 }
 
+// TestDraftedWindows: layers that hold their window only go back behind wrong guesses,
+// before they are full, on the way and long after, quantized or not, in both models.
+func TestDraftedWindows(t *testing.T) {
+	c := llmtest.Tiny("mistral").With(llmtest.Config{"sliding_window": 24, "head_dim": 32})
+	loaded := kvModels(t)
+	m, other := loaded["mistral"], load(t, llmtest.Write(t, c, llmtest.Random(t, c, 4, mlx.Float32)))
+	for _, kv := range []llm.KVOptions{{}, {Bits: 8}} {
+		for _, length := range []int{480, 1300} {
+			if length > 1000 && (testing.Short() || llmtest.Race) {
+				continue
+			}
+			o := llm.Options{MaxTokens: 60, IgnoreEOS: true, KV: kv}
+			g, err := llm.Generate(m, someTokens(length), o)
+			want, _ := told(t, g, err)
+			for _, o.Draft = range []*llm.Loaded{m, other, loaded["llama"]} {
+				for _, o.DraftTokens = range []int{1, 5, 9, llm.MaxDraftTokens} {
+					g, err := llm.Generate(m, someTokens(length), o)
+					got, stats := told(t, g, err)
+					sameText(t, fmt.Sprintf("%+v, %d tokens, %d guesses", kv, length, o.DraftTokens), got, want)
+					if o.Draft == m && stats.Draft.Rate != 1 {
+						t.Errorf("%+v, %d tokens, %d guesses: its own are not accepted: %+v", kv, length, o.DraftTokens, stats.Draft)
+					}
+				}
+			}
+		}
+	}
+}
+
 // TestDraftedEnds: limits, EOS, stop strings, the context, breaks and interrupts end a text
 // with a draft where they end it without, also among guesses, and the memory is right then.
 func TestDraftedEnds(t *testing.T) {
