@@ -76,8 +76,8 @@ last; --kv-bits stores what attention remembers in fewer bits. Both save memory.
 With --prompts, --kv-bits needs --quantized-kv-start 0.
 
 A --draft-model guesses tokens, which the model judges together: the tokens are those
-without it, but for such that are almost as likely as others, and how many guesses were
-right is in the statistics. Both must have the same vocabulary.
+without it, sampled ones too, and how many guesses were right is in the statistics. Both
+must have the same vocabulary.
 
 Without --model it is the built-in model, a small teller of children's stories.
 Its own defaults are --temp 0.7 --top-p 0.95.`

@@ -28,8 +28,9 @@ type Options struct {
 	// KV says how attention remembers; a Sequence has its own.
 	KV KVOptions
 	// Draft is a smaller model with the same vocabulary that guesses the next tokens, nil
-	// for none. The tokens are those without it, but for such that are almost as likely as
-	// others: passes of several rows may round otherwise. It remembers as KV says.
+	// for none. The tokens are those without it, sampled ones too: each draws once, and
+	// the rows of passes that judge guesses have the bits of single tokens. It remembers
+	// as KV says.
 	Draft *Loaded
 	// DraftTokens is how many tokens are guessed at once, at most MaxDraftTokens; 0 means 3.
 	DraftTokens int
