@@ -181,20 +181,8 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 		return cumSumTask(p, in, out), nil
 	case tensor.ArgSort:
 		return argSortTask(in, out)
-	case tensor.Take:
-		return takeTask(in, out)
-
-	// gather.go, scatter.go
-	case tensor.Gather:
-		return gatherTask(p, in, out), nil
-	case tensor.GatherAxis:
-		return gatherAxisTask(p, in, out), nil
-	case tensor.Scatter:
-		return scatterTask(p, in, out)
-	case tensor.ScatterAxis:
-		return scatterAxisTask(p, in, out)
-	case tensor.SliceUpdate:
-		return sliceUpdateTask(p, in, out)
+	case tensor.Take, tensor.Gather, tensor.GatherAxis, tensor.Scatter, tensor.ScatterAxis, tensor.SliceUpdate:
+		return bindIndex(p, in, out)
 
 	// matmul.go, quant.go
 	case tensor.MatMul:
