@@ -137,7 +137,9 @@ func BenchmarkIndexing(b *testing.B) {
 func TestLongRows(t *testing.T) {
 	const n = 700
 	x, u := mlx.Arange(2*n).Reshape(2, n), mlx.Arange(3*n).Reshape(3, n)
-	small := func(a *mlx.Array, d mlx.DType) *mlx.Array { return a.Mul(7).AsType(mlx.Uint8).AsType(mlx.Int32).AsType(d).Mul(0.25) }
+	small := func(a *mlx.Array, d mlx.DType) *mlx.Array {
+		return a.Mul(7).AsType(mlx.Uint8).AsType(mlx.Int32).AsType(d).Mul(0.25)
+	}
 	at := indices([]int{1, 0, 1})
 	for _, d := range []mlx.DType{mlx.Float16, mlx.Complex64, mlx.Float64, mlx.Float32} {
 		a, v := small(x, d), small(u, d)
