@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -19,6 +20,8 @@ type Step struct {
 	// Purpose is what the memory of states counts as. Set both before the first use.
 	Limit   int
 	Purpose tensor.Purpose
+	// Shapeless keeps the traced graph for other sizes of axes.
+	Shapeless bool
 
 	name    string
 	f       Traced
@@ -36,6 +39,8 @@ type Exec struct {
 	name  string
 	prog  tensor.Program
 }
+
+var errInputs = errors.New("the inputs are not those that the function was compiled for")
 
 // New is f, compiled when it is used; f must not call the Step itself. The name
 // is for messages.

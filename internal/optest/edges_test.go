@@ -59,6 +59,8 @@ func ourEdges(t *testing.T) edgeFile {
 var (
 	nan = math.NaN()
 	inf = math.Inf(1)
+
+	negZero = math.Copysign(0, -1)
 )
 
 func arr(v any, d ...mlx.CreateOption) *mlx.Array { return mlx.NewArray(v, d...) }
@@ -72,10 +74,10 @@ func key(seed uint64) random.Key                  { return random.NewKey(seed) }
 // edges are all recorded calls that have a row here.
 var edges = func() map[string]func() []*mlx.Array {
 	all := map[string]func() []*mlx.Array{}
-	for _, m := range []map[string]func() []*mlx.Array{opEdges, randomEdges, fastEdges, quantEdges} {
+	for _, m := range []map[string]func() []*mlx.Array{opEdges, randomEdges, fastEdges, quantEdges, elementwiseEdges,
+		arrangeEdges, orderEdges, productEdges, indexEdges} {
 		maps.Copy(all, m)
 	}
-	maps.Copy(all, indexEdges)
 	return all
 }()
 
