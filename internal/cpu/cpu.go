@@ -181,24 +181,12 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 	case tensor.GateVJP:
 		return gateVJPTask(p, in, out), nil
 
-	// reduce.go, rows.go, sort.go, scan.go
+	// reduce.go, rows.go, sort.go, scan.go, index.go, gather.go, scatter.go
 	case tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.Scan, tensor.LinearScan,
 		tensor.Sort, tensor.ArgSort, tensor.Permute, tensor.SearchSorted:
 		return bindRows(p, in, out)
-	case tensor.Take:
-		return takeTask(in, out)
-
-	// gather.go, scatter.go
-	case tensor.Gather:
-		return gatherTask(p, in, out), nil
-	case tensor.GatherAxis:
-		return gatherAxisTask(p, in, out), nil
-	case tensor.Scatter:
-		return scatterTask(p, in, out)
-	case tensor.ScatterAxis:
-		return scatterAxisTask(p, in, out)
-	case tensor.SliceUpdate:
-		return sliceUpdateTask(p, in, out)
+	case tensor.Take, tensor.Gather, tensor.GatherAxis, tensor.Scatter, tensor.ScatterAxis, tensor.SliceUpdate:
+		return bindIndex(p, in, out)
 
 	// matmul.go, quant.go
 	case tensor.MatMul:
