@@ -197,7 +197,8 @@ func Uniform[L, H mlx.Operand](low L, high H, shape mlx.Shape, opts ...Option) *
 	return random.Uniform(c.key, lo, hi, shape, c.dtype, c.s)
 }
 
-// Normal is mx.random.normal(shape, loc, scale), float32 unless a dtype is given.
+// Normal is mx.random.normal(shape, loc, scale), float32 unless a floating dtype of at
+// most 32 bits or complex64 is given.
 func Normal(shape mlx.Shape, opts ...Option) *mlx.Array {
 	c := keywords("normal", opts, mlx.Float32)
 	return random.Normal(c.key, shape, c.dtype, c.loc, c.scale, c.s)

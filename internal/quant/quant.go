@@ -264,6 +264,13 @@ func DequantizeOf(weight, scales, biases *Array, s Scheme, to tensor.DType, on S
 func MatMulOf(x, weight, scales, biases *Array, s Scheme, transpose, round bool, on Stream) *Array {
 	s = must("quantized_matmul", s)
 	s.Rounding = 0
+	if d := x.DType(); d.Is(dtype.Integer) || d == dtype.Bool { // as MLX: integers take the scales' dtype
+		d = dtype.Float32
+		if s.Mode == Affine && scales.DType().Is(dtype.Floating) {
+			d = scales.DType()
+		}
+		x = tensor.AsType(x, d, on)
+	}
 	in := append([]*Array{x}, packed(weight, scales, biases)...)
 	return tensor.Apply1(MatMul{s, transpose, round, false}, on, in...)
 }
