@@ -168,9 +168,6 @@ func StopGradient(x *Array, opts ...StreamOrDevice) *Array {
 	return tensor.StopGradientOf(x, on("stop_gradient", opts))
 }
 
-// Depends is mx.depends(x, deps): x, computed after deps.
-func Depends(x *Array, deps ...*Array) *Array { return tensor.DependsOf(x, deps, Stream{}) }
-
 // NaNToNum is mx.nan_to_num(x, nan, posinf, neginf): MLX's defaults are 0 and the
 // largest finite values, which infinities here stand for. Integers are unchanged;
 // of complex64 each part is replaced.
