@@ -26,9 +26,9 @@ import (
 // Its methods are what Python writes with an operator or a dot:
 //
 //	Shape Dim Dims2 Dims3 Dims4 NDim Size DType NBytes Stream On Donate All
-//	AsType Reshape Flatten Squeeze ExpandDims Transpose T SwapAxes BroadcastTo
-//	Add Sub Mul Div FloorDiv Mod Pow MatMul Neg Abs Eq Ne Lt Le Gt Ge
-//	And Or Xor Not Shl Shr Bytes
+//	AsType Reshape Flatten Squeeze ExpandDims Transpose T SwapAxes BroadcastTo Add Sub Mul Div FloorDiv
+//	Mod Pow MatMul Neg Abs Eq Ne Lt Le Gt Ge And Or Xor
+//	Not Shl Shr Bytes Index At View MoveAxis
 //	String Format
 //
 // The operand of an operator is an *Array or a Go number or bool; a number is

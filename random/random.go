@@ -118,7 +118,7 @@ func next() *mlx.Array {
 	}
 	var k threefry.Key
 	generator.state, k = generator.state.Split()
-	return keyArray(k)
+	return tensor.Drawn(keyArray(k))
 }
 
 // call is the keywords of one call.

@@ -126,16 +126,22 @@ func log2Complex(z complex128) complex128 {
 	return cmplx.Log(z) / math.Ln2
 }
 
-// logAddExpComplex takes the larger out, in the order of lessComplex.
 func logAddExpComplex(a, b complex64) complex64 {
-	if nanComplex(a) || nanComplex(b) {
-		return complex64(cmplx.NaN())
+	return complex64(logAddExpWide(complex128(a), complex128(b)))
+}
+
+// logAddExpWide takes the larger out, in the order of lessComplex.
+func logAddExpWide(hi, lo complex128) complex128 {
+	if hi != hi || lo != lo {
+		return cmplx.NaN()
 	}
-	hi, lo := complex128(maxComplex(a, b)), complex128(minComplex(a, b))
+	if real(hi) < real(lo) || real(hi) == real(lo) && imag(hi) < imag(lo) {
+		hi, lo = lo, hi
+	}
 	if math.IsInf(real(lo), -1) || math.IsInf(real(hi), 1) {
-		return complex64(hi)
+		return hi
 	}
-	return complex64(hi + log1pComplex(cmplx.Exp(lo-hi)))
+	return hi + log1pComplex(cmplx.Exp(lo-hi))
 }
 
 func infComplex(z complex64) bool { return cmplx.IsInf(complex128(z)) }

@@ -27,6 +27,7 @@ type Set struct {
 
 	RTol, ATol *float64
 	EqualNaN   bool
+	arrayOps   // of scans, paddings and products
 
 	Key        any // random.Key
 	Loc, Scale *float64

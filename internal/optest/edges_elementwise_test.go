@@ -54,8 +54,6 @@ func c64(v ...complex64) *mlx.Array {
 	return mlx.FromSlice(v)
 }
 
-var negZero = math.Copysign(0, -1)
-
 // elementwiseEdges are the recorded calls of elementwise ops.
 var elementwiseEdges = map[string]func() []*mlx.Array{
 	// Integer quotients that MLX truncates have no row: see TestFloorDivision.

@@ -188,29 +188,3 @@ func (p Cast) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array {
 
 // realPart is c as float32: casting drops the imaginary part.
 func realPart(c *Array, s Stream) *Array { return AsType(c, dtype.Float32, s) }
-
-// Fallback is gate * sigmoid(gate) * up.
-func (SwiGLU) Fallback(s Stream, in []*Array) []*Array {
-	return []*Array{s.mul(s.mul(in[0], s.do(OpSigmoid, in[0])), in[1])}
-}
-
-// Fallback is the formula, in float32 for halves.
-func (p GELU) Fallback(s Stream, in []*Array) []*Array {
-	d := in[0].DType()
-	x := in[0]
-	if d.Size() == 2 {
-		x = AsType(x, dtype.Float32, s)
-	}
-	var t *Array
-	if p.Tanh {
-		cube := s.add(x, s.mul(s.mul(s.mul(x, x), x), 0.044715))
-		t = s.do(OpTanh, s.mul(cube, math.Sqrt(2/math.Pi)))
-	} else {
-		t = s.do(OpErf, s.mul(x, math.Sqrt(0.5)))
-	}
-	y := AsType(s.mul(s.mul(x, 0.5), s.add(t, 1)), d, s)
-	if len(in) == 2 {
-		y = s.mul(y, in[1])
-	}
-	return []*Array{y}
-}

@@ -103,6 +103,12 @@ func (a *Array) T() *Array { return a.Transpose() }
 // SwapAxes is a.swapaxes(i, j).
 func (a *Array) SwapAxes(i, j int) *Array { return SwapAxes(a, i, j, Stream{}) }
 
+// MoveAxis is a.moveaxis(from, to).
+func (a *Array) MoveAxis(from, to int) *Array { return MoveAxis(a, from, to, Stream{}) }
+
+// View is a.view(d): the same bytes as another dtype.
+func (a *Array) View(d DType) *Array { return ViewAs(a, d, Stream{}) }
+
 // BroadcastTo is mx.broadcast_to(a, shape).
 func (a *Array) BroadcastTo(dims ...int) *Array { return BroadcastTo(a, dims, Stream{}) }
 

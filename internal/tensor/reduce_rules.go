@@ -6,6 +6,14 @@ func (p Reduce) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array {
 	switch p.Op {
 	case OpSum:
 		return []*Array{fit(c, SpecOf(x).Shape, s)}
+	case OpMean:
+		n := SpecOf(x).Shape.Size() / max(SpecOf(out[0]).Shape.Size(), 1)
+		return []*Array{fit(s.div(c, float64(n)), SpecOf(x).Shape, s)}
+	case OpProd: // the product of the others, right with zeros
+		flat := reducedLast(x, p.Axes, s)
+		before, after := Apply1(Scan{ScanProd, false, true}, s, flat), Apply1(Scan{ScanProd, true, true}, s, flat)
+		others := unreduced(s.mul(before, after), p.Axes, SpecOf(x).Shape, s)
+		return []*Array{s.mul(others, c)}
 	case OpMax, OpMin:
 		at := s.is(OpEqual, x, out[0])
 		one := s.pick(at, OnesLike(x, s))
@@ -30,16 +38,8 @@ func (p ArgReduce) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
 	return lastAxisVmap(p, s, in, axes)
 }
 
-// Vmap keeps to the last axis.
-func (p ArgSort) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
-	return lastAxisVmap(p, s, in, axes)
-}
-
 // VJP: an index does not vary.
 func (ArgReduce) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array { return []*Array{nil} }
-
-// VJP: an index does not vary.
-func (ArgSort) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array { return []*Array{nil} }
 
 // VJP is y * (c - sum(y * c)).
 func (p Softmax) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array {
@@ -65,15 +65,5 @@ func (p LogSumExp) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array 
 
 // Vmap keeps to the last axis.
 func (p LogSumExp) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
-	return lastAxisVmap(p, s, in, axes)
-}
-
-// VJP sums the other way.
-func (p CumSum) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array {
-	return []*Array{Apply1(CumSum{!p.Reverse, p.Exclusive}, s, cotan[0])}
-}
-
-// Vmap keeps to the last axis.
-func (p CumSum) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
 	return lastAxisVmap(p, s, in, axes)
 }

@@ -83,61 +83,13 @@ func (p Transpose) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
 
 // VJP puts the cotangent where it was taken, between zeros.
 func (p Slice) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array {
-	c := cotan[0]
-	for i, n := range SpecOf(in[0]).Shape {
-		c = spread(c, i, n, p.Start.At(i), p.Step.At(i), s)
-	}
-	return []*Array{c}
-}
-
-// spread puts the elements of an axis at start, start+step, ... of one of size n.
-func spread(c *Array, axis, n, start, step int, s Stream) *Array {
-	m := SpecOf(c).Shape[axis]
-	if m == 0 {
-		t := SpecOf(c).Shape
-		t = slices.Clone(t)
-		t[axis] = n
-		return fit(FloatScalar(0, c.DType(), s), t, s)
-	}
-	if step < 0 {
-		c = flip(c, axis, s)
-		start, step = start+(m-1)*step, -step
-	}
-	if m == 1 {
-		step = 1
-	}
-	if step > 1 { // [.., m, ..] to [.., m, 1, ..], zeros behind each, and flat again
-		sh := slices.Clone(SpecOf(c).Shape)
-		c = ReshapeTo(c, slices.Insert(slices.Clone(sh), axis+1, 1), s)
-		c = padAxis(c, axis+1, 0, step-1, s)
-		sh[axis] = m * step
-		c = SliceAxis(ReshapeTo(c, sh, s), axis, 0, (m-1)*step+1, s)
-	}
-	return padAxis(c, axis, start, n-start-((m-1)*step+1), s)
-}
-
-func padAxis(a *Array, axis, low, high int, s Stream) *Array {
-	if low == 0 && high == 0 {
-		return a
-	}
-	lo, hi := make([]int, a.NDim()), make([]int, a.NDim())
-	lo[axis], hi[axis] = low, high
-	return PadWith(a, lo, hi, 0, s)
-}
-
-// flip reverses an axis.
-func flip(a *Array, axis int, s Stream) *Array {
-	sh := SpecOf(a).Shape
-	lo, hi, step := make([]int, len(sh)), slices.Clone(sh), fill(1, len(sh))
-	lo[axis], hi[axis], step[axis] = sh[axis]-1, -1, -1
-	return Apply1(Slice{MakeInts(lo...), MakeInts(hi...), MakeInts(step...)}, s, a)
+	return []*Array{Apply1(SliceUpdate(p), s, ZerosLike(in[0], s), cotan[0])}
 }
 
 // Vmap slices the axes behind the mapped one.
 func (p Slice) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
 	x := MoveAxis(in[0], axes[0], 0, s)
-	lead := func(v int, rest Ints) Ints { return MakeInts(append([]int{v}, rest.List()...)...) }
-	return front(Apply1(Slice{lead(0, p.Start), lead(x.Dim(0), p.Stop), lead(1, p.Step)}, s, x))
+	return front(Apply1(p.behind(x.Dim(0)), s, x))
 }
 
 // VJP cuts the padding off; the pad value gets the sum of what was added.
