@@ -11,30 +11,7 @@ import (
 // elementwiseCases are the elementwise ops that models do without.
 func elementwiseCases() []Case {
 	cases := append(moreUnaryCases(), moreBinaryCases()...)
-	return append(append(append(cases, complexCases()...), composedCases()...), fusedCase())
-}
-
-// fusedCase is what compiling makes of where(x*x > y, exp(-y), x).
-func fusedCase() Case {
-	step := func(p tensor.Primitive, out mlx.DType, in ...int) tensor.FusedStep {
-		return tensor.FusedStep{Prim: p, In: in, Out: out}
-	}
-	return Case{Name: "fused", Inputs: made(ramp(3, 5), ramp(3, 5).Add(0.5)), Tol: F32, Halves: true, Empty: true,
-		Build: func(in []*mlx.Array) []*mlx.Array {
-			d := in[0].DType()
-			p := &tensor.FusedProgram{In: []tensor.Spec{tensor.SpecOf(in[0]), tensor.SpecOf(in[1])}, Steps: []tensor.FusedStep{
-				step(tensor.Unary{Op: tensor.OpSquare}, d, 0), step(tensor.Binary{Op: tensor.OpGreater}, mlx.Bool, 2, 1),
-				step(tensor.Unary{Op: tensor.OpNegative}, d, 1), step(tensor.Unary{Op: tensor.OpExp}, d, 4),
-				step(tensor.Select{}, d, 3, 5, 0),
-			}}
-			return list(tensor.Apply1(tensor.Fused{FusedProgram: p}, none, in...))
-		},
-		Want: elementwise(func(x ...float64) float64 {
-			if x[0]*x[0] > x[1] {
-				return math.Exp(-x[1])
-			}
-			return x[0]
-		}, firstDType)}
+	return append(append(cases, complexCases()...), composedCases()...)
 }
 
 func moreUnaryCases() (cases []Case) {
