@@ -19,6 +19,8 @@ type fold[T, A, R any] struct {
 	first A
 	block func(acc A, x []T) A // folds a run of one result's elements
 	row   func(acc []A, x []T) // folds an element of each of many results
+	part  func(p, x []T)       // nil, or row for few rows in T, from zeros on
+	flush func(acc []A, p []T) // folds what part has
 	merge func(a, b A) A       // joins two parts
 	done  func(a A) R
 }
@@ -42,9 +44,11 @@ type reduction struct {
 }
 
 const (
-	foldTile  = 512  // results that a wide reduction folds together
+	foldTile  = 4096 // results that a wide reduction folds together
+	foldRows  = 64   // rows that are folded in T before they are in A
 	foldBlock = 1024 // elements that are gathered at a time
 	splitMin  = 1 << 16
+	mergeMax  = 1 << 16 // most parts that are merged, on one thread
 )
 
 func reduceTask(p tensor.Reduce, in, out []View) (task, error) {
@@ -122,6 +126,8 @@ func sumFold32(prod bool) fold[float32, float64, float32] {
 	f := sumFold[float32, float64, float32](prod)
 	if !prod {
 		f.block = func(acc float64, x []float32) float64 { return acc + float64(simd.K.Sum(x)) }
+		f.part = func(p, x []float32) { simd.K.Binary[simd.Add](p, p, x) }
+		f.flush = sumRow[float32, float64]
 	}
 	return f
 }
@@ -207,8 +213,8 @@ func newReduction(axes tensor.AxisSet, x, y *View) *reduction {
 		r.tiles = (r.inner + foldTile - 1) / foldTile
 		r.units = r.n / max(r.inner, 1) * r.tiles
 	}
-	if r.units < 16 && r.n <= 1<<14 {
-		r.splits = max(1, min(maxChunks, r.k*r.n/splitMin, r.k))
+	if r.units < 16 {
+		r.splits = max(1, min(maxChunks, r.k*r.n/splitMin, r.k, mergeMax/max(r.n, 1)))
 	}
 	return r
 }
@@ -273,6 +279,7 @@ type foldMemory[T, A any] struct {
 	raw  []uint64
 	wide []float32
 	acc  []A
+	part []T
 }
 
 func newFoldMemory[T, A any](s *scratch, r *reduction) (m foldMemory[T, A]) {
@@ -285,6 +292,9 @@ func newFoldMemory[T, A any](s *scratch, r *reduction) (m foldMemory[T, A]) {
 		m.wide = piece[float32](s, n)
 	}
 	m.acc = piece[A](s, foldTile)
+	if r.wide {
+		m.part = piece[T](s, foldTile)
+	}
 	return m
 }
 
@@ -327,31 +337,69 @@ func foldInput[T any](r *reduction, wideBuf []float32, p unsafe.Pointer, n int) 
 	return unsafe.Slice((*T)(p), n)
 }
 
-// foldWide folds a tile of the inner axis, one reduced index after the other.
+// foldWide folds a tile of the inner axis, one reduced index after the other, or as
+// many at a time as lie next to each other and fit a tile.
 func foldWide[T, A, R any](r *reduction, f *fold[T, A, R], m *foldMemory[T, A], u, from, to int) (int, []A) {
 	o, j := u/r.tiles, u%r.tiles*foldTile
-	n := min(foldTile, r.inner-j)
-	acc := m.acc[:n]
+	n, q := min(foldTile, r.inner-j), 1
+	if r.stride == 1 && r.tiles == 1 && len(r.red.shape) == 1 && r.red.stride[0] == n {
+		q = max(1, min(foldTile/n, to-from))
+	}
+	acc := m.acc[:n*q]
 	for i := range acc {
 		acc[i] = f.first
 	}
+	rows := rowFolder[T, A, R]{f: f, acc: acc, part: m.part[:n*q]}
+	clear(rows.part)
 	base := unsafe.Add(r.x.Ptr(), (r.kept.offset(o)+j*r.stride)*r.size)
 	var idx [maxRank]int
 	off := r.red.seek(from, &idx)
 	row := walk{[]int{n}, []int{r.stride}}
-	for ; from < to; from++ {
+	for from < to {
+		k := min(q, to-from)
 		p := unsafe.Add(base, off*r.size)
 		if r.stride != 1 {
-			q := unsafe.Pointer(unsafe.SliceData(m.raw))
-			gatherBytes(&row, q, p, r.size, 0, n)
-			p = q
+			g := unsafe.Pointer(unsafe.SliceData(m.raw))
+			gatherBytes(&row, g, p, r.size, 0, n)
+			p = g
 		}
-		f.row(acc, foldInput[T](r, m.wide, p, n))
-		if from+1 < to {
-			off = r.red.advance(&idx, off, 1)
+		rows.add(foldInput[T](r, m.wide, p, n*k))
+		if from += k; from < to {
+			off = r.red.advance(&idx, off, k)
 		}
 	}
-	return o*r.inner + j, acc
+	rows.flush()
+	for i := n; i < len(acc); i++ {
+		acc[i%n] = f.merge(acc[i%n], acc[i])
+	}
+	return o*r.inner + j, acc[:n]
+}
+
+// A rowFolder folds rows into acc, by way of part if the fold has one.
+type rowFolder[T, A, R any] struct {
+	f    *fold[T, A, R]
+	acc  []A
+	part []T
+	have int // rows in part
+}
+
+func (w *rowFolder[T, A, R]) add(x []T) {
+	if w.f.part == nil {
+		w.f.row(w.acc[:len(x)], x)
+		return
+	}
+	w.f.part(w.part[:len(x)], x)
+	if w.have++; w.have == foldRows {
+		w.flush()
+	}
+}
+
+func (w *rowFolder[T, A, R]) flush() {
+	if w.have > 0 {
+		w.f.flush(w.acc, w.part)
+		clear(w.part)
+		w.have = 0
+	}
 }
 
 // ---- loops ----

@@ -310,7 +310,7 @@ func productCases() []Case {
 		xy("tensordot", func(x, y *mlx.Array) *mlx.Array { return mlx.TensorDot(x, y, [2][]int{{1, 2}, {1, 2}}) }),
 		xy("addmm", func(x, y *mlx.Array) *mlx.Array {
 			a, b := mlx.Unstack(x)[0], mlx.Unstack(y)[0]
-			return mlx.AddMM(mlx.Ones(mlx.Shape{4, 4}), a, b.T(), mlx.Alpha(0.5), mlx.Beta(2))
+			return mlx.AddMM(mlx.Ones(mlx.Shape{4, 4}, x.DType()), a, b.T(), mlx.Alpha(0.5), mlx.Beta(2))
 		}),
 		xy("outer", func(x, y *mlx.Array) *mlx.Array {
 			return mlx.Outer(mlx.Split(x.Flatten(), []int{5})[0], mlx.Split(y.Flatten(), []int{5})[0])
