@@ -3,6 +3,7 @@ package cpu
 import (
 	"fmt"
 	"math"
+	"slices"
 	"unsafe"
 
 	"github.com/mlxgo/mlx/internal/cpu/simd"
@@ -19,9 +20,10 @@ type fold[T, A, R any] struct {
 	first A
 	block func(acc A, x []T) A // folds a run of one result's elements
 	row   func(acc []A, x []T) // folds an element of each of many results
-	part  func(p, x []T)       // nil, or row for few rows in T, from zeros on
-	flush func(acc []A, p []T) // folds what part has
-	merge func(a, b A) A       // joins two parts
+	// rows folds k rows from element off of x on, ld elements apart, p being as long
+	// as acc; nil if there is no such kernel.
+	rows  func(acc []A, p []T, x *View, off, ld, k int)
+	merge func(a, b A) A // joins two parts
 	done  func(a A) R
 }
 
@@ -45,7 +47,7 @@ type reduction struct {
 
 const (
 	foldTile  = 4096 // results that a wide reduction folds together
-	foldRows  = 64   // rows that are folded in T before they are in A
+	foldRows  = 16   // rows that a kernel folds together
 	foldBlock = 1024 // elements that are gathered at a time
 	splitMin  = 1 << 16
 	mergeMax  = 1 << 16 // most parts that are merged, on one thread
@@ -121,13 +123,18 @@ func reduceMean(r *reduction) (task, error) {
 	return task{}, fmt.Errorf("%w for %v", tensor.ErrUnsupported, r.x.DType)
 }
 
+var onesRow = slices.Repeat([]float32{1}, foldRows)
+
 // sumFold32 sums blocks in float32 and those in float64.
 func sumFold32(prod bool) fold[float32, float64, float32] {
 	f := sumFold[float32, float64, float32](prod)
 	if !prod {
 		f.block = func(acc float64, x []float32) float64 { return acc + float64(simd.K.Sum(x)) }
-		f.part = func(p, x []float32) { simd.K.Binary[simd.Add](p, p, x) }
-		f.flush = sumRow[float32, float64]
+		f.rows = func(acc []float64, p []float32, x *View, off, ld, k int) { // a product with ones
+			n := len(p)
+			simd.K.GemmNN(p, n, onesRow[:k], k, 1, rawAt(x, off, (k-1)*ld+n), ld, n, k)
+			sumRow(acc, p)
+		}
 	}
 	return f
 }
@@ -349,56 +356,43 @@ func foldWide[T, A, R any](r *reduction, f *fold[T, A, R], m *foldMemory[T, A], 
 	for i := range acc {
 		acc[i] = f.first
 	}
-	rows := rowFolder[T, A, R]{f: f, acc: acc, part: m.part[:n*q]}
-	clear(rows.part)
-	base := unsafe.Add(r.x.Ptr(), (r.kept.offset(o)+j*r.stride)*r.size)
-	var idx [maxRank]int
-	off := r.red.seek(from, &idx)
-	row := walk{[]int{n}, []int{r.stride}}
-	for from < to {
-		k := min(q, to-from)
-		p := unsafe.Add(base, off*r.size)
-		if r.stride != 1 {
-			g := unsafe.Pointer(unsafe.SliceData(m.raw))
-			gatherBytes(&row, g, p, r.size, 0, n)
-			p = g
-		}
-		rows.add(foldInput[T](r, m.wide, p, n*k))
-		if from += k; from < to {
-			off = r.red.advance(&idx, off, k)
+	off := r.kept.offset(o) + j*r.stride
+	if f.rows != nil && r.stride == 1 && len(r.red.shape) == 1 && r.red.stride[0] > 0 {
+		st := r.red.stride[0]
+		for to-from >= q {
+			k := min(foldRows, (to-from)/q)
+			f.rows(acc, m.part[:n*q], r.x, off+from*st, q*st, k)
+			from += k * q
 		}
 	}
-	rows.flush()
+	foldEach(r, f, m, acc, off, from, to, n)
 	for i := n; i < len(acc); i++ {
 		acc[i%n] = f.merge(acc[i%n], acc[i])
 	}
 	return o*r.inner + j, acc[:n]
 }
 
-// A rowFolder folds rows into acc, by way of part if the fold has one.
-type rowFolder[T, A, R any] struct {
-	f    *fold[T, A, R]
-	acc  []A
-	part []T
-	have int // rows in part
-}
-
-func (w *rowFolder[T, A, R]) add(x []T) {
-	if w.f.part == nil {
-		w.f.row(w.acc[:len(x)], x)
+// foldEach folds rows of n elements one by one, or several that lie next to each
+// other if acc is longer.
+func foldEach[T, A, R any](r *reduction, f *fold[T, A, R], m *foldMemory[T, A], acc []A, start, from, to, n int) {
+	if from == to {
 		return
 	}
-	w.f.part(w.part[:len(x)], x)
-	if w.have++; w.have == foldRows {
-		w.flush()
-	}
-}
-
-func (w *rowFolder[T, A, R]) flush() {
-	if w.have > 0 {
-		w.f.flush(w.acc, w.part)
-		clear(w.part)
-		w.have = 0
+	var idx [maxRank]int
+	off := start + r.red.seek(from, &idx)
+	row := walk{[]int{n}, []int{r.stride}}
+	for from < to {
+		k := min(len(acc)/n, to-from)
+		p := unsafe.Add(r.x.Ptr(), off*r.size)
+		if r.stride != 1 {
+			g := unsafe.Pointer(unsafe.SliceData(m.raw))
+			gatherBytes(&row, g, p, r.size, 0, n)
+			p = g
+		}
+		f.row(acc[:n*k], foldInput[T](r, m.wide, p, n*k))
+		if from += k; from < to {
+			off += r.red.advance(&idx, 0, k)
+		}
 	}
 }
 

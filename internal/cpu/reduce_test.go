@@ -67,7 +67,11 @@ func reduceRef(op tensor.ReduceOp, d, out dtype.DType, vals []value, idx []int) 
 	}
 	if op == tensor.OpMean {
 		n := float64(len(idx))
-		acc.z = complex(real(acc.z)/n, imag(acc.z)/n)
+		im := imag(acc.z)
+		if d == dtype.Complex64 {
+			im /= n
+		}
+		acc.z = complex(real(acc.z)/n, im)
 	}
 	if isInt(out) {
 		acc.u = wrap(out, acc.u)
