@@ -22,9 +22,11 @@ type fold[T, A, R any] struct {
 	row   func(acc []A, x []T) // folds an element of each of many results
 	// rows folds k rows from element off of x on, ld elements apart, p being as long
 	// as acc; nil if there is no such kernel.
-	rows  func(acc []A, p []T, x *View, off, ld, k int)
-	merge func(a, b A) A // joins two parts
-	done  func(a A) R
+	rows   func(acc []A, p []T, x *View, off, ld, k int)
+	halves bool                 // rows takes halves, too
+	store  func(y []R, acc []A) // nil, or done for many
+	merge  func(a, b A) A       // joins two parts
+	done   func(a A) R
 }
 
 // A reduction is where the elements of the results lie. If the innermost axis is
@@ -110,10 +112,15 @@ func reduceMean(r *reduction) (task, error) {
 	case dtype.Float32:
 		f := sumFold32(false)
 		f.done = func(a float64) float32 { return float32(a / n) }
+		f.store = func(y []float32, acc []float64) {
+			for i, a := range acc {
+				y[i] = float32(a / n)
+			}
+		}
 		return reduceWith(r, f), nil
 	case dtype.Float64:
 		f := sumFold[float64, float64, float64](false)
-		f.done = func(a float64) float64 { return a / n }
+		f.done, f.store = func(a float64) float64 { return a / n }, nil
 		return reduceWith(r, f), nil
 	case dtype.Complex64:
 		f := complexFold(false)
@@ -123,6 +130,27 @@ func reduceMean(r *reduction) (task, error) {
 	return task{}, fmt.Errorf("%w for %v", tensor.ErrUnsupported, r.x.DType)
 }
 
+// extremeRows folds rows of float32 four at a time; those of halves it does not know.
+func extremeRows(op simd.BinaryOp) func(acc, _ []float32, x *View, off, ld, k int) {
+	four := simd.K.MaxRows
+	if op == simd.Minimum {
+		four = simd.K.MinRows
+	}
+	return func(acc, _ []float32, x *View, off, ld, k int) {
+		n := len(acc)
+		rows := at[float32](x, off, (k-1)*ld+n)
+		for ; k >= 4; k -= 4 {
+			four(acc, rows, ld)
+			if k > 4 {
+				rows = rows[4*ld:]
+			}
+		}
+		for i := range k {
+			simd.K.Binary[op](acc, acc, rows[i*ld:i*ld+n])
+		}
+	}
+}
+
 var onesRow = slices.Repeat([]float32{1}, foldRows)
 
 // sumFold32 sums blocks in float32 and those in float64.
@@ -130,6 +158,7 @@ func sumFold32(prod bool) fold[float32, float64, float32] {
 	f := sumFold[float32, float64, float32](prod)
 	if !prod {
 		f.block = func(acc float64, x []float32) float64 { return acc + float64(simd.K.Sum(x)) }
+		f.halves = true
 		f.rows = func(acc []float64, p []float32, x *View, off, ld, k int) { // a product with ones
 			n := len(p)
 			simd.K.GemmNN(p, n, onesRow[:k], k, 1, rawAt(x, off, (k-1)*ld+n), ld, n, k)
@@ -172,9 +201,11 @@ func reduceExtreme(r *reduction, min bool) (task, error) {
 		if min {
 			f.block = func(acc float32, x []float32) float32 { return f.merge(acc, simd.K.Min(x)) }
 			f.row = func(acc, x []float32) { simd.K.Binary[simd.Minimum](acc, acc, x) }
+			f.rows = extremeRows(simd.Minimum)
 		} else {
 			f.block = func(acc float32, x []float32) float32 { return f.merge(acc, simd.K.Max(x)) }
 			f.row = func(acc, x []float32) { simd.K.Binary[simd.Maximum](acc, acc, x) }
+			f.rows = extremeRows(simd.Maximum)
 		}
 		return reduceWith(r, f), nil
 	case dtype.Float64:
@@ -276,6 +307,10 @@ func finish[T, A, R any](r *reduction, f *fold[T, A, R], at int, acc []A) {
 		return
 	}
 	y := unsafe.Slice((*R)(r.y.Ptr()), r.n)
+	if f.store != nil {
+		f.store(y[at:at+len(acc)], acc)
+		return
+	}
 	for i, a := range acc {
 		y[at+i] = f.done(a)
 	}
@@ -357,7 +392,7 @@ func foldWide[T, A, R any](r *reduction, f *fold[T, A, R], m *foldMemory[T, A], 
 		acc[i] = f.first
 	}
 	off := r.kept.offset(o) + j*r.stride
-	if f.rows != nil && r.stride == 1 && len(r.red.shape) == 1 && r.red.stride[0] > 0 {
+	if f.rows != nil && (!r.half || f.halves) && r.stride == 1 && len(r.red.shape) == 1 && r.red.stride[0] > 0 {
 		st := r.red.stride[0]
 		for to-from >= q {
 			k := min(foldRows, (to-from)/q)
@@ -403,7 +438,7 @@ func identityOf[T any](v T) T { return v }
 func normal(v uint8) uint8 { return bit(v != 0) }
 
 func sumFold[T, A, R number](prod bool) fold[T, A, R] {
-	f := fold[T, A, R]{block: sumBlock[T, A], row: sumRow[T, A], merge: func(a, b A) A { return a + b }, done: func(a A) R { return R(a) }}
+	f := fold[T, A, R]{block: sumBlock[T, A], row: sumRow[T, A], merge: func(a, b A) A { return a + b }, done: func(a A) R { return R(a) }, store: convert[R, A]}
 	if prod {
 		f.first, f.block, f.row, f.merge = 1, prodBlock[T, A], prodRow[T, A], func(a, b A) A { return a * b }
 	}
@@ -457,9 +492,9 @@ func prodRow[T, A number](acc []A, x []T) {
 
 func extremeFold[T number](lowest, highest T, small bool) fold[T, T, T] {
 	if small {
-		return fold[T, T, T]{first: highest, block: minBlock[T], row: minRow[T], merge: func(a, b T) T { return min(a, b) }, done: identityOf[T]}
+		return fold[T, T, T]{first: highest, block: minBlock[T], row: minRow[T], merge: func(a, b T) T { return min(a, b) }, done: identityOf[T], store: identity[T]}
 	}
-	return fold[T, T, T]{first: lowest, block: maxBlock[T], row: maxRow[T], merge: func(a, b T) T { return max(a, b) }, done: identityOf[T]}
+	return fold[T, T, T]{first: lowest, block: maxBlock[T], row: maxRow[T], merge: func(a, b T) T { return max(a, b) }, done: identityOf[T], store: identity[T]}
 }
 
 func maxBlock[T number](acc T, x []T) T {
