@@ -48,7 +48,7 @@ type reduction struct {
 }
 
 const (
-	foldTile  = 4096 // results that a wide reduction folds together
+	foldTile  = 2048 // results that a wide reduction folds together
 	foldRows  = 16   // rows that a kernel folds together
 	foldBlock = 1024 // elements that are gathered at a time
 	splitMin  = 1 << 16
