@@ -146,14 +146,8 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 		return copyTask(&in[0], &out[0]), nil
 	case tensor.Bitcast:
 		return bitcastTask(in, out), nil
-	case tensor.Broadcast:
-		return viewTask(p, in, out)
-	case tensor.Transpose:
-		return viewTask(p, in, out)
-	case tensor.Slice:
-		return viewTask(p, in, out)
-	case tensor.AsStrided:
-		return viewTask(p, in, out)
+	case tensor.Broadcast, tensor.Transpose, tensor.Slice, tensor.AsStrided:
+		return viewTask(p.(tensor.Viewer), in, out)
 	case tensor.Pad:
 		return padTask(p, in, out), nil
 	case tensor.Concatenate:
