@@ -22,7 +22,7 @@ type (
 	// QuantOption is [GroupSize], [Bits], [Mode], [Scheme], a [Rounding], a [DType]
 	// or a StreamOrDevice.
 	QuantOption = opt.Quant
-	// GatherOption is [TransposeRHS] or a StreamOrDevice.
+	// GatherOption is [TransposeRHS], [RoundActivations], [SortedIndices] or a StreamOrDevice.
 	GatherOption = opt.Gather
 )
 

@@ -67,3 +67,6 @@ func (b Beta) ForAddMM(s *opt.Set) { s.Beta = (*float64)(&b) }
 
 // ForGatherMM makes it the argument sorted_indices=.
 func (i SortedIndices) ForGatherMM(s *opt.Set) { s.SortedIndices = bool(i) }
+
+// ForGather makes it the argument sorted_indices=.
+func (i SortedIndices) ForGather(s *opt.Set) { s.SortedIndices = bool(i) }

@@ -44,7 +44,9 @@ func FromBytes(data []byte, shape Shape, d DType) *Array { return tensor.FromByt
 // NewArray is mx.array(v): v is a number, a bool or a slice or array of them,
 // nested to any depth and not ragged. Go's plain types are Python's: int gives
 // int32 (int64 if a value does not fit), float64 gives float32, complex128 gives
-// complex64; sized types keep their size. A [DType] decides otherwise.
+// complex64; sized types keep their size. Lists may mix them ([]any{1, 2.5, true}): the
+// dtype is the one that all promote to. Arrays in a list are stacked, so they must have
+// one shape. A [DType] decides otherwise.
 func NewArray(v any, opts ...CreateOption) *Array {
 	var set opt.Set
 	for _, o := range opts {
@@ -55,6 +57,8 @@ func NewArray(v any, opts ...CreateOption) *Array {
 	var a *Array
 	r := reflect.ValueOf(v)
 	switch {
+	case isList(r) && isMixed(r.Type()):
+		a = fromMixed(r, wide, s)
 	case r.Kind() == reflect.Slice || r.Kind() == reflect.Array:
 		a = fromNested(r, wide)
 	case wide && r.CanFloat():

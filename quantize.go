@@ -66,3 +66,34 @@ func QuantizedMatMul(x *Array, q Quantized, opts ...GatherOption) *Array {
 	}
 	return quant.MatMulOf(x, q.Weight, q.Scales, q.Biases, q.Scheme, !set.NoTranspose, set.Round, streamOf("quantized_matmul", &set))
 }
+
+// GatherQMM is mx.gather_qmm(x, w, ..., lhs_indices, rhs_indices): x [..., M, K] times the
+// packed matrices [..., N, K] of q, one product for each pair of integer indices into their
+// flattened batch axes. Indices broadcast; nil picks all. The result is [indices..., M, N];
+// with [TransposeRHS](false) the matrices are [..., K, N].
+func GatherQMM(x *Array, q Quantized, lhs, rhs *Array, opts ...GatherOption) *Array {
+	var set opt.Set
+	for _, o := range opts {
+		o.ForGather(&set)
+	}
+	return quant.GatherOf(x, q.Weight, q.Scales, q.Biases, lhs, rhs, q.Scheme, !set.NoTranspose, streamOf("gather_qmm", &set))
+}
+
+// QQMM is mx.qqmm: x @ w.T where x [..., K] is quantized as w [N, K] is, mode "nvfp4" or
+// "mxfp8". The product is accumulated in float32 and has x's dtype. The gradient of x is
+// that of the product without the rounding.
+func QQMM(x *Array, q Quantized, opts ...StreamOrDevice) *Array {
+	s := on("qqmm", opts)
+	return quant.MatMulOf(quant.RoundedOf("qqmm", x, q.Scheme, s), q.Weight, q.Scales, q.Biases, q.Scheme, true, false, s)
+}
+
+// GatherQQMM is mx.gather_qqmm: [GatherQMM] with x quantized as in [QQMM].
+func GatherQQMM(x *Array, q Quantized, lhs, rhs *Array, opts ...GatherOption) *Array {
+	var set opt.Set
+	for _, o := range opts {
+		o.ForGather(&set)
+	}
+	s := streamOf("gather_qqmm", &set)
+	x = quant.RoundedOf("gather_qqmm", x, q.Scheme, s)
+	return quant.GatherOf(x, q.Weight, q.Scales, q.Biases, lhs, rhs, q.Scheme, !set.NoTranspose, s)
+}

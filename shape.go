@@ -265,3 +265,26 @@ func Triu(x *Array, k int, opts ...StreamOrDevice) *Array {
 
 // Kron is mx.kron, the Kronecker product.
 func Kron(a, b *Array, opts ...StreamOrDevice) *Array { return tensor.Kron(a, b, on("kron", opts)) }
+
+// Diff is mx.diff(x, n, axis): the differences of neighbours along an axis, n times over;
+// along the last axis unless given. The axis has n elements less, 0 at least. It panics if
+// n is negative.
+func Diff(x *Array, n int, opts ...AxisOption) *Array {
+	axes, s := axisKeywords("diff", opts)
+	axis := -1
+	if len(axes) > 0 {
+		axis = axes[0]
+	}
+	if len(axes) > 1 || n < 0 {
+		tensor.Throw("diff", []Spec{tensor.SpecOf(x)}, "takes one axis and a count of at least 0, not %v and %d", axes, n)
+	}
+	axis = tensor.NormAxis("diff", axis, x.Shape())
+	for range n {
+		size := x.Dim(axis)
+		if size == 0 {
+			break
+		}
+		x = tensor.BinaryOf(tensor.OpSubtract, tensor.SliceAxis(x, axis, 1, size, s), tensor.SliceAxis(x, axis, 0, size-1, s), s)
+	}
+	return x
+}

@@ -17,7 +17,8 @@ import (
 	"github.com/mlxgo/mlx/internal/threefry"
 )
 
-// Option is a [Key], [Loc], [Scale], [NumSamples], mlx.Axis, a dtype or a stream.
+// Option is a [Key], [Loc], [Scale] (or [LocOf], [ScaleOf]), [NumSamples], [SampleShape],
+// mlx.Axis, a dtype or a stream.
 type Option = opt.Random
 
 // Key is a state of the generator; as an argument it is key=. Use it once, then
@@ -32,17 +33,46 @@ type Loc float64
 // Scale is scale=, 1 by default.
 type Scale float64
 
+// An arrayOption is loc= or scale= with an array.
+type arrayOption struct {
+	a     *mlx.Array
+	scale bool
+}
+
+// LocOf is loc= with an array, which broadcasts to the shape that is drawn.
+func LocOf(a *mlx.Array) Option { return arrayOption{a, false} }
+
+// ScaleOf is scale= with an array, which broadcasts to the shape that is drawn.
+func ScaleOf(a *mlx.Array) Option { return arrayOption{a, true} }
+
 // NumSamples is num_samples= of Categorical.
 type NumSamples int
+
+// SampleShape is shape= of Categorical: that of the result, to which the shape of the
+// logits without their axis must broadcast. It excludes NumSamples.
+type SampleShape mlx.Shape
 
 // ForRandom makes a key the argument key=.
 func (k Key) ForRandom(s *opt.Set) { s.SetKey(k.A) }
 
 // ForRandom makes it the argument loc=.
-func (l Loc) ForRandom(s *opt.Set) { v := float64(l); s.Loc = &v }
+func (l Loc) ForRandom(s *opt.Set) { s.SetLoc(float64(l)) }
 
 // ForRandom makes it the argument scale=.
-func (k Scale) ForRandom(s *opt.Set) { v := float64(k); s.Scale = &v }
+func (k Scale) ForRandom(s *opt.Set) { s.SetScale(float64(k)) }
+
+// ForRandom makes it the argument loc= or scale=.
+func (o arrayOption) ForRandom(s *opt.Set) {
+	switch {
+	case o.scale:
+		s.SetScale(o.a)
+	default:
+		s.SetLoc(o.a)
+	}
+}
+
+// ForRandom makes it the argument shape=.
+func (n SampleShape) ForRandom(s *opt.Set) { s.SampleShape = append([]int{}, n...) }
 
 // ForRandom makes it the argument num_samples=.
 func (n NumSamples) ForRandom(s *opt.Set) { s.NumSamples = int(n) }
@@ -125,8 +155,9 @@ func next() *mlx.Array {
 type call struct {
 	key        *mlx.Array
 	dtype      mlx.DType
-	loc, scale float64
+	loc, scale *mlx.Array // nil: 0 and 1
 	axis, num  int
+	draws      mlx.Shape
 	s          mlx.Stream
 }
 
@@ -140,16 +171,11 @@ func keywordsAt(op string, opts []Option, d mlx.DType, axis int) call {
 		o.ForRandom(&set)
 	}
 	refuse(op, &set)
-	c := call{dtype: d, scale: 1, axis: axis, num: set.NumSamples, s: tensor.OneStream(op, &set)}
+	c := call{dtype: d, axis: axis, num: set.NumSamples, draws: set.SampleShape, s: tensor.OneStream(op, &set)}
 	if set.HasDType {
 		c.dtype = mlx.DType(set.DType)
 	}
-	if set.Loc != nil {
-		c.loc = *set.Loc
-	}
-	if set.Scale != nil {
-		c.scale = *set.Scale
-	}
+	c.loc, c.scale = parameter(op, "loc", set.Loc, 0, c), parameter(op, "scale", set.Scale, 1, c)
 	if len(set.Axes) == 1 {
 		c.axis = set.Axes[0]
 	}
@@ -161,10 +187,26 @@ func keywordsAt(op string, opts []Option, d mlx.DType, axis int) call {
 	return c
 }
 
+// parameter is loc or scale as an array of the call's dtype; nil if it has no effect.
+func parameter(op, name string, v any, usual float64, c call) *mlx.Array {
+	switch v := v.(type) {
+	case float64:
+		if v != usual {
+			return tensor.FloatScalar(v, c.dtype, c.s)
+		}
+	case *mlx.Array:
+		if v == nil {
+			tensor.Throw(op, nil, "%s is nil", name)
+		}
+		return v
+	}
+	return nil
+}
+
 // takes says which keywords a function takes besides key= and stream=.
 var takes = map[string]string{
 	"bits": "", "uniform": "dtype", "normal": "dtype loc scale", "randint": "dtype", "bernoulli": "",
-	"truncated_normal": "dtype", "gumbel": "dtype", "laplace": "dtype loc scale", "categorical": "axis num_samples",
+	"truncated_normal": "dtype", "gumbel": "dtype", "laplace": "dtype loc scale", "categorical": "axis num_samples shape",
 	"permutation": "", "shuffle": "axis",
 }
 
@@ -175,7 +217,7 @@ func refuse(op string, set *opt.Set) {
 		given bool
 	}{
 		{"dtype", set.HasDType}, {"loc", set.Loc != nil}, {"scale", set.Scale != nil},
-		{"axis", set.HasAxes}, {"num_samples", set.NumSamples != 0},
+		{"axis", set.HasAxes}, {"num_samples", set.NumSamples != 0}, {"shape", set.SampleShape != nil},
 	} {
 		if k.given && !slices.Contains(strings.Fields(takes[op]), k.name) {
 			tensor.Throw(op, nil, "takes no %s", k.name)
@@ -240,11 +282,12 @@ func Laplace(shape mlx.Shape, opts ...Option) *mlx.Array {
 	return random.Laplace(c.key, shape, c.dtype, c.loc, c.scale, c.s)
 }
 
-// Categorical is mx.random.categorical(logits, axis, num_samples), uint32; along
-// the last axis unless given.
+// Categorical is mx.random.categorical(logits, axis, shape, num_samples), uint32: one
+// index for each distribution, NumSamples of them on a new last axis, or as many as
+// [SampleShape] holds; along the last axis unless given.
 func Categorical(logits *mlx.Array, opts ...Option) *mlx.Array {
 	c := keywords("categorical", opts, mlx.Uint32)
-	return random.Categorical(c.key, logits, c.axis, c.num, c.s)
+	return random.Categorical(c.key, logits, c.axis, c.num, c.draws, c.s)
 }
 
 // Permutation is mx.random.permutation(n): the numbers below n, shuffled.

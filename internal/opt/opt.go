@@ -29,9 +29,10 @@ type Set struct {
 	EqualNaN   bool
 	arrayOps   // of scans, paddings and products
 
-	Key        any // random.Key
-	Loc, Scale *float64
-	NumSamples int
+	Key         any // random.Key
+	Loc, Scale  any // float64 or *tensor.Array
+	NumSamples  int
+	SampleShape []int
 
 	Causal      bool
 	Mask, Sinks any // *tensor.Array
@@ -61,6 +62,18 @@ func (s *Set) SetAxes(axes []int) {
 func (s *Set) SetKey(k any) {
 	s.note("a key", s.Key != nil)
 	s.Key = k
+}
+
+// SetLoc notes the loc keyword.
+func (s *Set) SetLoc(v any) {
+	s.note("loc", s.Loc != nil)
+	s.Loc = v
+}
+
+// SetScale notes the scale keyword.
+func (s *Set) SetScale(v any) {
+	s.note("scale", s.Scale != nil)
+	s.Scale = v
 }
 
 // SetMask notes the mask keyword.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/mlxgo/mlx/internal/dtype"
 	"github.com/mlxgo/mlx/internal/tensor"
@@ -109,38 +110,49 @@ func Uniform(key, low, high *Array, shape Shape, d tensor.DType, s Stream) *Arra
 func f32(v float64, s Stream) *Array { return tensor.FloatScalar(v, dtype.Float32, s) }
 
 // Normal is mx.random.normal: sqrt(2) * scale * erfinv(u) + loc with u uniform in
-// (-1, 1).
-func Normal(key *Array, shape Shape, d tensor.DType, loc, scale float64, s Stream) *Array {
+// (-1, 1). loc and scale broadcast to shape; nil stands for 0 and 1.
+func Normal(key *Array, shape Shape, d tensor.DType, loc, scale *Array, s Stream) *Array {
 	if d == dtype.Complex64 {
 		return complexNormal(key, shape, loc, scale, s)
 	}
 	checkFloat("normal", d)
 	u := Uniform(key, f32(float64(math.Nextafter32(-1, 0)), s), f32(1, s), shape, dtype.Float32, s)
 	x := tensor.AsType(tensor.UnaryOf(tensor.OpErfInv, u, s), d, s)
-	k := tensor.BinaryOf(tensor.OpMultiply, tensor.FloatScalar(math.Sqrt2, d, s), tensor.FloatScalar(scale, d, s), s)
-	x = tensor.BinaryOf(tensor.OpMultiply, k, x, s)
-	if loc == 0 {
-		return x
+	k := tensor.FloatScalar(math.Sqrt2, d, s)
+	if scale != nil {
+		k = tensor.BinaryOf(tensor.OpMultiply, k, tensor.AsType(scale, d, s), s)
 	}
-	return tensor.BinaryOf(tensor.OpAdd, x, tensor.FloatScalar(loc, d, s), s)
+	return plus("normal", tensor.BinaryOf(tensor.OpMultiply, k, x, s), loc, shape, s)
+}
+
+// plus is x + loc in x's dtype, loc nil or an array. It panics if loc, or the scale that
+// is already in x, has more than the shape that was asked for.
+func plus(op string, x, loc *Array, shape Shape, s Stream) *Array {
+	if loc != nil {
+		x = tensor.BinaryOf(tensor.OpAdd, x, tensor.AsType(loc, x.DType(), s), s)
+	}
+	if got := tensor.SpecOf(x).Shape; !slices.Equal(got, shape) {
+		tensor.Throw(op, nil, "loc and scale make the shape %v, not %v; they must broadcast to it", got, shape)
+	}
+	return x
 }
 
 // complexNormal has pairs of float32 draws as its parts, whose variances add up to
 // scale's square: the sqrt(2) is left out.
-func complexNormal(key *Array, shape Shape, loc, scale float64, s Stream) *Array {
+func complexNormal(key *Array, shape Shape, loc, scale *Array, s Stream) *Array {
 	n := len(shape)
 	pairs := append(append(Shape(nil), shape...), 2)
 	u := Uniform(key, f32(float64(math.Nextafter32(-1, 0)), s), f32(1, s), pairs, dtype.Float32, s)
-	x := tensor.BinaryOf(tensor.OpMultiply, tensor.UnaryOf(tensor.OpErfInv, u, s), f32(scale, s), s)
+	x := tensor.UnaryOf(tensor.OpErfInv, u, s)
 	part := func(i int) *Array {
 		p := tensor.Squeeze(tensor.SliceAxis(x, n, i, i+1, s), []int{n}, s)
 		return tensor.AsType(p, dtype.Complex64, s)
 	}
 	z := tensor.BinaryOf(tensor.OpAdd, part(0), tensor.BinaryOf(tensor.OpMultiply, part(1), tensor.ComplexScalar(1i, s), s), s)
-	if loc == 0 {
-		return z
+	if scale != nil {
+		z = tensor.BinaryOf(tensor.OpMultiply, z, tensor.AsType(scale, dtype.Complex64, s), s)
 	}
-	return tensor.BinaryOf(tensor.OpAdd, z, tensor.FloatScalar(loc, dtype.Complex64, s), s)
+	return plus("normal", z, loc, shape, s)
 }
 
 // Gumbel is mx.random.gumbel: -log(-log(u)), in dtype d throughout.
@@ -154,20 +166,18 @@ func Gumbel(key *Array, shape Shape, d tensor.DType, s Stream) *Array {
 }
 
 // Laplace is mx.random.laplace by the inverse distribution: loc - scale * sign(u)
-// * log1p(-|u|), u uniform in (-1, 1).
-func Laplace(key *Array, shape Shape, d tensor.DType, loc, scale float64, s Stream) *Array {
+// * log1p(-|u|), u uniform in (-1, 1). loc and scale broadcast to shape; nil stands for
+// 0 and 1.
+func Laplace(key *Array, shape Shape, d tensor.DType, loc, scale *Array, s Stream) *Array {
 	checkFloat("laplace", d)
 	u := Uniform(key, f32(float64(math.Nextafter32(-1, 0)), s), f32(1, s), shape, dtype.Float32, s)
 	neg := tensor.UnaryOf(tensor.OpNegative, tensor.UnaryOf(tensor.OpAbs, u, s), s)
 	x := tensor.BinaryOf(tensor.OpMultiply, tensor.UnaryOf(tensor.OpSign, u, s), tensor.UnaryOf(tensor.OpLog1p, neg, s), s)
 	x = tensor.AsType(x, d, s)
-	if scale != 1 {
-		x = tensor.BinaryOf(tensor.OpMultiply, tensor.FloatScalar(scale, d, s), x, s)
+	if scale != nil {
+		x = tensor.BinaryOf(tensor.OpMultiply, tensor.AsType(scale, d, s), x, s)
 	}
-	if loc != 0 {
-		x = tensor.BinaryOf(tensor.OpAdd, x, tensor.FloatScalar(loc, d, s), s)
-	}
-	return x
+	return plus("laplace", x, loc, shape, s)
 }
 
 // TruncatedNormal is mx.random.truncated_normal in [low, high], in dtype d
@@ -212,20 +222,26 @@ func Permutation(key *Array, n int, s Stream) *Array {
 	return tensor.ArgSortOf(BitsOf(key, Shape{n}, 4, s), -1, s)
 }
 
-// Categorical is mx.random.categorical along axis: num samples per distribution on
-// a new last axis (0: one, without an axis for it). A single distribution is
-// sampled by its inverse distribution function, several by the Gumbel maximum, as
-// MLX does.
-func Categorical(key, logits *Array, axis, num int, s Stream) *Array {
+// Categorical is mx.random.categorical along axis. draws is the shape of the result, to
+// which the shape of logits without that axis must broadcast; nil stands for that shape
+// itself, followed by num if it is not 0. A single distribution is sampled by its inverse
+// distribution function, several by the Gumbel maximum, as MLX does.
+func Categorical(key, logits *Array, axis, num int, draws Shape, s Stream) *Array {
 	sh := tensor.SpecOf(logits).Shape
 	axis = tensor.NormAxis("categorical", axis, sh)
-	if num < 0 {
-		tensor.Throw("categorical", nil, "%d samples", num)
+	if num < 0 || num > 0 && draws != nil {
+		tensor.Throw("categorical", nil, "%d samples and shape %v; give one of them", num, draws)
 	}
 	logits = tensor.AsType(logits, dtype.AtLeastFloat(logits.DType()), s)
 	v := sh[axis]
 	shape := append(append(Shape(nil), sh[:axis]...), sh[axis+1:]...)
-	if num > 0 {
+	if draws != nil {
+		if !slices.Equal(tensor.BroadcastShapes("categorical", draws, shape), draws) {
+			tensor.Throw("categorical", []Spec{tensor.SpecOf(logits)}, "shape %v is not one that %v, the logits without axis %d, broadcasts to", draws, shape, axis)
+		}
+		axis += len(draws) - len(shape)
+		shape = draws
+	} else if num > 0 {
 		shape = append(shape, num)
 	}
 	if sh.Size() == v && v > 0 && len(shape) > 0 {

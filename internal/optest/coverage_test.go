@@ -1,0 +1,187 @@
+package optest
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mlxgo/mlx"
+)
+
+// Keys of FFT and linear algebra, which are not here yet.
+const (
+	noFFT    = "FFT"
+	noLinalg = "linear algebra"
+)
+
+// uncoveredKeys are the recorded arrays that no row checks, by file, and why.
+var uncoveredKeys = map[string]map[string]string{
+	"ops": {
+		"fft.re": noFFT, "fft.im": noFFT, "rfft.abs": noFFT,
+		"cholesky": noLinalg, "cross": noLinalg, "eigvalsh": noLinalg, "inv": noLinalg, "norm": noLinalg,
+		"pinv": noLinalg, "solve": noLinalg, "svd.s": noLinalg, "sp": "an input of linear algebra",
+	},
+}
+
+// uncoveredGroups are groups of edge cases, uncoveredEdges single ones, and why.
+var (
+	uncoveredGroups = map[string]string{
+		"fft": noFFT, "linalg": noLinalg,
+		"undefined": "what one processor happened to do",
+	}
+	uncoveredEdges = map[string]string{
+		"grad/norm_at_0":             noLinalg,
+		"random/multivariate_normal": noLinalg + ": the roots of the covariance are by singular values",
+	}
+	// A call that the compiler refuses, and the program that shows it.
+	refusedEdges = map[string]string{
+		"matmul/at_scalar_error":             "matmul_number.go",
+		"fast/sdpa_mask_string_error":        "attention_mask.go",
+		"grad/not_array_error":               "grad_number.go",
+		"grad/python_float_argument_error":   "grad_of_number.go",
+		"io/save_safetensors_not_dict_error": "save_list.go",
+	}
+)
+
+// checkedElsewhere are the recorded arrays that tests of packages above this one check.
+// Those tests call [Elsewhere] and so fail if they leave one out.
+func keysOf(t *testing.T, file string) []string {
+	t.Helper()
+	dir, ok := Shared()
+	if !ok {
+		t.Skip("no ../shared to compare with")
+	}
+	g, err := Open(filepath.Join(dir, "goldens", file+".safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Sorted(maps.Keys(g))
+}
+
+// TestEveryRecordedKeyIsChecked: each array of the golden files is the input or the result
+// of a row, or of a test of another package, or is on the list.
+func TestEveryRecordedKeyIsChecked(t *testing.T) {
+	for _, file := range []string{"ops", "nn", "layers", "fast", "random"} {
+		checked := map[string]bool{}
+		for _, c := range Cases {
+			if c.File != file {
+				continue
+			}
+			keys := c.Keys
+			if keys == nil {
+				keys = []string{c.Name}
+			}
+			for _, k := range append(slices.Clone(keys), c.In...) {
+				checked[k] = true
+			}
+		}
+		for _, k := range keysOf(t, file) {
+			_, listed := uncoveredKeys[file][k]
+			_, above := owner(file, k)
+			switch {
+			case listed && checked[k] && k != "sp":
+				t.Errorf("%s: %q is checked; take it off the list", file, k)
+			case !listed && !checked[k] && !above:
+				t.Errorf("%s: nothing checks %q", file, k)
+			}
+		}
+	}
+}
+
+// TestEveryRecordedEdgeIsChecked: each id of edge.json has a row, a decision, a program
+// that does not compile, or is on the list.
+func TestEveryRecordedEdgeIsChecked(t *testing.T) {
+	dir, ok := Shared()
+	if !ok {
+		t.Skip("no ../shared to compare with")
+	}
+	root, err := Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := map[string]bool{}
+	for _, m := range []map[string]string{uncoveredEdges, refusedEdges, ioEdges} {
+		for id := range m {
+			left[id] = true
+		}
+	}
+	for id := range decided {
+		left[id] = true
+	}
+	for _, c := range readEdges(t, filepath.Join(dir, "goldens", "edge.json")).Cases {
+		group, _, _ := strings.Cut(c.ID, "/")
+		_, row := edges[c.ID]
+		switch {
+		case left[c.ID]:
+			delete(left, c.ID)
+			if row {
+				t.Errorf("%s has a row; take it off the list", c.ID)
+			}
+		case row || uncoveredGroups[group] != "":
+		default:
+			t.Errorf("nothing checks %s: %s", c.ID, c.Make)
+		}
+	}
+	for id := range left {
+		t.Errorf("%s is on a list, but was not recorded", id)
+	}
+	for id, program := range refusedEdges {
+		if _, err := os.Stat(filepath.Join(root, "testdata", "wrong", program)); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+}
+
+// TestDecided: where MLX is not followed the answer is the one that was decided.
+func TestDecided(t *testing.T) {
+	for id, d := range decided {
+		t.Run(id, func(t *testing.T) {
+			var got *mlx.Array
+			err := mlx.Try(func() { got = d.got() })
+			if err == nil {
+				err = mlx.Eval(got)
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", d.why, err)
+			}
+			if err := Diff(got, d.want, F32); err != nil {
+				t.Errorf("%s: %v", d.why, err)
+			}
+		})
+	}
+}
+
+// TestTablesAreWhole: each recorded table of dtypes is one that the tests here go through.
+func TestTablesAreWhole(t *testing.T) {
+	tables := readTables(t)
+	want := map[string][]string{
+		"binary":        {"divide", "power", "maximum", "less", "floor_divide", "remainder", "bitwise_and", "left_shift", "logaddexp", "arctan2"},
+		"binary_scalar": {"divide", "multiply", "power", "floor_divide", "equal", "maximum"},
+	}
+	for name, got := range map[string][]string{
+		"binary": slices.Collect(maps.Keys(tables.Binary)), "binary_scalar": slices.Collect(maps.Keys(tables.BinaryScalar)),
+	} {
+		for _, op := range got {
+			if !slices.Contains(want[name], op) {
+				t.Errorf("no test goes through the table of %s %s", name, op)
+			}
+		}
+	}
+	for lit, v := range map[string]any{
+		"True": true, "1": 1, "1.5": 1.5, "1j": 1i, "[]": []any{}, "[True]": []any{true},
+		"[1, 2.5]": []any{1, 2.5}, "[True, 2]": []any{true, 2}, "[1, 2j]": []any{1, 2i},
+	} {
+		if got, want := mlx.NewArray(v).DType().String(), tables.Literal[lit]; got != want {
+			t.Errorf("%s is %s, in MLX %s", lit, got, want)
+		}
+	}
+	if len(tables.Literal) != 9 {
+		t.Errorf("%d literals", len(tables.Literal))
+	}
+}
+
+var convEdge = regexp.MustCompile(`^conv/|^create/convolve`)
