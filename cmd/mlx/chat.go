@@ -30,6 +30,7 @@ type chatOptions struct {
 
 	Sampling samplingOptions `mapstructure:",squash"`
 	KV       kvOptions       `mapstructure:",squash"`
+	Draft    draftOptions    `mapstructure:",squash"`
 
 	from sources
 	// set changes an option by its flag's name, as /set does.
@@ -93,6 +94,7 @@ func addChatFlags(f *pflag.FlagSet) {
 	f.StringArray("extra-eos-token", nil, "id or text of one more `TOKEN` that ends an answer (may be repeated)")
 	addKVFlags(f)
 	addRunFlags(f)
+	addDraftFlags(f)
 }
 
 // bind reads the options and refuses what cannot be meant.
@@ -119,6 +121,9 @@ func (o *chatOptions) check() error {
 		}
 	}
 	if err := o.KV.check(o.from, false); err != nil {
+		return err
+	}
+	if err := o.Draft.check(o.from, o.KV.MaxKVSize); err != nil {
 		return err
 	}
 	if err := o.checkRun(); err != nil {
@@ -196,6 +201,9 @@ func runChat(ctx context.Context, s *streams, o *chatOptions) error {
 	if err := o.begin(s); err != nil {
 		return err
 	}
+	if err := o.Draft.begin(); err != nil {
+		return err
+	}
 	dir, err := o.find(ctx, s)
 	if err != nil {
 		return err
@@ -206,6 +214,9 @@ func runChat(ctx context.Context, s *streams, o *chatOptions) error {
 	}
 	c, err := newConversation(s, o, m)
 	if err != nil {
+		return err
+	}
+	if c.draft, err = o.Draft.load(ctx, s, m, o.modelOptions); err != nil {
 		return err
 	}
 	return c.run(ctx)

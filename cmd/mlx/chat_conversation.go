@@ -25,6 +25,7 @@ type conversation struct {
 	s     *streams
 	o     *chatOptions
 	m     *llm.Loaded
+	draft *llm.Loaded // nil: none
 	in    lines
 	typed bool // by a person: failures do not end it
 
@@ -162,6 +163,7 @@ func (c *conversation) generationOptions() (llm.Options, error) {
 		out.Stop = append(out.Stop, unescape(stop))
 	}
 	out.MaxTokens, out.EOS, out.PrefillStep = c.o.MaxTokens, eos, c.o.PrefillStepSize
+	out.Draft, out.DraftTokens, out.KV = c.draft, c.o.Draft.NumDraftTokens, c.o.KV.options(c.o.from)
 	return out, nil
 }
 
@@ -244,6 +246,9 @@ func (c *conversation) report(t llm.Statistics, last llm.Token) {
 	}
 	if t.CacheSaved > 0 {
 		line += fmt.Sprintf(" · cache %.2f MB, %.2f saved", float64(t.CacheMemory)/1e6, float64(t.CacheSaved)/1e6)
+	}
+	if t.Draft != nil {
+		line += " · draft: " + draftText(t.Draft)
 	}
 	if c.typed && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" {
 		line = dim + line + plain

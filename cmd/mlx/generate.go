@@ -36,6 +36,7 @@ type generateOptions struct {
 
 	Sampling samplingOptions `mapstructure:",squash"`
 	KV       kvOptions       `mapstructure:",squash"`
+	Draft    draftOptions    `mapstructure:",squash"`
 
 	Verbose string `mapstructure:"verbose"`
 	JSON    bool   `mapstructure:"json"`
@@ -73,6 +74,10 @@ follows, and the answer is the same as with all of the text in --prompt.
 With --max-kv-size a token attends to so many others at most, the first 4 and the
 last; --kv-bits stores what attention remembers in fewer bits. Both save memory.
 With --prompts, --kv-bits needs --quantized-kv-start 0.
+
+A --draft-model guesses tokens, which the model judges together: the tokens are those
+without it, sampled ones too, and how many guesses were right is in the statistics. Both
+must have the same vocabulary.
 
 Without --model it is the built-in model, a small teller of children's stories.
 Its own defaults are --temp 0.7 --top-p 0.95.`
@@ -129,6 +134,7 @@ func addGenerateFlags(f *pflag.FlagSet) {
 	addRunFlags(f)
 	f.String("prompt-cache-file", "", "prompt cache `FILE` of mlx cache-prompt or mlx-lm")
 	addKVFlags(f)
+	addDraftFlags(f)
 }
 
 // check refuses what cannot be meant, before the model is loaded.
@@ -153,7 +159,13 @@ func (o *generateOptions) check() error {
 	if err := o.KV.check(o.from, o.PromptCacheFile != ""); err != nil {
 		return err
 	}
+	if err := o.Draft.check(o.from, o.KV.MaxKVSize); err != nil {
+		return err
+	}
 	if source, _ := o.promptSource(); source == "prompts" {
+		if o.Draft.DraftModel != "" {
+			return usagef("--draft-model and --prompts exclude each other: a draft is for one prompt at a time")
+		}
 		if err := o.checkBatch(); err != nil {
 			return err
 		}
@@ -172,6 +184,9 @@ func runGenerate(ctx context.Context, s *streams, o *generateOptions) error {
 		defer saved.Close()
 	}
 	if err := o.begin(s); err != nil {
+		return err
+	}
+	if err := o.Draft.begin(); err != nil {
 		return err
 	}
 	source, err := o.promptSource()
@@ -214,6 +229,10 @@ func (o *generateOptions) runPrompt(ctx context.Context, s *streams, m *llm.Load
 	if err != nil {
 		return err
 	}
+	if options.Draft, err = o.Draft.load(ctx, s, m, o.modelOptions); err != nil {
+		return err
+	}
+	options.DraftTokens = o.Draft.NumDraftTokens
 	if len(prompt) > o.PrefillStepSize && s.errTTY {
 		options.Progress = progress(s.err, len(prompt))
 	}

@@ -157,22 +157,17 @@ func binaryTask(p tensor.Binary, in, out []View) (task, error) {
 		return task{}, fmt.Errorf("%w for %v", tensor.ErrUnsupported, in[0].DType)
 	}
 	weight := 1
-	if p.Op == tensor.OpPower {
+	switch p.Op {
+	case tensor.OpPower, tensor.OpArcTan2, tensor.OpLogAddExp:
 		weight = 60
+	case tensor.OpFloorDivide, tensor.OpRemainder:
+		weight = 10
 	}
 	return mapTask(in, out, f, weight), nil
 }
 
 func selectTask(in, out []View) task {
-	f := selectLoop[uint64]
-	switch out[0].DType.Size() {
-	case 1:
-		f = selectLoop[uint8]
-	case 2:
-		f = selectLoop[uint16]
-	case 4:
-		f = selectLoop[uint32]
-	}
+	f := selectOf(out[0].DType.Size())
 	return newMapping(in, out, f, false).task(2)
 }
 

@@ -59,6 +59,8 @@ func reduceTask(p tensor.Reduce, in, out []View) (task, error) {
 		return reduceWith(r, f), nil
 	case tensor.OpSum, tensor.OpProd:
 		return reduceSum(r, p.Op == tensor.OpProd)
+	case tensor.OpMean:
+		return reduceMean(r)
 	case tensor.OpMax, tensor.OpMin:
 		return reduceExtreme(r, p.Op == tensor.OpMin)
 	}
@@ -86,22 +88,51 @@ func reduceSum(r *reduction, prod bool) (task, error) {
 	case dtype.Int64:
 		return reduceWith(r, sumFold[int64, int64, int64](prod)), nil
 	case dtype.Float32:
-		f := sumFold[float32, float64, float32](prod)
-		if !prod {
-			f.block = func(acc float64, x []float32) float64 { return acc + float64(simd.K.Sum(x)) }
-		}
-		return reduceWith(r, f), nil
+		return reduceWith(r, sumFold32(prod)), nil
 	case dtype.Float64:
 		return reduceWith(r, sumFold[float64, float64, float64](prod)), nil
 	case dtype.Complex64:
-		f := fold[complex64, complex128, complex64]{block: sumComplex, row: addComplex,
-			merge: func(a, b complex128) complex128 { return a + b }, done: func(a complex128) complex64 { return complex64(a) }}
-		if prod {
-			f.first, f.block, f.row, f.merge = 1, prodComplex, mulComplex, func(a, b complex128) complex128 { return a * b }
-		}
+		return reduceWith(r, complexFold(prod)), nil
+	}
+	return task{}, fmt.Errorf("%w for %v", tensor.ErrUnsupported, r.x.DType)
+}
+
+// reduceMean divides sums by the number of elements before they are rounded.
+func reduceMean(r *reduction) (task, error) {
+	n := float64(r.k)
+	switch computeType(r.x.DType) {
+	case dtype.Float32:
+		f := sumFold32(false)
+		f.done = func(a float64) float32 { return float32(a / n) }
+		return reduceWith(r, f), nil
+	case dtype.Float64:
+		f := sumFold[float64, float64, float64](false)
+		f.done = func(a float64) float64 { return a / n }
+		return reduceWith(r, f), nil
+	case dtype.Complex64:
+		f := complexFold(false)
+		f.done = func(a complex128) complex64 { return complex64(complex(real(a)/n, imag(a)/n)) }
 		return reduceWith(r, f), nil
 	}
 	return task{}, fmt.Errorf("%w for %v", tensor.ErrUnsupported, r.x.DType)
+}
+
+// sumFold32 sums blocks in float32 and those in float64.
+func sumFold32(prod bool) fold[float32, float64, float32] {
+	f := sumFold[float32, float64, float32](prod)
+	if !prod {
+		f.block = func(acc float64, x []float32) float64 { return acc + float64(simd.K.Sum(x)) }
+	}
+	return f
+}
+
+func complexFold(prod bool) fold[complex64, complex128, complex64] {
+	f := fold[complex64, complex128, complex64]{block: sumComplex, row: addComplex,
+		merge: func(a, b complex128) complex128 { return a + b }, done: func(a complex128) complex64 { return complex64(a) }}
+	if prod {
+		f.first, f.block, f.row, f.merge = 1, prodComplex, mulComplex, func(a, b complex128) complex128 { return a * b }
+	}
+	return f
 }
 
 func reduceExtreme(r *reduction, min bool) (task, error) {

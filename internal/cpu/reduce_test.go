@@ -47,7 +47,7 @@ func reduceRef(op tensor.ReduceOp, d, out dtype.DType, vals []value, idx []int) 
 	for _, i := range idx {
 		v := vals[i]
 		switch op {
-		case tensor.OpSum:
+		case tensor.OpSum, tensor.OpMean:
 			acc = value{acc.u + v.u, acc.z + v.z}
 		case tensor.OpProd:
 			z := acc.z * v.z
@@ -64,6 +64,10 @@ func reduceRef(op tensor.ReduceOp, d, out dtype.DType, vals []value, idx []int) 
 		case tensor.OpAny:
 			acc.u |= v.u
 		}
+	}
+	if op == tensor.OpMean {
+		n := float64(len(idx))
+		acc.z = complex(real(acc.z)/n, imag(acc.z)/n)
 	}
 	if isInt(out) {
 		acc.u = wrap(out, acc.u)
@@ -201,7 +205,7 @@ func checkRows(t *testing.T, what string, d dtype.DType, s []int, a *tensor.Arra
 	compareValues(t, "argmax "+what, dtype.Uint32, values(t, tensor.Apply1(tensor.ArgReduce{}, none, a)), hi, 0)
 	compareValues(t, "argmin "+what, dtype.Uint32, values(t, tensor.Apply1(tensor.ArgReduce{Min: true}, none, a)), lo, 0)
 	compareValues(t, "argsort "+what, dtype.Uint32, values(t, tensor.Apply1(tensor.ArgSort{}, none, a)), order, 0)
-	for _, p := range []tensor.CumSum{{}, {Reverse: true}, {Exclusive: true}, {Reverse: true, Exclusive: true}} {
+	for _, p := range []tensor.Scan{{}, {Reverse: true}, {Exclusive: true}, {Reverse: true, Exclusive: true}} {
 		spec, _ := p.Infer([]tensor.Spec{{Shape: s, DType: d}})
 		want := make([]value, len(vals))
 		for r := 0; r < len(vals); r += k {
@@ -256,7 +260,7 @@ func TestLongRowsInPlace(t *testing.T) {
 	a := tensor.FromSlice(x)
 	for name, y := range map[string]*tensor.Array{
 		"argmax":    tensor.ArgReduceOf(false, a, 0, false, tensor.Stream{}),
-		"logsumexp": tensor.LogSumExpOf(a, 0, false, tensor.Stream{}),
+		"logsumexp": tensor.LogSumExpOf(a, nil, false, tensor.Stream{}),
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
