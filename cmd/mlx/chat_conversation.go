@@ -93,7 +93,7 @@ func (c *conversation) run(ctx context.Context) error {
 		switch {
 		case done:
 			return nil
-		case err != nil && (!c.typed || closed(err)):
+		case err != nil && (!c.typed || c.s.closed()):
 			return err
 		case err != nil:
 			c.s.note("%v", err)

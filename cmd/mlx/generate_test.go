@@ -116,7 +116,7 @@ func TestOutputFails(t *testing.T) {
 		for _, args := range [][]string{
 			{"generate", "--model", "builtin", "--max-tokens", "20"},
 			{"generate", "--model", "builtin", "--max-tokens", "20", "--json"},
-			{"tokenize", "a"}, {"tokenize", "--decode", "426"}, {"version"}, {"version", "--json"},
+			{"tokenize", "a"}, {"tokenize", "--decode", "426"}, {"version"}, {"version", "--json"}, {"--help"}, {"help", "chat"},
 		} {
 			var e bytes.Buffer
 			n := 0

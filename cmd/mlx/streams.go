@@ -35,9 +35,26 @@ func (s *streams) note(format string, args ...any) {
 	fmt.Fprintf(s.err, "mlx: "+format+"\n", args...)
 }
 
-// closed reports whether err says that the reader of the output went away, as head
-// does: then the work is done.
-func closed(err error) bool { return errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe) }
+// output is standard output; it remembers what went wrong there.
+type output struct {
+	io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	if err != nil {
+		o.err = err
+	}
+	return n, err
+}
+
+// closed reports whether the reader of standard output went away, as head does: then
+// the work is done.
+func (s *streams) closed() bool {
+	o, ok := s.out.(*output)
+	return ok && (errors.Is(o.err, syscall.EPIPE) || errors.Is(o.err, io.ErrClosedPipe))
+}
 
 // builtinModel is the value of --model for the model inside the program.
 const builtinModel = "builtin"
