@@ -37,8 +37,11 @@ func (s *streams) defaultModel(name *string) {
 
 // checkModel says what is wrong with a value of --model before anything is read.
 func checkModel(name string) error {
-	if name == builtinModel {
+	switch name {
+	case builtinModel:
 		return nil
+	case "":
+		return usagef("--model is empty")
 	}
 	info, err := os.Stat(name)
 	switch {
@@ -48,6 +51,9 @@ func checkModel(name string) error {
 		return fmt.Errorf("the model %s is a file, not a directory", name)
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
+	}
+	if strings.Contains(name, "://") {
+		return fmt.Errorf("there is no directory %s: a model of the Hub is named org/name, without an address", name)
 	}
 	if hub.CheckRepo(name) != nil {
 		return fmt.Errorf("there is no directory %s", name)
@@ -67,6 +73,11 @@ func findModel(ctx context.Context, s *streams, name, revision string, want hub.
 			return "", usagef("--revision is for models of the Hub, and %s is none", name)
 		}
 		return name, nil
+	}
+	if revision != "" {
+		if err := hub.CheckRevision(revision); err != nil {
+			return "", usagef("--revision: %w", err)
+		}
 	}
 	v := &fetchView{s: s, repo: name}
 	client, err := newHub(v)
