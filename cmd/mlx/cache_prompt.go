@@ -134,12 +134,8 @@ func runCachePrompt(ctx context.Context, s *streams, o *generateOptions) error {
 	if err != nil {
 		return err
 	}
-	var show func(done, total int)
-	if len(ids) > o.PrefillStepSize && s.errTTY {
-		show = progress(s.err, len(ids))
-	}
 	start := time.Now()
-	if err := q.Read(ctx, ids, o.PrefillStepSize, show); err != nil {
+	if err := q.Read(ctx, ids, o.PrefillStepSize, s.progress(len(ids), o.PrefillStepSize)); err != nil {
 		if ctx.Err() != nil {
 			return errors.New("interrupted: nothing is saved")
 		}

@@ -187,9 +187,7 @@ func (c *conversation) speak(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if c.s.errTTY && len(ids)-c.sequence.Len() > options.PrefillStep {
-		options.Progress = progress(c.s.err, len(ids))
-	}
+	options.Progress = c.s.progress(len(ids), c.sequence.Len()+options.PrefillStep)
 	g, err := c.sequence.Generate(ids, options)
 	if err != nil {
 		return "", samplingError(err)

@@ -235,9 +235,7 @@ func (o *generateOptions) runPrompt(ctx context.Context, s *streams, m *llm.Load
 	if err != nil {
 		return err
 	}
-	if len(prompt) > o.PrefillStepSize && s.errTTY {
-		options.Progress = progress(s.err, len(prompt))
-	}
+	options.Progress = s.progress(len(prompt), o.PrefillStepSize)
 	var g *llm.Generation
 	if past != nil {
 		g, err = past.Generate(prompt, options)

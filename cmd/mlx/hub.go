@@ -7,9 +7,9 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"path"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/pflag"
@@ -17,9 +17,6 @@ import (
 	"github.com/mlxgo/mlx/internal/builtin"
 	"github.com/mlxgo/mlx/internal/hf/hub"
 )
-
-// barThrottle is the time between two pictures of the bar.
-const barThrottle = 100 * time.Millisecond
 
 const modelUsage = "model directory, org/name on the Hugging Face Hub, or builtin for the model inside the program"
 
@@ -126,19 +123,12 @@ func (v *fetchView) Start(files int, bytes int64) {
 		v.s.note("fetching %s: %s, %s", v.repo, plural(files, "file"), hub.Bytes(bytes))
 		return
 	}
-	v.bar = progressbar.NewOptions64(bytes,
-		progressbar.OptionSetWriter(v.s.err),
-		progressbar.OptionSetDescription(shortName(v.repo)),
-		progressbar.OptionSetWidth(12), // so that all fits into 80 columns
+	v.bar = v.s.newBar(path.Base(v.repo), bytes,
 		progressbar.OptionShowCount(),
 		progressbar.OptionShowBytes(true),
 		progressbar.OptionShowTotalBytes(true),
 		progressbar.OptionSetPredictTime(true),
-		progressbar.OptionThrottle(barThrottle),
-		progressbar.OptionClearOnFinish(),
 	)
-	// A terminal that cannot be written to is no reason to stop.
-	_ = v.bar.RenderBlank()
 }
 
 func (v *fetchView) Add(n int64) {
@@ -173,15 +163,6 @@ func (v *fetchView) end() {
 	if v.bar != nil {
 		_ = v.bar.Clear()
 	}
-}
-
-// shortName is the name of a repository without its owner, cut to 22 letters.
-func shortName(repo string) string {
-	name := []rune(repo[strings.LastIndexByte(repo, '/')+1:])
-	if len(name) > 22 {
-		name = append(name[:21], '…')
-	}
-	return string(name)
 }
 
 // plural is n with a noun.

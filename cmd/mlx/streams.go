@@ -20,13 +20,16 @@ type streams struct {
 	out, err io.Writer
 	outTTY   bool
 	errTTY   bool
+
+	errColumns int // of the terminal; 0 is not known
 }
 
 func stdStreams() *streams {
+	columns, _, _ := term.GetSize(int(os.Stderr.Fd()))
 	return &streams{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr,
 		outTTY: term.IsTerminal(int(os.Stdout.Fd())),
-		errTTY: term.IsTerminal(int(os.Stderr.Fd())),
+		errTTY: term.IsTerminal(int(os.Stderr.Fd())), errColumns: columns,
 	}
 }
 
