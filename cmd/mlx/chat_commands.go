@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/mlxgo/mlx/internal/atomicfile"
 )
 
 // listCommands shows the commands of mlx_lm.chat.
@@ -103,7 +105,10 @@ func (c *conversation) save(_ context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(path, append(data, '\n'), 0o666); err != nil {
+	if err := atomicfile.Write(path, false, func(f *os.File) error {
+		_, err := f.Write(append(data, '\n'))
+		return err
+	}); err != nil {
 		return err
 	}
 	c.s.note("saved %s to %s", plural(len(f.Messages), "message"), path)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
 
 	"golang.org/x/term"
@@ -41,6 +42,9 @@ func newConversation(s *streams, o *chatOptions, m *llm.Loaded) (*conversation, 
 	case !m.Tokenizer.HasChatTemplate():
 		return nil, fmt.Errorf("%s has no chat template, so it is not made for chats; mlx generate goes on with a text", o.Model)
 	}
+	if err := m.Tokenizer.ChatTemplate().Check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Model, err)
+	}
 	sequence, err := m.NewSequenceOf(llm.KVOptions{MaxSize: o.MaxKVSize})
 	if err != nil {
 		return nil, err
@@ -74,6 +78,10 @@ func newConversation(s *streams, o *chatOptions, m *llm.Loaded) (*conversation, 
 func (c *conversation) run(ctx context.Context) error {
 	fmt.Fprintf(c.s.err, "[INFO] Starting chat session with %s.\n", c.o.Model)
 	if c.typed {
+		// Ctrl-C must not end the program between answers, nor a second one at their end.
+		late := make(chan os.Signal, 1)
+		signal.Notify(late, os.Interrupt)
+		defer signal.Stop(late)
 		c.listCommands()
 	}
 	for {

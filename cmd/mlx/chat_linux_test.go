@@ -94,6 +94,9 @@ func TestChatTerminal(t *testing.T) {
 	p.types("\x03") // the answer
 	p.sees("the answer was stopped")
 	p.sees(">> ")
+	if err := cmd.Process.Signal(os.Interrupt); err != nil { // as a Ctrl-C that came late
+		t.Fatal(err)
+	}
 	p.types("half a line\x03")
 	p.sees("Ctrl-D or /quit ends the chat")
 	p.sees(">> ")
