@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/atomicfile"
 	"github.com/mlxgo/mlx/internal/hf/hub"
 	"github.com/mlxgo/mlx/internal/llm"
 )
@@ -102,6 +103,9 @@ func (o *generateOptions) beginning(m *llm.Loaded, text string) ([]int, llm.Prom
 func runCachePrompt(ctx context.Context, s *streams, o *generateOptions) error {
 	if err := setThreads(o.Threads); err != nil {
 		return err
+	}
+	if err := atomicfile.Check(o.KV.PromptCacheFile); err != nil {
+		return ofFlag("prompt-cache-file", err)
 	}
 	s.defaultModel(&o.Model)
 	if err := checkModel(o.Model); err != nil {

@@ -130,7 +130,7 @@ func addGenerateFlags(f *pflag.FlagSet) {
 	f.StringArray("stop", nil, "end before this `TEXT`, with \\n and \\t as in --prompt (may be repeated)")
 	f.StringArray("extra-eos-token", nil, "id or text of one more `TOKEN` that ends the generation (may be repeated)")
 	f.Bool("ignore-eos", false, "go on after EOS tokens")
-	f.String("verbose", "true", "false or f prints the text alone")
+	f.String("verbose", "true", "false or f prints the text alone; all else is true, as in mlx-lm")
 	f.Bool("json", false, "print a JSON object with ids, text, log-probabilities and statistics instead")
 	addDType(f)
 	addExact(f)

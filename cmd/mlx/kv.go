@@ -81,7 +81,7 @@ func (o *generateOptions) openPromptCache() (*llm.PromptFile, error) {
 	}
 	f, err := llm.OpenPromptCache(o.KV.PromptCacheFile)
 	if err != nil {
-		return nil, err
+		return nil, ofFlag("prompt-cache-file", err)
 	}
 	if o.Model == "" {
 		o.Model = f.Model
