@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/mlxgo/mlx/internal/atomicfile"
+	"github.com/mlxgo/mlx/internal/llm"
 )
 
 // listCommands shows the commands of mlx_lm.chat.
@@ -152,7 +153,7 @@ func parseChatFile(data []byte) (chatFile, error) {
 		err = json.Unmarshal(data, &f)
 	}
 	if err != nil {
-		return f, fmt.Errorf("this is not a chat: %w", err)
+		return f, fmt.Errorf("this is not a chat: %w", llm.JSONError(err))
 	}
 	if f.Messages == nil {
 		return f, errors.New("this is not a chat: there are no messages")

@@ -197,6 +197,9 @@ func (c *conversation) speak(ctx context.Context) (string, error) {
 	}
 	options.Progress = c.s.progress(len(ids), c.sequence.Len()+options.PrefillStep)
 	g, err := c.sequence.Generate(ids, options)
+	if limit := c.m.Model.Info().MaxContext; err != nil && limit > 0 && len(ids) > limit {
+		return "", fmt.Errorf("%w; /reset begins a new chat", err)
+	}
 	if err != nil {
 		return "", samplingError(err)
 	}
@@ -238,7 +241,12 @@ func (c *conversation) show(ctx context.Context, g *llm.Generation, v *answerVie
 		}
 		last = token
 	}
-	err = errors.Join(err, v.end(), v.write("\n"))
+	if end := v.end(); err == nil {
+		err = end
+	}
+	if end := v.write("\n"); err == nil {
+		err = end
+	}
 	return text.String(), last, err
 }
 

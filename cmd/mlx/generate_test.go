@@ -131,6 +131,17 @@ func TestOutputFails(t *testing.T) {
 	}
 }
 
+func TestChatOutputFails(t *testing.T) {
+	for err, code := range map[error]int{syscall.EPIPE: 0, syscall.ENOSPC: 1} {
+		var e bytes.Buffer
+		in := strings.NewReader("Hello\nHello\n")
+		got := run([]string{"chat", "--model", "builtin", "--max-tokens", "3"}, &streams{in: in, out: &failing{n: 2, err: err}, err: &e})
+		if got != code || strings.Count(e.String(), err.Error()) != code {
+			t.Errorf("%v: exit status %d, %q", err, got, e.String())
+		}
+	}
+}
+
 func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var e bytes.Buffer
