@@ -142,6 +142,9 @@ func (f *PromptFile) Load(m *Loaded, name string, o KVOptions) (*Sequence, error
 	if err != nil {
 		return nil, err
 	}
+	if err := m.checkCacheMemory(f.file.Kind, 1, cache.CapacityFor(f.file.Len+1)); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.path, err)
+	}
 	c, err := f.file.Load(m.Model.Layout(), m.DType)
 	if err != nil {
 		return nil, err

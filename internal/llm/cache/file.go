@@ -187,6 +187,9 @@ func (f *File) parse(meta map[string]string) error {
 	return f.describe()
 }
 
+// maxPositions is what positions in int32 can count, with room for a step.
+const maxPositions = 1 << 30
+
 // describe finds the kind that the layers agree on, and the length.
 func (f *File) describe() error {
 	for i, class := range f.classes {
@@ -212,6 +215,9 @@ func (f *File) describe() error {
 		}
 		if class == classQuantized || class == classBoth {
 			k.Group, k.Bits = state[want-2], state[want-1]
+		}
+		if n > maxPositions {
+			return fmt.Errorf("layer %d has %d positions, more than are possible", i, n)
 		}
 		if i == 0 {
 			f.Len = n
