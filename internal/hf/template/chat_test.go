@@ -202,7 +202,7 @@ func TestSpecialTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s, _ := EncodeJSON(d); s != `{"bos_token": "<s>", "eos_token": "</s>"}` {
+	if s, _ := encodeJSON(d); s != `{"bos_token": "<s>", "eos_token": "</s>"}` {
 		t.Errorf("got %s", s)
 	}
 	if _, err := SpecialTokens([]byte(`{"bos_token":5}`)); err == nil || !strings.Contains(err.Error(), "bos_token") {
