@@ -74,7 +74,7 @@ func (c *conversation) setSystem(_ context.Context, text string) error {
 		if c.system == "" {
 			c.s.note("there is no system message")
 		} else {
-			c.s.note("the system message is: %s", c.system)
+			c.s.note("the system message is: %s", visible(c.system))
 		}
 		return nil
 	case "-":

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/term"
@@ -35,7 +37,22 @@ func stdStreams() *streams {
 
 // note tells the user something beside the result, as one line.
 func (s *streams) note(format string, args ...any) {
-	fmt.Fprintf(s.err, "mlx: "+format+"\n", args...)
+	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "; ")
+	fmt.Fprintf(s.err, "mlx: %s\n", visible(text))
+}
+
+// visible is text with escapes as \n and \x1b for what does not print: names in files
+// of others must not command the terminal.
+func visible(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if strconv.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+	}
+	return b.String()
 }
 
 // output is standard output; it remembers what went wrong there.
