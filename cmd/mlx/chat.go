@@ -97,11 +97,16 @@ func addChatFlags(f *pflag.FlagSet) {
 	addDraftFlags(f)
 }
 
-// bind reads the options and refuses what cannot be meant.
+// bind reads the options and refuses what cannot be meant. The model stays that of the
+// first time: it may be the default, which no flag tells.
 func (o *chatOptions) bind(cmd *cobra.Command) error {
+	model := o.Model
 	var err error
 	if o.from, err = bind(cmd, o); err != nil {
 		return err
+	}
+	if model != "" {
+		o.Model = model
 	}
 	return o.check()
 }

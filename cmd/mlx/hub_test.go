@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/mlxgo/mlx/internal/hf/hub"
 	"github.com/mlxgo/mlx/internal/hf/hub/hubtest"
@@ -89,6 +90,31 @@ func TestFetchView(t *testing.T) {
 	testHub(t, "org/name")
 	if again, stderr, code := command(t, true, args...); code != 0 || !strings.Contains(stderr, "\rname ") || strings.Contains(stderr, "fetched") || again != text {
 		t.Errorf("%d: %q", code, stderr)
+	}
+}
+
+// TestNarrowBar: a bar stays in a line of its terminal.
+func TestNarrowBar(t *testing.T) {
+	for _, columns := range []int{20, 40, 80} {
+		var e bytes.Buffer
+		s := &streams{err: &e, errTTY: true, errColumns: columns}
+		v := &fetchView{s: s, repo: "org/A-model-with-a-name-that-does-not-end"}
+		v.Start(3, 123_456_789_012)
+		prompt := s.progress(123456, 512)
+		for i := range 2 {
+			time.Sleep(barThrottle + 20*time.Millisecond)
+			v.Add(12_345_678_901)
+			prompt(i*512, 123456)
+		}
+		pictures := strings.FieldsFunc(e.String(), func(r rune) bool { return r == '\r' || r == '\n' })
+		if len(pictures) < 4 {
+			t.Errorf("%d columns: %q", columns, pictures)
+		}
+		for _, line := range pictures {
+			if n := utf8.RuneCountInString(line); n > columns && (columns < barColumns || n > barColumns) {
+				t.Errorf("%d columns: %d in %q", columns, n, line)
+			}
+		}
 	}
 }
 

@@ -48,6 +48,8 @@ func run(args []string, s *streams) (code int) {
 	defer stop()
 	context.AfterFunc(ctx, stop) // the second signal kills
 
+	out := &output{Writer: s.out}
+	s.out = out
 	root := newRoot(s)
 	root.SetArgs(args)
 	started := false // what fails before is the command line
@@ -64,8 +66,10 @@ func run(args []string, s *streams) (code int) {
 	cmd, err := root.ExecuteContextC(ctx)
 	var usage *usageError
 	switch {
-	case err == nil || closed(err):
+	case s.closed() || err == nil && out.err == nil:
 		return exitOK
+	case err == nil: // help does not tell
+		err = out.err
 	case errors.As(err, &usage) || !started:
 		s.note("%v", err)
 		fmt.Fprintf(s.err, "run %s --help\n", cmd.CommandPath())
