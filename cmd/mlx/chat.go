@@ -227,7 +227,8 @@ func runChat(ctx context.Context, s *streams, o *chatOptions) error {
 	return c.run(ctx)
 }
 
-// untilInterrupt is a context that Ctrl-C ends; a second one kills.
+// untilInterrupt is a context that Ctrl-C ends; a second one kills, but not a chat that
+// is typed.
 func untilInterrupt(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	context.AfterFunc(ctx, stop)

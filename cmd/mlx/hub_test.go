@@ -180,11 +180,23 @@ func TestModels(t *testing.T) {
 	if list[0].Name != "org/name" || list[0].Size != total {
 		t.Errorf("%+v, want %d bytes", list[0], total)
 	}
-	out, _, _ = command(t, false, "models")
+	out, stderr, _ = command(t, false, "models")
+	if strings.Contains(stderr, "any more") { // v1 and main are at both
+		t.Errorf("%q", stderr)
+	}
 	for _, want := range []string{"MODEL", "\norg/name", "v1 " + hubtest.Commit("1")[:8], "main " + hubtest.Commit("2")[:8]} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q has no %q", out, want)
 		}
+	}
+	files["config.json"] = append(files["config.json"], '\n')
+	h.Put("org/name", hubtest.Commit("3"), files)
+	get("main")
+	if _, stderr, _ := command(t, false, "models"); !strings.Contains(stderr, "no branch or tag is at 1 revision any more, as org/name@"+hubtest.Commit("2")[:8]+": ") {
+		t.Errorf("%q", stderr)
+	}
+	if _, stderr, code := command(t, false, "models", "rm", "-y", "org/name@"+hubtest.Commit("3")[:6]); code != 0 {
+		t.Error(stderr)
 	}
 	for _, c := range []struct {
 		args []string

@@ -40,6 +40,9 @@ func moreLine(ids, withSpecial []int, decoded, withoutSpecial string) string {
 // TestMoreTokenizers compares with the library by sums, and streaming with whole
 // decoding. Unpacking needs the program xz.
 func TestMoreTokenizers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("12 large files")
+	}
 	if _, err := exec.LookPath("xz"); err != nil {
 		t.Skip(err)
 	}
