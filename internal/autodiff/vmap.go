@@ -11,7 +11,7 @@ import (
 // tensor.Unmapped takes a result that does not vary as it is. It panics with
 // *tensor.Error for axes that do not fit.
 func VMap(f Func, in []*Array, axes []int, outAxes func(i, results int) int) []*Array {
-	t := &tensor.Trace{Abstract: true}
+	t := (&tensor.Trace{Abstract: true}).Begin()
 	defer t.End()
 	n, axes := mappedSize(in, axes)
 	ins := make([]*Array, len(in))
@@ -26,6 +26,7 @@ func VMap(f Func, in []*Array, axes []int, outAxes func(i, results int) int) []*
 		batched[tensor.NodeOf(ins[i])] = batch{a, axes[i]}
 	}
 	outs := f(ins)
+	refuseDraws(outs, t)
 	mapSteps(outs, batched, t)
 	result := make([]*Array, len(outs))
 	for i, o := range outs {
@@ -87,6 +88,7 @@ func mapSteps(outs []*Array, batched map[tensor.Node]batch, t *tensor.Trace) {
 		leaves[n] = true
 	}
 	for _, s := range steps(outs, leaves, t) {
+		refuseDraws(s.in, t)
 		c, ok := s.op.Prim().(custom)
 		if !ok || !c.captures(s, t) {
 			mapStep(s, batched)
@@ -102,6 +104,17 @@ func mapSteps(outs []*Array, batched map[tensor.Node]batch, t *tensor.Trace) {
 		}
 	}
 }
+
+// refuseDraws panics if a captured value was drawn since t began.
+func refuseDraws(as []*Array, t *tensor.Trace) {
+	for _, a := range as {
+		if n := tensor.NodeOf(a); !n.DependsOn(t) && t.Drew(n) {
+			tensor.Throw("vmap", []tensor.Spec{n.Spec()}, "%s", drawText)
+		}
+	}
+}
+
+const drawText = "a draw from the generator of the process would be the same for all slices: pass a key for each"
 
 func batchOf(a *Array, batched map[tensor.Node]batch) batch {
 	if b, ok := batched[tensor.NodeOf(a)]; ok {

@@ -76,11 +76,11 @@ func (b *backend) queue(s tensor.Stream) *queue {
 // matters.
 func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 	switch p := p.(type) {
-	case tensor.Copy, tensor.Contiguous, tensor.Packed, tensor.Reshape, tensor.Broadcast, tensor.Transpose, tensor.Slice,
-		tensor.Pad, tensor.Concatenate, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU, tensor.GELU,
-		tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.Scan, tensor.LinearScan,
-		tensor.Sort, tensor.ArgSort, tensor.Permute, tensor.SearchSorted,
-		tensor.Gather, tensor.Scatter, tensor.GatherAxis, tensor.ScatterAxis, tensor.SliceUpdate:
+	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Broadcast, tensor.Transpose, tensor.Slice, tensor.Pad,
+		tensor.Concatenate, tensor.Fused, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU,
+		tensor.GELU, tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.ArgSort, tensor.Gather,
+		tensor.Scatter, tensor.GatherAxis, tensor.ScatterAxis, tensor.SliceUpdate, tensor.Packed, tensor.Scan, tensor.LinearScan,
+		tensor.Sort, tensor.Permute, tensor.SearchSorted, tensor.GateVJP:
 		return true
 	case tensor.MatMul:
 		_, ok := matrixOf(&v)
@@ -89,6 +89,8 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 		return i == 1 || rowsPacked(&v)
 	case fast.RMSNorm, fast.LayerNorm, fast.RoPE:
 		return i == 0 || v.Contiguous()
+	case fast.NormVJP: // x and the cotangent by rows
+		return i != 1 || !p.Weight || v.Contiguous()
 	case fast.CacheWrite:
 		return i == 1 && lastPacked(&v) || v.Contiguous()
 	case fast.Attention:
@@ -97,6 +99,8 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 			return v.Contiguous()
 		}
 		return i > 2 || lastPacked(&v)
+	case fast.AttentionVJP: // as for attention, and what lies beside q by rows, too
+		return i > 2 && i < p.NumIn()-2 || lastPacked(&v)
 	case random.InverseCDF:
 		return i == 0 || v.Contiguous()
 	}
@@ -154,6 +158,8 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 		return arangeTask(p, out), nil
 
 	// elementwise.go
+	case tensor.Fused:
+		return fusedTask(p, in, out)
 	case tensor.Unary:
 		return unaryTask(p, in, out)
 	case tensor.Binary:
@@ -166,25 +172,15 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 		return swigluTask(in, out), nil
 	case tensor.GELU:
 		return geluTask(p, in, out), nil
+	case tensor.GateVJP:
+		return gateVJPTask(p, in, out), nil
 
-	// reduce.go, rows.go, sort.go, scan.go
+	// reduce.go, rows.go, sort.go, scan.go, index.go, gather.go, scatter.go
 	case tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.Scan, tensor.LinearScan,
 		tensor.Sort, tensor.ArgSort, tensor.Permute, tensor.SearchSorted:
 		return bindRows(p, in, out)
-	case tensor.Take:
-		return takeTask(in, out)
-
-	// gather.go, scatter.go
-	case tensor.Gather:
-		return gatherTask(p, in, out), nil
-	case tensor.GatherAxis:
-		return gatherAxisTask(p, in, out), nil
-	case tensor.Scatter:
-		return scatterTask(p, in, out)
-	case tensor.ScatterAxis:
-		return scatterAxisTask(p, in, out)
-	case tensor.SliceUpdate:
-		return sliceUpdateTask(p, in, out)
+	case tensor.Take, tensor.Gather, tensor.GatherAxis, tensor.Scatter, tensor.ScatterAxis, tensor.SliceUpdate:
+		return bindIndex(p, in, out)
 
 	// matmul.go, quant.go
 	case tensor.MatMul:
@@ -198,25 +194,13 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 	case quant.Dequantize:
 		return dequantizeTask(p, in, out)
 
-	// fast.go, attention.go, random.go
-	case fast.RMSNorm:
-		return rmsNormTask(p, in, out), nil
-	case fast.LayerNorm:
-		return layerNormTask(p, in, out), nil
-	case fast.RoPE:
-		return ropeTask(p, in, out), nil
-	case fast.CacheWrite:
-		return cacheWriteTask(p, in, out), nil
-	case fast.RingMask:
-		return ringMaskTask(p, in, out), nil
-	case fast.Attention:
-		return attentionTask(p, in, out)
+	// random.go
 	case random.Bits:
 		return bitsTask(p, in, out), nil
 	case random.InverseCDF:
 		return inverseCDFTask(in, out), nil
 	}
-	return task{}, tensor.ErrUnsupported
+	return bindFast(p, in, out)
 }
 
 // bindRows is bind for reductions and what works along an axis.

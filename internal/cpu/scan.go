@@ -3,7 +3,6 @@ package cpu
 import (
 	"fmt"
 	"math"
-	"math/cmplx"
 	"unsafe"
 
 	"github.com/mlxgo/mlx/internal/dtype"
@@ -116,19 +115,9 @@ func scansOfComplex() {
 	inf := float32(math.Inf(1))
 	wide(tensor.ScanSum, 0, func(a, v complex128) complex128 { return a + v })
 	wide(tensor.ScanProd, 1, func(a, v complex128) complex128 { return a * v })
-	wide(tensor.ScanLogAddExp, complex(math.Inf(-1), 0), logAddExpComplex)
+	wide(tensor.ScanLogAddExp, complex(math.Inf(-1), 0), logAddExpWide)
 	setScan(tensor.ScanMax, dtype.Complex64, scanner[complex64, complex64, complex64]{complex(-inf, -inf), identityOf[complex64], maxComplex, identityOf[complex64]})
 	setScan(tensor.ScanMin, dtype.Complex64, scanner[complex64, complex64, complex64]{complex(inf, inf), identityOf[complex64], minComplex, identityOf[complex64]})
-}
-
-func logAddExpComplex(a, b complex128) complex128 {
-	if real(a) < real(b) {
-		a, b = b, a
-	}
-	if math.IsInf(real(a), -1) {
-		return a
-	}
-	return a + cmplx.Log(1+cmplx.Exp(b-a))
 }
 
 func scanTask(p tensor.Scan, in, out []View) (task, error) {

@@ -128,6 +128,25 @@ func inFloat64(c Case, in []*mlx.Array) (wide []*mlx.Array, ok bool) {
 	return wide, err == nil
 }
 
+// inFloat32 is the inputs with halves as float32.
+func inFloat32(in []*mlx.Array) []*mlx.Array {
+	out := slices.Clone(in)
+	for i, a := range in {
+		if a.DType() == mlx.Float16 || a.DType() == mlx.BFloat16 {
+			out[i] = a.AsType(mlx.Float32)
+		}
+	}
+	return out
+}
+
+// step is what differences in float32 go, from what they usually do.
+func (c Case) step(usual float64) float64 {
+	if c.GradStep > 0 {
+		return c.GradStep
+	}
+	return usual
+}
+
 // differentiable says whether a case has a derivative to test.
 func differentiable(c Case) bool { return c.NoGrad == "" }
 
@@ -143,6 +162,8 @@ func eachCall(t *testing.T, f func(t *testing.T, k call, wide bool)) {
 		wide, ok := inFloat64(c, in)
 		if ok {
 			in = wide
+		} else {
+			in = inFloat32(in)
 		}
 		for _, vars := range subsets(floating(in)) {
 			if err := mlx.Try(func() { f(t, call{c, in, vars}, ok) }); err != nil {
@@ -193,7 +214,7 @@ func (k call) vjp(t *testing.T, x []*mlx.Array) (outs, grads []*mlx.Array) {
 // subset of the inputs.
 func TestGradients(t *testing.T) {
 	eachCall(t, func(t *testing.T, k call, wide bool) {
-		h, tol := 1e-2, 2e-2
+		h, tol := k.c.step(1e-2), 2e-2
 		if wide {
 			h, tol = 1e-6, 1e-6
 		}
@@ -234,7 +255,7 @@ func TestTangents(t *testing.T) {
 // TestSecondDerivatives: the tangent of a VJP is the central difference of VJPs.
 func TestSecondDerivatives(t *testing.T) {
 	eachCall(t, func(t *testing.T, k call, wide bool) {
-		h, tol := 1e-2, 4e-2
+		h, tol := k.c.step(1e-2), 4e-2
 		if wide {
 			h, tol = 1e-5, 1e-4
 		}

@@ -31,12 +31,30 @@ var unaryRules = [NumUnary]func(s Stream, x, y, c *Array) *Array{
 	OpRsqrt: func(s Stream, x, y, c *Array) *Array {
 		return s.mul(c, s.mul(s.div(y, x), -0.5))
 	},
-	OpExp:   func(s Stream, x, y, c *Array) *Array { return s.mul(c, y) },
-	OpLog:   func(s Stream, x, y, c *Array) *Array { return s.div(c, x) },
-	OpLog1p: func(s Stream, x, y, c *Array) *Array { return s.div(c, s.add(x, 1)) },
-	OpSin:   func(s Stream, x, y, c *Array) *Array { return s.mul(c, s.do(OpCos, x)) },
-	OpCos:   func(s Stream, x, y, c *Array) *Array { return s.mul(c, s.do(OpNegative, s.do(OpSin, x))) },
-	OpTanh:  func(s Stream, x, y, c *Array) *Array { return s.mul(c, s.sub(1, s.do(OpSquare, y))) },
+	OpReciprocal: func(s Stream, x, y, c *Array) *Array { return s.mul(c, s.do(OpNegative, s.do(OpSquare, y))) },
+	OpConjugate:  func(s Stream, x, y, c *Array) *Array { return s.do(OpConjugate, c) },
+	OpReal:       func(s Stream, x, y, c *Array) *Array { return AsType(c, dtype.Complex64, s) },
+	OpImag:       func(s Stream, x, y, c *Array) *Array { return s.mul(c, -1i) },
+	OpExp:        func(s Stream, x, y, c *Array) *Array { return s.mul(c, y) },
+	OpExpm1:      func(s Stream, x, y, c *Array) *Array { return s.mul(c, s.do(OpExp, x)) },
+	OpLog:        func(s Stream, x, y, c *Array) *Array { return s.div(c, x) },
+	OpLog2:       func(s Stream, x, y, c *Array) *Array { return s.div(c, s.mul(x, math.Ln2)) },
+	OpLog10:      func(s Stream, x, y, c *Array) *Array { return s.div(c, s.mul(x, math.Ln10)) },
+	OpLog1p:      func(s Stream, x, y, c *Array) *Array { return s.div(c, s.add(x, 1)) },
+	OpSin:        func(s Stream, x, y, c *Array) *Array { return s.mul(c, s.do(OpCos, x)) },
+	OpCos:        func(s Stream, x, y, c *Array) *Array { return s.mul(c, s.do(OpNegative, s.do(OpSin, x))) },
+	OpTan:        func(s Stream, x, y, c *Array) *Array { return s.mul(c, s.add(s.do(OpSquare, y), 1)) },
+	OpArcSin:     func(s Stream, x, y, c *Array) *Array { return s.mul(c, s.rootOf1Minus(x)) },
+	OpArcCos:     func(s Stream, x, y, c *Array) *Array { return s.mul(c, s.do(OpNegative, s.rootOf1Minus(x))) },
+	OpArcTan:     func(s Stream, x, y, c *Array) *Array { return s.div(c, s.add(s.do(OpSquare, x), 1)) },
+	OpSinh:       func(s Stream, x, y, c *Array) *Array { return s.mul(c, s.do(OpCosh, x)) },
+	OpCosh:       func(s Stream, x, y, c *Array) *Array { return s.mul(c, s.do(OpSinh, x)) },
+	OpTanh:       func(s Stream, x, y, c *Array) *Array { return s.mul(c, s.sub(1, s.do(OpSquare, y))) },
+	OpArcSinh:    func(s Stream, x, y, c *Array) *Array { return s.mul(c, s.do(OpRsqrt, s.add(s.do(OpSquare, x), 1))) },
+	OpArcCosh: func(s Stream, x, y, c *Array) *Array { // two roots: the cut of sqrt(x^2-1) is elsewhere
+		return s.mul(s.mul(c, s.do(OpRsqrt, s.sub(x, 1))), s.do(OpRsqrt, s.add(x, 1)))
+	},
+	OpArcTanh: func(s Stream, x, y, c *Array) *Array { return s.div(c, s.sub(1, s.do(OpSquare, x))) },
 	OpSigmoid: func(s Stream, x, y, c *Array) *Array {
 		return s.mul(c, s.mul(y, s.sub(1, y)))
 	},
@@ -49,7 +67,11 @@ var unaryRules = [NumUnary]func(s Stream, x, y, c *Array) *Array{
 	},
 }
 
-// VJP is the derivative times the cotangent.
+// rootOf1Minus is 1/sqrt(1-x^2).
+func (s Stream) rootOf1Minus(x *Array) *Array { return s.do(OpRsqrt, s.sub(1, s.do(OpSquare, x))) }
+
+// VJP is the derivative times the cotangent. Complex ops follow MLX: a cotangent
+// is multiplied by the derivative, not by its conjugate.
 func (p Unary) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array {
 	rule := unaryRules[p.Op]
 	if rule == nil {
@@ -61,7 +83,7 @@ func (p Unary) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array {
 // A binaryRule gives the cotangent of input i of y = op(a, b).
 type binaryRule func(s Stream, i int, a, b, y, c *Array) *Array
 
-// binaryRules are the derivatives; those of comparisons are 0.
+// binaryRules are the derivatives; those of comparisons and floors are 0.
 var binaryRules = [NumBinary]binaryRule{
 	OpAdd: func(s Stream, i int, a, b, y, c *Array) *Array { return c },
 	OpSubtract: func(s Stream, i int, a, b, y, c *Array) *Array {
@@ -90,6 +112,29 @@ var binaryRules = [NumBinary]binaryRule{
 		return s.pick(s.is([]BinaryOp{OpLess, OpGreaterEqual}[i], a, b), c)
 	},
 	OpPower: powerRule,
+	OpRemainder: func(s Stream, i int, a, b, y, c *Array) *Array { // a - b*floor(a/b)
+		if i == 0 {
+			return c
+		}
+		return s.mul(c, s.do(OpNegative, s.is(OpFloorDivide, a, b)))
+	},
+	OpArcTan2: func(s Stream, i int, a, b, y, c *Array) *Array {
+		r2 := s.add(s.do(OpSquare, a), s.do(OpSquare, b))
+		if i == 0 {
+			return s.div(s.mul(c, b), r2)
+		}
+		return s.div(s.mul(c, s.do(OpNegative, a)), r2)
+	},
+	OpLogAddExp: func(s Stream, i int, a, b, y, c *Array) *Array {
+		of, other := a, b
+		if i == 1 {
+			of, other = b, a
+		}
+		if a.DType() == dtype.Complex64 {
+			return s.mul(c, s.do(OpExp, s.sub(of, y)))
+		}
+		return s.mul(c, s.do(OpSigmoid, s.sub(of, other)))
+	},
 }
 
 // powerRule keeps to the limits where the base is 0: b a^(b-1) is 0 for b = 0, and
@@ -143,29 +188,3 @@ func (p Cast) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array {
 
 // realPart is c as float32: casting drops the imaginary part.
 func realPart(c *Array, s Stream) *Array { return AsType(c, dtype.Float32, s) }
-
-// Fallback is gate * sigmoid(gate) * up.
-func (SwiGLU) Fallback(s Stream, in []*Array) []*Array {
-	return []*Array{s.mul(s.mul(in[0], s.do(OpSigmoid, in[0])), in[1])}
-}
-
-// Fallback is the formula, in float32 for halves.
-func (p GELU) Fallback(s Stream, in []*Array) []*Array {
-	d := in[0].DType()
-	x := in[0]
-	if d.Size() == 2 {
-		x = AsType(x, dtype.Float32, s)
-	}
-	var t *Array
-	if p.Tanh {
-		cube := s.add(x, s.mul(s.mul(s.mul(x, x), x), 0.044715))
-		t = s.do(OpTanh, s.mul(cube, math.Sqrt(2/math.Pi)))
-	} else {
-		t = s.do(OpErf, s.mul(x, math.Sqrt(0.5)))
-	}
-	y := AsType(s.mul(s.mul(x, 0.5), s.add(t, 1)), d, s)
-	if len(in) == 2 {
-		y = s.mul(y, in[1])
-	}
-	return []*Array{y}
-}

@@ -145,3 +145,56 @@ func grads(need []bool, f func(i int) *Array) []*Array {
 	}
 	return out
 }
+
+// VmapLoop maps p by doing it for one slice after the other: the rule of ops that
+// cannot do many at once.
+func VmapLoop(p Primitive, s Stream, in []*Array, axes []int) ([]*Array, []int) {
+	n := MappedSize(in, axes)
+	slice := func(k int) []*Array {
+		one := make([]*Array, len(in))
+		for i, a := range in {
+			one[i] = a
+			if axes[i] != Unmapped {
+				one[i] = Squeeze(SliceAxis(a, axes[i], k, k+1, s), []int{axes[i]}, s)
+			}
+		}
+		return one
+	}
+	if n == 0 {
+		return front(noSlices(p, s, in, axes)...)
+	}
+	var parts [][]*Array
+	for k := range n {
+		for i, y := range Apply(p, s, slice(k)...) {
+			if k == 0 {
+				parts = append(parts, nil)
+			}
+			parts[i] = append(parts[i], ExpandDims(y, []int{0}, s))
+		}
+	}
+	out := make([]*Array, len(parts))
+	for i, ys := range parts {
+		out[i] = ConcatenateOf(ys, 0, s)
+	}
+	return front(out...)
+}
+
+// noSlices is the results of mapping p over an axis of size 0.
+func noSlices(p Primitive, s Stream, in []*Array, axes []int) []*Array {
+	one := make([]Spec, len(in))
+	for i, a := range in {
+		one[i] = SpecOf(a)
+		if axes[i] != Unmapped {
+			one[i].Shape = slices.Delete(slices.Clone(one[i].Shape), axes[i], axes[i]+1)
+		}
+	}
+	specs, err := p.Infer(one)
+	if err != nil {
+		Throw(p.Name(), one, "%v", err)
+	}
+	out := make([]*Array, len(specs))
+	for i, spec := range specs {
+		out[i] = fit(FloatScalar(0, spec.DType, s), append(Shape{0}, spec.Shape...), s)
+	}
+	return out
+}
