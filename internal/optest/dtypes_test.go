@@ -34,6 +34,7 @@ type dtypeTables struct {
 	Reduce       map[string]map[string]string            `json:"reduce"`
 	MatMul       map[string]map[string]string            `json:"matmul"`
 	Where        map[string]map[string]string            `json:"where"`
+	Literal      map[string]string                       `json:"literal"`
 }
 
 func readTables(t *testing.T) (tables dtypeTables) {

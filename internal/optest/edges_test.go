@@ -75,7 +75,7 @@ func key(seed uint64) random.Key                  { return random.NewKey(seed) }
 var edges = func() map[string]func() []*mlx.Array {
 	all := map[string]func() []*mlx.Array{}
 	for _, m := range []map[string]func() []*mlx.Array{opEdges, randomEdges, fastEdges, quantEdges, elementwiseEdges,
-		arrangeEdges, orderEdges, productEdges, indexEdges, familyEdges} {
+		arrangeEdges, orderEdges, productEdges, indexEdges, familyEdges, convEdges, restEdges} {
 		maps.Copy(all, m)
 	}
 	return all
@@ -126,6 +126,8 @@ func TestEdges(t *testing.T) {
 // edgeTol: random numbers as the issue asks, quantized ones exact, others F32.
 func edgeTol(id string) Tol {
 	switch {
+	case id == "create/arange_f16": // computed in float16 there
+		return Tol{Ulps: 1}
 	case strings.HasPrefix(id, "random/"):
 		return Random
 	case strings.HasPrefix(id, "quantize/quantized_matmul"):
