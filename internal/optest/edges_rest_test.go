@@ -18,9 +18,12 @@ func squares(in mlx.Arrays) mlx.Arrays { return as(in[0].Mul(in[0])) }
 
 // restEdges are recorded calls of several families.
 var restEdges = map[string]func() []*mlx.Array{
-	"create/diff":        func() []*mlx.Array { return as(mlx.Diff(arr([]int{1, 4, 9, 16}), 1)) },
-	"create/diff_n2":     func() []*mlx.Array { return as(mlx.Diff(arr([]int{1, 4, 9, 16}), 2)) },
-	"create/result_type": func() []*mlx.Array { return as(mlx.Zeros(nil, mlx.ResultType(arr(1), arr(1.0, mlx.Float16)))) },
+	"create/diff":           func() []*mlx.Array { return as(mlx.Diff(arr([]int{1, 4, 9, 16}), 1)) },
+	"create/diff_n2":        func() []*mlx.Array { return as(mlx.Diff(arr([]int{1, 4, 9, 16}), 2)) },
+	"create/convolve_full":  func() []*mlx.Array { return as(mlx.Convolve(f(1, 2, 3), f(0, 1, 0.5), "full")) },
+	"create/convolve_same":  func() []*mlx.Array { return as(mlx.Convolve(f(1, 2, 3), f(0, 1, 0.5), "same")) },
+	"create/convolve_valid": func() []*mlx.Array { return as(mlx.Convolve(f(1, 2, 3, 4), f(1, 1), "valid")) },
+	"create/result_type":    func() []*mlx.Array { return as(mlx.Zeros(nil, mlx.ResultType(arr(1), arr(1.0, mlx.Float16)))) },
 	"create/finfo_max_bf16": func() []*mlx.Array {
 		return as(arr(mlx.BFloat16.FInfo().Max, mlx.Float64))
 	},

@@ -20,8 +20,8 @@ func GatherOf(x, weight, scales, biases, lhs, rhs *Array, s Scheme, transpose bo
 	if _, err := s.check(specs); err != nil {
 		panic(&tensor.Error{Op: op, In: specs, Err: err})
 	}
-	if x.NDim() < 2 || !x.DType().Is(dtype.Floating) {
-		tensor.Throw(op, []Spec{tensor.SpecOf(x)}, "x must be floating, with two axes at least: [..., M, K]")
+	if x.NDim() < 2 || !x.DType().Is(dtype.Floating) || x.DType() == dtype.Float64 {
+		tensor.Throw(op, []Spec{tensor.SpecOf(x)}, "x must be floating, of 32 bits at most, and [..., M, K]; insert axes or convert it")
 	}
 	d := x.DType()
 	if s.Mode == Affine {
