@@ -98,6 +98,9 @@ func unaryCases() (cases []Case) {
 			Want: boolean(func(x float64) bool { return x == 0 }), Empty: true},
 		Case{Name: "astype", Inputs: made(ramp(4, 5)), Build: one(func(x *mlx.Array) *mlx.Array { return x.AsType(mlx.Int16) }),
 			Want: elementwise(func(x ...float64) float64 { return math.Trunc(x[0]) }, func([]*mlx.Array) mlx.DType { return mlx.Int16 }), Empty: true},
+		Case{Name: "astype complex64", Inputs: made(ramp(4, 5)), Empty: true,
+			Build: one(func(x *mlx.Array) *mlx.Array { return mlx.Real(x.AsType(mlx.Complex64)) }),
+			Want:  func(in []*mlx.Array) []*mlx.Array { return in }},
 		Case{Name: "geglu", Inputs: made(ramp(3, 7), ramp(3, 7).Add(0.5)), Tol: F32, Halves: true, Empty: true,
 			Build: two(func(a, b *mlx.Array) *mlx.Array { return nn.GeGLU(a, b, true) }),
 			Want: elementwise(func(x ...float64) float64 {

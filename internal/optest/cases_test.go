@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -254,6 +255,11 @@ func TestEmpty(t *testing.T) {
 
 // primitives walks the graph that a case builds.
 func primitives(out []*mlx.Array, see func(tensor.Primitive)) {
+	nodes(out, func(_ tensor.Node, op tensor.Op) { see(op.Prim()) })
+}
+
+// nodes walks the computed nodes of a graph.
+func nodes(out []*mlx.Array, see func(tensor.Node, tensor.Op)) {
 	seen := map[tensor.Node]bool{}
 	var walk func(n tensor.Node)
 	walk = func(n tensor.Node) {
@@ -262,13 +268,75 @@ func primitives(out []*mlx.Array, see func(tensor.Primitive)) {
 			return
 		}
 		seen[n] = true
-		see(op.Prim())
+		see(n, op)
 		for _, in := range op.In() {
 			walk(in)
 		}
 	}
 	for _, a := range out {
 		walk(tensor.NodeOf(a))
+	}
+}
+
+// noDerivative are the primitives with floating results that depend on floating inputs
+// and have no derivative to test, and why.
+var noDerivative = map[string]string{}
+
+// varying reports which nodes depend on a floating input of a case.
+func varying(in []*mlx.Array) func(n tensor.Node) bool {
+	known := map[tensor.Node]bool{}
+	for _, a := range in {
+		if a.DType().Is(mlx.Inexact) && a.Size() > 0 {
+			known[tensor.NodeOf(a)] = true
+		}
+	}
+	var walk func(n tensor.Node) bool
+	walk = func(n tensor.Node) bool {
+		if v, ok := known[n]; ok {
+			return v
+		}
+		op, ok := n.Op()
+		known[n] = ok && slices.ContainsFunc(op.In(), walk)
+		return known[n]
+	}
+	return walk
+}
+
+func typeName(p tensor.Primitive) string {
+	typ := reflect.TypeOf(p)
+	return strings.TrimPrefix(typ.PkgPath(), "github.com/mlxgo/mlx/internal/") + "." + typ.Name()
+}
+
+// TestEveryPrimitiveIsTransformed: each primitive that has a floating result of floating
+// inputs is in a case that is differentiated and in one that is mapped.
+func TestEveryPrimitiveIsTransformed(t *testing.T) {
+	floats, graded, mapped := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, c := range Cases {
+		in, _ := caseInputs(t, c)
+		if in == nil && c.Inputs == nil && len(c.In) > 0 {
+			continue
+		}
+		varies := varying(in)
+		out := c.Build(in)
+		smooth := c.NoGrad == "" && slices.ContainsFunc(out, func(a *mlx.Array) bool { return a.DType().Is(mlx.Floating) && varies(tensor.NodeOf(a)) })
+		nodes(out, func(n tensor.Node, op tensor.Op) {
+			name := typeName(op.Prim())
+			mapped[name] = mapped[name] || c.NoVMap == "" && slices.ContainsFunc(in, func(a *mlx.Array) bool { return a != nil })
+			if n.Spec().DType.Is(mlx.Inexact) && varies(n) {
+				floats[name] = true
+				graded[name] = graded[name] || smooth
+			}
+		})
+	}
+	for name := range floats {
+		if why := noDerivative[name]; graded[name] == (why != "") {
+			t.Errorf("%s: a case differentiates it %v; why not: %q", name, graded[name], why)
+		}
+	}
+	for name, ok := range mapped {
+		if !ok {
+			t.Errorf("no case maps %s", name)
+		}
 	}
 }
 
