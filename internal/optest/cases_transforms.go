@@ -24,7 +24,7 @@ func transformCases() []Case {
 		three("grad", grad),
 		three("vmap_grad", mlx.VMap(grad, mlx.InAxes{mlx.Unmapped, 0, 0})),
 		three("hvp", func(w, x, t *mlx.Array) *mlx.Array {
-			return onW(func(v *mlx.Array) *mlx.Array { return mlx.Sum(grad(v, x, t).Mul(mlx.StopGradient(w))) }, w)
+			return onW(func(v *mlx.Array) *mlx.Array { return mlx.Sum(grad(v, x, t).Mul(v)) }, w)
 		}),
 		three("jvp", func(w, x, t *mlx.Array) *mlx.Array {
 			_, moved := mlx.JVP(func(in mlx.Arrays) mlx.Arrays { return mlx.Arrays{rowLoss(in[0], x, t)} },

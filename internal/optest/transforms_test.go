@@ -71,7 +71,7 @@ func wave(a *mlx.Array, seed int) *mlx.Array {
 	for i := range v {
 		v[i] = math.Sin(float64(seed) + 1.3*float64(i) + float64(i*i%31))
 	}
-	return mlx.FromSlice(v, a.Shape()...).AsType(a.DType())
+	return mlx.FromSlice(v, a.Size()).Reshape(a.Shape()...).AsType(a.DType())
 }
 
 func waves(as []*mlx.Array, seed int) []*mlx.Array {
