@@ -21,6 +21,9 @@ type ropeConfig struct {
 	Traditional   bool            `json:"rope_traditional"`
 	MaxPositions  integer         `json:"max_position_embeddings"`
 	Original      integer         `json:"original_max_position_embeddings"`
+
+	otherwise  ropeParameters // of the family, where config.json says nothing of a rotation
+	yarnIsLong bool           // the type yarn is longrope
 }
 
 // ropeParameters is one scaling. Formulas are those of transformers'
@@ -65,6 +68,9 @@ func (c *ropeConfig) parameters(layerType string) (ropeParameters, error) {
 	if err != nil {
 		return p, err
 	}
+	if c.Scaling == nil && c.Theta == 0 && !c.hasNew() {
+		p = c.otherwise
+	}
 	if old := c.Scaling; old != nil && (old.Type != "" || old.OldType != "" || p.Type == "" && p.OldType == "") {
 		theta := p.Theta
 		p = *old // goes first, as in transformers: people add it to a config that has the other
@@ -74,6 +80,9 @@ func (c *ropeConfig) parameters(layerType string) (ropeParameters, error) {
 	}
 	if p.Type == "" {
 		p.Type = p.OldType
+	}
+	if c.yarnIsLong && p.Type == "yarn" {
+		p.Type = "longrope"
 	}
 	if p.Theta == 0 {
 		p.Theta = c.Theta
@@ -93,9 +102,12 @@ func (c *ropeConfig) parameters(layerType string) (ropeParameters, error) {
 	return p, nil
 }
 
+// hasNew reports whether there are rope_parameters.
+func (c *ropeConfig) hasNew() bool { return len(c.Parameters) > 0 && string(c.Parameters) != "null" }
+
 // newParameters is what rope_parameters says of a layer type, nothing without it.
 func (c *ropeConfig) newParameters(layerType string) (p ropeParameters, err error) {
-	if len(c.Parameters) == 0 || string(c.Parameters) == "null" {
+	if !c.hasNew() {
 		return p, nil
 	}
 	var byType map[string]json.RawMessage

@@ -31,9 +31,7 @@ func (c *phiConfig) spec() (*spec, error) {
 type phi3Config struct{ baseConfig }
 
 func (c *phi3Config) spec() (*spec, error) {
-	if r := c.Scaling; r != nil && (r.Type == "yarn" || r.Type == "" && r.OldType == "yarn") {
-		r.Type = "longrope" // as transformers: the first configurations called it so
-	}
+	c.yarnIsLong = true // as transformers: the first configurations called it so
 	s, err := c.base()
 	if err != nil {
 		return nil, err

@@ -84,11 +84,33 @@ func ropeEdges() []edge {
 	}
 }
 
+// familyEdges are what configurations of other families may leave out: the defaults are
+// those of transformers' configuration classes.
+func familyEdges() (out []edge) {
+	bare := llmtest.Config{"head_dim": nil, "rms_norm_eps": nil, "rope_theta": nil}
+	for _, kind := range []string{"apertus", "ernie4_5", "glm", "glm4", "helium", "ministral3", "qwen3"} {
+		out = append(out, edge{kind, bare}, edge{kind, llmtest.Config{"head_dim": (*int)(nil)}})
+	}
+	var short, long []float64
+	for i := range 8 {
+		short, long = append(short, 1+float64(i)/8), append(long, 1+float64(i))
+	}
+	for _, name := range []string{"yarn", "su", "longrope"} { // phi3's first names of one type
+		p := llmtest.Config{"type": name, "short_factor": short, "long_factor": long}
+		for _, key := range []string{"rope_scaling", "rope_parameters"} {
+			for _, original := range []int{32, 100} { // below and above what the test runs
+				out = append(out, edge{"phi3", llmtest.Config{key: p, "original_max_position_embeddings": original}})
+			}
+		}
+	}
+	return out
+}
+
 func TestConfigAgainstReference(t *testing.T) {
 	if llmtest.Race {
 		t.Skip("slow with the race detector")
 	}
-	for i, c := range append(plainEdges(), ropeEdges()...) {
+	for i, c := range append(append(plainEdges(), ropeEdges()...), familyEdges()...) {
 		r := rand.New(rand.NewPCG(uint64(i), 45))
 		base := llmtest.Tiny(c.kind).With(llmtest.Config{"max_position_embeddings": 128})
 		config := base.With(c.change)

@@ -34,6 +34,7 @@ func (c refConfig) translate() {
 		}
 	}
 	kind := c["model_type"].(string)
+	c.fill(kind)
 	_, first := c["d_model"]
 	switch {
 	case kind == "olmo" && !first:
@@ -69,6 +70,43 @@ func (c refConfig) translate() {
 	case "glm4":
 		if _, ok := c["rope_traditional"]; !ok {
 			c["rope_traditional"] = true
+		}
+	}
+}
+
+// refDefaults are values that configuration classes have for keys that are missing.
+var refDefaults = map[string]refConfig{
+	"apertus":    {"rms_norm_eps": 1e-5},
+	"ernie4_5":   {"rms_norm_eps": 1e-5, "head_dim": 128.0, "rope_theta": 5e5},
+	"glm":        {"rms_norm_eps": 1.5625e-7, "head_dim": 128.0, "attention_bias": true},
+	"glm4":       {"rms_norm_eps": 1.5625e-7, "head_dim": 128.0, "attention_bias": true},
+	"helium":     {"rms_norm_eps": 1e-8, "head_dim": 128.0, "rope_theta": 1e5},
+	"ministral3": {"rms_norm_eps": 1e-5, "head_dim": 128.0},
+	"qwen3":      {"head_dim": 128.0},
+}
+
+// fill sets what is missing to the family's defaults.
+func (c refConfig) fill(kind string) {
+	for key, v := range refDefaults[kind] {
+		if _, written := c[key]; !written {
+			c[key] = v
+		}
+	}
+	ropeless := c["rope_theta"] == nil && c["rope_scaling"] == nil && c["rope_parameters"] == nil
+	switch {
+	case kind == "ministral3" && ropeless:
+		c["rope_parameters"] = map[string]any{"type": "yarn", "rope_theta": 1e6, "factor": 16.0, "original_max_position_embeddings": 16384.0,
+			"beta_fast": 32.0, "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1}
+	case kind == "apertus" && ropeless:
+		c["rope_parameters"] = map[string]any{"rope_type": "llama3", "rope_theta": 12e6, "factor": 8.0, "original_max_position_embeddings": 8192.0,
+			"low_freq_factor": 1.0, "high_freq_factor": 4.0}
+	case kind == "phi3":
+		for _, key := range []string{"rope_scaling", "rope_parameters"} {
+			for _, name := range []string{"type", "rope_type"} {
+				if p := c.object(key); p[name] == "yarn" || p[name] == "su" {
+					p[name] = "longrope"
+				}
+			}
 		}
 	}
 }
