@@ -21,6 +21,8 @@ type baseConfig struct {
 	TieEmbeddings    *bool    `json:"tie_word_embeddings"`
 	SlidingWindow    optional `json:"sliding_window"`
 	LayerTypes       []string `json:"layer_types"`
+
+	eps float64 // without rms_norm_eps; no pointer, through which json would write into the registry
 }
 
 // The entries of layer_types.
@@ -58,9 +60,9 @@ func (c *baseConfig) base() (*spec, error) {
 		}
 		c.HeadDim = optional(c.HiddenSize / c.Heads)
 	}
+	setDefault(&c.eps, 1e-6)
 	if c.NormEps == nil {
-		eps := 1e-6
-		c.NormEps = &eps
+		c.NormEps = &c.eps
 	}
 	if err := c.checkLayerTypes(); err != nil {
 		return nil, err

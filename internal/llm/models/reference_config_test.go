@@ -3,6 +3,7 @@ package models_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -127,6 +128,30 @@ func TestConfigAgainstReference(t *testing.T) {
 		}
 		if !(worst <= 2e-3) {
 			t.Errorf("%s with %s: logits differ by %.3g", c.kind, describe(c.change), worst)
+		}
+	}
+}
+
+// TestDefaultsStay: one configuration leaves no trace in those that are read after it.
+func TestDefaultsStay(t *testing.T) {
+	logits := func(c llmtest.Config) []float32 {
+		w := llmtest.Random(t, c, 1, mlx.Float32)
+		return logitsFrom(t, load(t, llmtest.Write(t, c, w)), tokensOf(4))[3]
+	}
+	for kind, change := range families {
+		c := llmtest.Tiny(kind)
+		change(rand.New(rand.NewPCG(1, 47)), c)
+		want := logits(c)
+		logits(c.With(llmtest.Config{"rms_norm_eps": 0.3, "layer_norm_eps": 0.3, "norm_eps": 0.3, "layer_norm_epsilon": 0.3, "norm_epsilon": 0.3,
+			"use_qk_norm": false, "use_bias": false, "rope_theta": 77.0}))
+		bare := c.With(llmtest.Config{"rms_norm_eps": nil})
+		first := logits(bare)
+		logits(c.With(llmtest.Config{"rms_norm_eps": 0.5}))
+		if got := logits(c); !slices.Equal(got, want) {
+			t.Errorf("%s: logits depend on the model that was read before", kind)
+		}
+		if got := logits(bare); !slices.Equal(got, first) {
+			t.Errorf("%s: without rms_norm_eps logits depend on the model that was read before", kind)
 		}
 	}
 }
