@@ -1,6 +1,8 @@
 package cache
 
 import (
+	"slices"
+
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/tensor"
 	"github.com/mlxgo/mlx/internal/tensor/fast"
@@ -11,6 +13,9 @@ type KV interface {
 	// Attend writes k [B, H, L, D] and v [B, H, L, Dv] at Pos and attends q [B, Hq,
 	// L, D] to all rows up to its own, causally and within the layer's window.
 	Attend(q, k, v *mlx.Array, scale float64) *mlx.Array
+	// Again attends other queries q of the same tokens to what Attend attended to in
+	// this pass.
+	Again(q *mlx.Array, scale float64) *mlx.Array
 	// Pos is the position of the first of the L tokens, int32 [B].
 	Pos() *mlx.Array
 	// Last is the position of the last token that is known, int32 [B]: of the whole
@@ -24,6 +29,8 @@ type layer struct {
 	kind   Kind
 	k, v   []*mlx.Array // one, or words, scales and biases
 	at     Place
+
+	again func(q *mlx.Array, scale float64) *mlx.Array
 }
 
 // Place says where the tokens of a pass are, each int32 [B].
@@ -35,34 +42,53 @@ type Place struct {
 func (l *layer) Pos() *mlx.Array  { return l.at.Pos }
 func (l *layer) Last() *mlx.Array { return l.at.Last }
 
+func (l *layer) Again(q *mlx.Array, scale float64) *mlx.Array { return l.again(q, scale) }
+
 func (l *layer) Attend(q, k, v *mlx.Array, scale float64) *mlx.Array {
-	p := fast.Attention{Scale: tensor.MakeF64(scale), Causal: true, Window: l.layout.Window, SoftCap: tensor.MakeF64(l.layout.SoftCap)}
+	p := fast.Attention{Causal: true, Window: l.layout.Window, SoftCap: tensor.MakeF64(l.layout.SoftCap)}
 	p.Bits, p.Group = l.kind.Bits, l.kind.Group
 	keep, window := l.kind.ring(l.layout)
-	if _, _, rows, _ := l.k[0].Dims4(); window > 0 && rows == keep+window {
-		return l.attendRing(p, fast.CacheWrite{Keep: keep, Ring: window}, q, k, v)
+	_, _, rows, _ := l.k[0].Dims4()
+	switch {
+	case window > 0 && rows == keep+window:
+		return l.attendRing(p, fast.CacheWrite{Keep: keep, Ring: window}, q, k, v, scale)
+	case l.layout.Sparse != nil:
+		l.write(fast.CacheWrite{}, l.kind.encode(k), l.kind.encode(v), nil)
+		p.Causal = false
+		_, _, n, _ := q.Dims4()
+		return l.attend(p, l.k, l.v, l.layout.Sparse.mask(l.at.Pos, n, rows), nil, q, scale)
 	}
 	l.write(fast.CacheWrite{}, l.kind.encode(k), l.kind.encode(v), nil)
-	return fast.PackedAttentionOf(p, q, l.k, l.v, nil, nil, l.at.Pos, mlx.Stream{})
+	return l.attend(p, l.k, l.v, nil, l.at.Pos, q, scale)
+}
+
+// attend attends q to keys and values, and remembers them for Again.
+func (l *layer) attend(p fast.Attention, k, v []*mlx.Array, mask, pos, q *mlx.Array, scale float64) *mlx.Array {
+	k, v = slices.Clone(k), slices.Clone(v)
+	l.again = func(q *mlx.Array, scale float64) *mlx.Array {
+		p.Scale = tensor.MakeF64(scale)
+		return fast.PackedAttentionOf(p, q, k, v, mask, nil, pos, mlx.Stream{})
+	}
+	return l.again(q, scale)
 }
 
 // attendRing attends over a ring. The rows of a longer pass would overwrite what the
 // first of them must see: they attend to the old ring and to themselves.
-func (l *layer) attendRing(p fast.Attention, w fast.CacheWrite, q, k, v *mlx.Array) *mlx.Array {
+func (l *layer) attendRing(p fast.Attention, w fast.CacheWrite, q, k, v *mlx.Array, scale float64) *mlx.Array {
 	_, _, rows, _ := q.Dims4()
 	p.Window = 0 // the ring is no longer than the layer's window
 	nk, nv := l.kind.encode(k), l.kind.encode(v)
 	if rows == 1 && w.Keep == 0 { // all rows of the ring are seen, once it is full
 		l.write(w, nk, nv, nil)
-		return fast.PackedAttentionOf(p, q, l.k, l.v, nil, nil, l.at.Pos, mlx.Stream{})
+		return l.attend(p, l.k, l.v, nil, l.at.Pos, q, scale)
 	}
 	p.Causal = false
 	mask := fast.RingMaskOf(fast.RingMask{Keep: w.Keep, Ring: w.Ring, Rows: rows}, l.at.Pos, mlx.Stream{})
 	if rows == 1 {
 		l.write(w, nk, nv, nil)
-		return fast.PackedAttentionOf(p, q, l.k, l.v, mask, nil, nil, mlx.Stream{})
+		return l.attend(p, l.k, l.v, mask, nil, q, scale)
 	}
-	y := fast.PackedAttentionOf(p, q, join(l.k, nk), join(l.v, nv), mask, nil, nil, mlx.Stream{})
+	y := l.attend(p, join(l.k, nk), join(l.v, nv), mask, nil, q, scale)
 	l.write(w, nk, nv, l.at.Count)
 	return y
 }

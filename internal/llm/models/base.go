@@ -22,6 +22,8 @@ type baseConfig struct {
 	SlidingWindow    optional `json:"sliding_window"`
 	LayerTypes       []string `json:"layer_types"`
 
+	Quantization *ternaryConfig `json:"quantization_config"`
+
 	eps float64 // without rms_norm_eps; no pointer, through which json would write into the registry
 }
 
@@ -78,7 +80,10 @@ func (c *baseConfig) base() (*spec, error) {
 		qkvBias: c.AttentionBias, outBias: c.AttentionBias, mlpBias: c.MLPBias,
 		tieFlag: c.TieEmbeddings, names: llamaNames, layers: make([]layerSpec, c.Layers),
 	}
-	return s, nil
+	if s.ternary, err = c.Quantization.ternary(); err != nil {
+		return nil, err
+	}
+	return s, s.checkTernary()
 }
 
 func (c *baseConfig) checkLayerTypes() error {

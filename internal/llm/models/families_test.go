@@ -14,8 +14,13 @@ import (
 // families are the model types whose configurations differ from Llama's, with what a
 // random one may say.
 var families = map[string]func(r *rand.Rand, c llmtest.Config){
+	"afm7": func(r *rand.Rand, c llmtest.Config) {
+		c["hidden_dim"], c["num_layers"], c["num_kv_reuse_layers"], c["num_heads"], c["num_kv_heads"] = 64, c["num_hidden_layers"], r.IntN(2), 4, pick(r, 2, 4)
+		c["hidden_dim_scale_factor"], c["rope_theta"] = 1.5, 5e4
+	},
 	"apertus": biases,
 	"arcee":   biases,
+	"bitnet":  bitnet,
 	"cohere":  cohere,
 	"cohere2": func(r *rand.Rand, c llmtest.Config) { cohere(r, c); windowed(r, c); delete(c, "use_qk_norm") },
 	"ernie4_5": func(r *rand.Rand, c llmtest.Config) {
@@ -62,6 +67,19 @@ var families = map[string]func(r *rand.Rand, c llmtest.Config){
 		c["bias"], c["qkv_bias"] = chance(r, 50), chance(r, 50)
 		dynamic(r, c)
 	},
+	"iquestloopcoder": func(r *rand.Rand, c llmtest.Config) {
+		c["loop_num"], c["loop_window_size"], c["attention_bias"], c["mlp_bias"] = 2, 1+r.IntN(20), chance(r, 30), chance(r, 30)
+	},
+	"llama4_text": func(r *rand.Rand, c llmtest.Config) {
+		c["intermediate_size_mlp"], c["use_qk_norm"], c["attention_chunk_size"] = 128, chance(r, 70), pick(r, 8, 13, 8192)
+		c["floor_scale"], c["attn_scale"], c["interleave_moe_layer_step"], c["attention_bias"] = pick(r, 8, 20), 0.3, 0, chance(r, 30)
+		if chance(r, 50) {
+			c["no_rope_layers"] = []int{1, 0, 1, 0, 0}
+		}
+		if chance(r, 30) {
+			c["attn_temperature_tuning"] = false
+		}
+	},
 	"lille-130m": func(r *rand.Rand, c llmtest.Config) {
 		gpt(r, c)
 		c["n_kv_heads"], c["layer_norm_eps"], c["rope_theta"] = 2, 1e-5, 1e4
@@ -75,6 +93,19 @@ var families = map[string]func(r *rand.Rand, c llmtest.Config){
 	},
 	"nanochat": func(*rand.Rand, llmtest.Config) {},
 	"nemotron": func(r *rand.Rand, c llmtest.Config) { biases(r, c); c["norm_eps"] = pick(r, 1e-5, 1e-3) },
+	"nemotron-nas": func(r *rand.Rand, c llmtest.Config) {
+		var blocks []llmtest.Config
+		for i := range c["num_hidden_layers"].(int) {
+			attention := pick(r, llmtest.Config{"n_heads_in_group": pick(r, 1, 2, 4)}, llmtest.Config{"no_op": true}, llmtest.Config{"replace_with_linear": true})
+			if i == 1 {
+				attention = llmtest.Config{"n_heads_in_group": 2, "window_length": nil}
+			}
+			ffn := pick(r, llmtest.Config{"ffn_mult": pick(r, 0.3, 7.0)}, llmtest.Config{"no_op": true}, llmtest.Config{"replace_with_linear": true})
+			blocks = append(blocks, llmtest.Config{"attention": attention, "ffn": ffn})
+		}
+		c["block_configs"], c["attention_bias"], c["mlp_bias"] = blocks, chance(r, 30), chance(r, 30)
+		c["num_key_value_heads"], c["intermediate_size"] = (*int)(nil), (*int)(nil)
+	},
 	"olmo": func(r *rand.Rand, c llmtest.Config) {
 		c["clip_qkv"] = pick[any](r, nil, 1.5)
 		if chance(r, 50) {
@@ -88,6 +119,17 @@ var families = map[string]func(r *rand.Rand, c llmtest.Config){
 			c["rope_scaling"] = llmtest.Config{"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 32, "beta_fast": 32.0, "beta_slow": 1.0}
 		}
 	},
+	"openelm": func(r *rand.Rand, c llmtest.Config) {
+		var queries, keys []int
+		var widths []float64
+		for range c["num_hidden_layers"].(int) {
+			k := pick(r, 2, 4)
+			queries, keys, widths = append(queries, k*pick(r, 1, 2)), append(keys, k), append(widths, 0.5+4*r.Float64())
+		}
+		c["num_transformer_layers"], c["model_dim"], c["ffn_dim_divisor"] = c["num_hidden_layers"], 64, 32
+		c["num_query_heads"], c["num_kv_heads"], c["ffn_multipliers"], c["rope_freq_constant"] = queries, keys, widths, 1e4
+		c["share_input_output_layers"], c["normalize_qk_projections"], c["ffn_with_glu"] = chance(r, 50), chance(r, 70), chance(r, 70)
+	},
 	"phi": func(r *rand.Rand, c llmtest.Config) {
 		c["layer_norm_eps"], c["qk_layernorm"], c["partial_rotary_factor"] = 1e-5, chance(r, 50), pick(r, 0.5, 0.25)
 	},
@@ -99,6 +141,12 @@ var families = map[string]func(r *rand.Rand, c llmtest.Config){
 			c["original_max_position_embeddings"] = 32
 			c["rope_scaling"] = llmtest.Config{"type": "longrope", "short_factor": []float64{1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7}, "long_factor": []float64{1, 2, 3, 4, 5, 6, 7, 8}}
 		}
+	},
+	"phi3small": func(r *rand.Rand, c llmtest.Config) {
+		c["dense_attention_every_n_layers"], c["ff_intermediate_size"], c["gegelu_limit"], c["layer_norm_epsilon"] = pick(r, 2, 3), 96, pick(r, 20.0, 1.5), 1e-5
+		c["rope_embedding_base"], c["rope_position_scale"], c["mup_use_scaling"], c["mup_width_multiplier"] = 1e4, pick(r, 1.0, 0.5), chance(r, 70), 2.0
+		c["blocksparse_block_size"], c["blocksparse_num_local_blocks"], c["blocksparse_vert_stride"] = pick(r, 4, 7), pick(r, 1, 2), pick(r, 2, 3)
+		c["dummy_token_indices"] = []int{3, 50, 100000}
 	},
 	"plamo": func(r *rand.Rand, c llmtest.Config) { c["n_shared_head"] = pick(r, 2, 4) },
 	"qwen": func(r *rand.Rand, c llmtest.Config) {
@@ -128,6 +176,14 @@ var families = map[string]func(r *rand.Rand, c llmtest.Config){
 	"telechat3": func(r *rand.Rand, c llmtest.Config) {
 		c["rope_scaling"] = llmtest.Config{"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}
 	},
+}
+
+// bitnet has floats, as they are or rounded to three values when they are used.
+func bitnet(r *rand.Rand, c llmtest.Config) {
+	c["attention_bias"], c["hidden_act"] = chance(r, 30), "relu2"
+	if chance(r, 50) {
+		c["quantization_config"] = llmtest.Config{"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "online"}
+	}
 }
 
 func biases(r *rand.Rand, c llmtest.Config) {
