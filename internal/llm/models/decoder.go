@@ -43,6 +43,7 @@ type spec struct {
 	queryScale                       *queryScale
 	subNorms                         bool     // norms before the last matrix of attention and MLP
 	ternary                          *ternary // how matrices of blocks are ternary, nil if they are not
+	valueNorm                        bool     // values are normalized by head, without parameters
 	steppedKV                        bool     // keys and values are rounded to 8 bits of a step
 	mlp                              mlpKind
 	mlpLimit                         float64 // of gegeluMLP
@@ -73,7 +74,8 @@ type layerSpec struct {
 	headNorm              headNorm    // where the spec has headsByLayer
 	queryScale            *queryScale // nil: the spec's
 	sparse                *cache.Sparse
-	source                int // n > 0: no keys of its own, it attends to those of layer n-1
+	sparsity              float64 // > 0: this share of the gate is cut, as if it were normal
+	source                int     // n > 0: no keys of its own, it attends to those of layer n-1
 }
 
 // part is what stands where a layer has its attention or its MLP.
@@ -344,8 +346,9 @@ func positions(kv cache.KV, L int) *mlx.Array {
 }
 
 // Layout has an entry for each layer with keys of its own.
-func (m *decoder) Layout() (out []cache.Layout) {
-	s := m.spec
+func (m *decoder) Layout() []cache.Layout { return m.spec.layout() }
+
+func (s *spec) layout() (out []cache.Layout) {
 	for i, l := range s.layers {
 		if l.attention == whole && l.source == 0 {
 			_, heads := s.headsOf(i)
@@ -388,8 +391,12 @@ func (s *spec) headsOf(layer int) (heads, kvHeads int) {
 }
 
 // Info is the model's dimensions.
-func (m *decoder) Info() llm.Info {
-	s := m.spec
+func (m *decoder) Info() llm.Info { return m.spec.info() }
+
+// parts is what a wrapper changes.
+func (m *decoder) parts() *spec { return m.spec }
+
+func (s *spec) info() llm.Info {
 	return llm.Info{ModelType: s.modelType, VocabSize: s.vocab, MaxContext: s.context, Tested: s.tested}
 }
 

@@ -48,10 +48,11 @@ var families = map[string]func(r *rand.Rand, c llmtest.Config){
 		windowed(r, c)
 		c["query_pre_attn_scalar"], c["rope_local_base_freq"] = 16, pick(r, 100.0, 10000.0)
 	},
-	"glm":         func(r *rand.Rand, c llmtest.Config) { c["attention_bias"] = chance(r, 50) },
-	"glm4":        func(r *rand.Rand, c llmtest.Config) { c["attention_bias"] = chance(r, 50) },
-	"gpt2":        func(r *rand.Rand, c llmtest.Config) { gpt(r, c); c["scale_attn_by_inverse_layer_idx"] = chance(r, 30) },
-	"gpt_bigcode": func(r *rand.Rand, c llmtest.Config) { gpt(r, c); c["multi_query"], c["n_inner"] = chance(r, 50), 96 },
+	"gemma3n_text": gemma3n,
+	"glm":          func(r *rand.Rand, c llmtest.Config) { c["attention_bias"] = chance(r, 50) },
+	"glm4":         func(r *rand.Rand, c llmtest.Config) { c["attention_bias"] = chance(r, 50) },
+	"gpt2":         func(r *rand.Rand, c llmtest.Config) { gpt(r, c); c["scale_attn_by_inverse_layer_idx"] = chance(r, 30) },
+	"gpt_bigcode":  func(r *rand.Rand, c llmtest.Config) { gpt(r, c); c["multi_query"], c["n_inner"] = chance(r, 50), 96 },
 	"gpt_neox": func(r *rand.Rand, c llmtest.Config) {
 		c["rotary_pct"], c["use_parallel_residual"], c["layer_norm_eps"] = pick(r, 0.25, 0.5, 1.0), chance(r, 50), 1e-5
 	},
@@ -178,6 +179,25 @@ var families = map[string]func(r *rand.Rand, c llmtest.Config){
 	},
 }
 
+func gemma3n(r *rand.Rand, c llmtest.Config) {
+	n := 5 + r.IntN(3)
+	var types []string
+	var shares []float64
+	var inner []int
+	for i := range n {
+		types = append(types, pick(r, "full_attention", "sliding_attention"))
+		shares, inner = append(shares, pick(r, 0, 0.6, 0.95)), append(inner, pick(r, 64, 96))
+		if i < 2 { // both before those that share
+			types[i] = []string{"full_attention", "sliding_attention"}[i]
+		}
+	}
+	c["num_hidden_layers"], c["num_kv_shared_layers"], c["layer_types"], c["sliding_window"] = n, r.IntN(n-2), types, 1+r.IntN(20)
+	c["activation_sparsity_pattern"], c["intermediate_size"] = shares, inner
+	c["vocab_size_per_layer_input"], c["hidden_size_per_layer_input"], c["laurel_rank"] = 90, 32, 32
+	c["altup_num_inputs"], c["altup_active_idx"], c["altup_correct_scale"] = pick(r, 3, 4), r.IntN(2), chance(r, 70)
+	c["rope_local_base_freq"], c["final_logit_softcapping"] = pick(r, 100.0, 1e4), 30.0
+}
+
 // bitnet has floats, as they are or rounded to three values when they are used.
 func bitnet(r *rand.Rand, c llmtest.Config) {
 	c["attention_bias"], c["hidden_act"] = chance(r, 30), "relu2"
@@ -247,8 +267,12 @@ func TestFamiliesAgainstReference(t *testing.T) {
 					c, w = quantized(t, r, c, w, mlx.Scheme{Mode: "affine", Bits: pick(r, 4, 8), GroupSize: 32}, false)
 				}
 				dir := writeAny(t, r, c, w)
+				tolerance := 1e-3
+				if kind == "bitnet" {
+					tolerance = 4e-2 // an activation of 8 bits may be the next one
+				}
 				tokens, prompt := randomTokens(r, c, 30+r.IntN(40)), randomTokens(r, c, 5+r.IntN(50))
-				against(t, dir, tokens, prompt, 24, 1e-3, pick(r, 1, 3), pick(r, 7, 0))
+				against(t, dir, tokens, prompt, 24, tolerance, pick(r, 1, 3), pick(r, 7, 0))
 				if t.Failed() {
 					t.Fatalf("seed %d: %s", seed, describe(c))
 				}

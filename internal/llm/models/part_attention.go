@@ -34,6 +34,7 @@ type attention struct {
 	rope           *rope // nil: none
 	headNorm       headNorm
 	queryScale     *queryScale
+	valueNorm      nn.Layer // nil: none
 	reuses         bool
 }
 
@@ -56,6 +57,9 @@ func newAttention(s *spec, layer int) *attention {
 	}
 	if l.queryScale != nil {
 		a.queryScale = l.queryScale
+	}
+	if s.valueNorm {
+		a.valueNorm = s.newHeadNorm(headsBare, kvHeads)
 	}
 	if s.subNorms {
 		a.OutNorm = s.newNorm(q)
@@ -98,7 +102,7 @@ func (a *attention) forward(x *mlx.Array, kv cache.KV, last *mlx.Array) *mlx.Arr
 		if c := s.clipQKV; c > 0 {
 			v = clip(v, c)
 		}
-		v = v.Reshape(B, L, a.kvHeads, s.headDim).Transpose(0, 2, 1, 3)
+		v = through(a.valueNorm, v.Reshape(B, L, a.kvHeads, s.headDim)).Transpose(0, 2, 1, 3)
 		y = kv.Attend(q, stepped(k, a.KStep), stepped(v, a.VStep), a.scale)
 	}
 	y = y.Transpose(0, 2, 1, 3)

@@ -2,6 +2,7 @@ package models
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/nn"
@@ -79,6 +80,8 @@ type mlp struct {
 	act   activation
 	inner int
 	limit float64
+	cuts  bool // the gate begins cut deviations above the mean
+	cut   float64
 }
 
 func newMLP(s *spec, layer int) *mlp {
@@ -91,6 +94,9 @@ func newMLP(s *spec, layer int) *mlp {
 	}
 	setDefault(&l.inner, s.inner)
 	m := &mlp{named: named{s.names}, kind: s.mlp, act: s.act, inner: l.inner, limit: s.mlpLimit, Down: s.newLinear(l.inner, s.hidden, s.mlpBias)}
+	if l.sparsity > 0 {
+		m.cuts, m.cut = true, math.Sqrt2*math.Erfinv(2*l.sparsity-1)
+	}
 	switch s.mlp {
 	case gatedMLP:
 		m.Gate = s.newLinear(s.hidden, l.inner, s.mlpBias)
@@ -134,6 +140,9 @@ func (m *mlp) widen(x *mlx.Array) *mlx.Array {
 			gate, up = up, gate
 		}
 	}
+	if m.cuts {
+		gate = cutAbove(gate, m.cut)
+	}
 	switch m.act {
 	case actSiLU:
 		return nn.SwiGLU(gate, up)
@@ -141,6 +150,14 @@ func (m *mlp) widen(x *mlx.Array) *mlx.Array {
 		return nn.GeGLU(gate, up, m.act == actGELUTanh)
 	}
 	return m.activate(gate).Mul(up)
+}
+
+// cutAbove is what x [..., n] is above the mean of its last axis and some deviations.
+func cutAbove(x *mlx.Array, deviations float64) *mlx.Array {
+	y := x.AsType(mlx.Float32)
+	mean := mlx.Mean(y, mlx.Axis(-1), mlx.KeepDims(true))
+	variance := mlx.Mean(mlx.Square(y.Sub(mean)), mlx.Axis(-1), mlx.KeepDims(true))
+	return mlx.Maximum(y.Sub(mean).Sub(mlx.Sqrt(variance).Mul(deviations)), 0).AsType(x.DType())
 }
 
 // gegelu is Phi-3-small's: of pairs of neighbours the first is the gate, by an estimate

@@ -253,6 +253,9 @@ func quantized(t testing.TB, r *rand.Rand, c llmtest.Config, w []safetensors.Ten
 	}
 	block := schemeEntry(r, whole)
 	nn.Quantize(m.Model, nn.Predicate(func(path string, l nn.Quantizable) (mlx.Scheme, bool) {
+		if linear, ok := l.(*nn.Linear); ok && linear.Weight.Dim(1)%whole.GroupSize != 0 {
+			return whole, false // as mlx-lm
+		}
 		if !overrides {
 			return whole, true
 		}

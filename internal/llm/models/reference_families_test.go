@@ -23,9 +23,11 @@ type refFamily struct {
 	scaleByLayer                            bool
 	queryBeta, queryOriginal                float64
 	headEps, gegelu                         float64
-	stepped, subNorms                       bool
+	stepped, subNorms, valueNorm            bool
 	ternary                                 string // packed, inverse or online
 	loopWindow                              int
+	streams, active, layerSize, layerVocab  int // gemma3n
+	correctScale                            bool
 	banned                                  map[int]bool
 }
 

@@ -11,6 +11,7 @@ type refLayer struct {
 	attention, mlp        string // "", linear or none
 	source                int    // n > 0: attends to the keys of layer n-1
 	queryBeta, queryShift float64
+	sparsity              float64
 	sees                  func(head, query, key int) bool // beside the order and a window
 }
 
@@ -48,6 +49,16 @@ func (c refConfig) layer(m *refModel, i int) refLayer {
 		if own := int(c.num("num_layers", 0) - c.num("num_kv_reuse_layers", 0)); i >= own {
 			o.source = own
 		}
+	case "gemma3n_text":
+		if shares := c.list("activation_sparsity_pattern"); shares != nil {
+			o.sparsity = shares[i]
+		}
+		first := m.layers - int(c.num("num_kv_shared_layers", 15))
+		for j := 0; j < first && i >= first; j++ {
+			if (m.windows[j] > 0) == (m.windows[i] > 0) {
+				o.source = j + 1
+			}
+		}
 	case "llama4_text":
 		chunk := int(c.num("attention_chunk_size", 8192))
 		if m.ropes[i] != nil && chunk > 0 {
@@ -70,7 +81,7 @@ func (c refConfig) layer(m *refModel, i int) refLayer {
 
 // path is where the parameters of layer l are.
 func (m *refModel) path(l int) string {
-	if n := m.own[l].source; n > 0 {
+	if n := m.own[l].source; n > 0 && m.kind == "afm7" {
 		return "model.kv_reuse_layers." + itoa(l-n) + "."
 	}
 	return m.f.layers + "." + itoa(l) + "."
@@ -169,6 +180,11 @@ func (c refConfig) unevenFamily(f *refFamily) {
 	case "afm7":
 		f.embed, f.final, f.qkv, f.out = "model.embedding", "model.output_norm", "qkv_proj", "out_proj"
 		f.heads, f.normAfterRope, f.headEps, f.stepped = "each", true, 1e-5, true
+	case "gemma3n_text":
+		f.act, f.heads, f.valueNorm, f.scale, f.finalCap, f.tiesWithoutHead = "gelu_tanh", "each", true, 1, c.num("final_logit_softcapping", 30), true
+		f.streams, f.active, f.correctScale = int(c.num("altup_num_inputs", 4)), int(c.num("altup_active_idx", 0)), c["altup_correct_scale"] != false
+		f.layerSize, f.layerVocab = int(c.num("hidden_size_per_layer_input", 256)), int(c.num("vocab_size_per_layer_input", 262144))
+		f.embedScale = math.Sqrt(c.num("hidden_size", 0))
 	case "iquestloopcoder":
 		f.loopWindow = int(c.num("loop_window_size", 64))
 	case "llama4_text":
@@ -227,6 +243,9 @@ func (m *refModel) rotated(l int, path string, h []float64, pos, length int) (q,
 	}
 	if beta := m.own[l].queryBeta; beta != 0 {
 		refScale(q, 1+beta*math.Log(1+math.Floor((float64(pos)+m.own[l].queryShift)/f.queryOriginal)))
+	}
+	for at := 0; m.f.valueNorm && at < len(v); at += d {
+		copy(v[at:at+d], m.norm("", v[at:at+d]))
 	}
 	for i, part := range [][]float64{k, v} {
 		for j := range part {

@@ -134,6 +134,9 @@ func (m *refModel) mlp(l int, path string, h []float64) []float64 {
 	default:
 		gate = m.linear(path+f.up, h)
 	}
+	if share := m.own[l].sparsity; share > 0 {
+		cutAbove(gate, share)
+	}
 	for i, x := range gate {
 		gate[i] = m.activate(path, x)
 		if up != nil {
@@ -232,7 +235,7 @@ func (c refConfig) rotation(kind string, i int, layerType string, headDim int) *
 		if window, written := c["sliding_window"]; !local && (window != nil || !written) {
 			return nil
 		}
-	case "gemma3_text":
+	case "gemma3_text", "gemma3n_text":
 		if local && c.object("rope_parameters") == nil {
 			return plain(c.num("rope_local_base_freq", 10000))
 		}
@@ -276,6 +279,8 @@ func (c refConfig) slidesByFamily(kind string, i int) (slides bool, otherwise fl
 		return i%2 == 0, 4096
 	case "gemma3_text":
 		return (i+1)%int(c.num("sliding_window_pattern", 6)) != 0, 4096
+	case "gemma3n_text":
+		return (i+1)%5 != 0, 512
 	case "cohere2":
 		return (i+1)%int(c.num("sliding_window_pattern", 4)) != 0, 4096
 	case "olmo3":

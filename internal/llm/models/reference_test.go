@@ -173,6 +173,9 @@ func (m *refModel) feed(s *refState, tokens []int) [][]float64 {
 	if s.k == nil {
 		s.k, s.v = make([][][]float64, 2*m.layers), make([][][]float64, 2*m.layers)
 	}
+	if m.f.streams > 0 {
+		return m.feedGemma3n(s, tokens)
+	}
 	start := s.length
 	s.length += len(tokens)
 	x := make([][]float64, len(tokens))

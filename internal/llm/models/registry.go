@@ -17,6 +17,8 @@ import (
 // have constructors of their own.
 var architectures = merged(families, map[string]func(config []byte) (llm.Model, error){
 	"gemma3":     wrapped(map[string]string{"gemma3_text": "gemma3_text", "": "gemma3_text"}),
+	"gemma3n":    wrapped(map[string]string{"gemma3n_text": "gemma3n_text", "": "gemma3n_text"}),
+	"llava":      wrapped(map[string]string{"llama": "llama", "mistral": "mistral", "qwen2": "qwen2", "": "llama"}),
 	"mistral3":   wrapped(map[string]string{"mistral": "mistral", "ministral3": "ministral3", "llama": "llama", "": "mistral"}),
 	"pixtral":    wrapped(map[string]string{"mistral": "mistral", "llama": "llama", "": "mistral"}),
 	"qwen2_vl":   wrapped(map[string]string{"qwen2_vl": "qwen2", "qwen2_vl_text": "qwen2", "qwen2": "qwen2", "": "qwen2"}),
@@ -48,6 +50,10 @@ var families = map[string]func(config []byte) (llm.Model, error){
 	"gemma3_text": dense(gemmaConfig{version: 3, QueryScalar: 256, Pattern: 6, LocalBase: 10000, baseConfig: baseConfig{HeadDim: 256, SlidingWindow: 4096,
 		VocabSize: 262208, HiddenSize: 2304, IntermediateSize: 9216, Layers: 26, Heads: 8, KVHeads: 4,
 		ropeConfig: ropeConfig{Theta: 1e6, MaxPositions: 131072}}}),
+	"gemma3n_text": arch(newGemma3n, gemma3nConfig{gemmaConfig: gemmaConfig{QueryScalar: 256, FinalCap: 30, LocalBase: 10000, baseConfig: baseConfig{
+		HeadDim: 256, SlidingWindow: 512, VocabSize: 262400, HiddenSize: 2048, Layers: 35, Heads: 8, KVHeads: 2,
+		ropeConfig: ropeConfig{Theta: 1e6, MaxPositions: 32768}}}, Width: widths{16384}, Shared: 15, LayerVocab: 262144, LayerSize: 256,
+		Streams: 4, Rank: 64}),
 	"glm":         dense(glmConfig{baseConfig: baseConfig{AttentionBias: true, HeadDim: 128, eps: 1.5625e-7, ropeConfig: ropeConfig{PartialFactor: 0.5, Traditional: true}}}),
 	"glm4":        dense(glmConfig{sandwich: true, baseConfig: baseConfig{AttentionBias: true, HeadDim: 128, eps: 1.5625e-7, ropeConfig: ropeConfig{PartialFactor: 0.5, Traditional: true}}}),
 	"gpt2":        dense(gptConfig{Activation: "gelu_new", Embd: 768, NLayer: 12, NHead: 12, NPositions: 1024, baseConfig: baseConfig{VocabSize: 50257}}),

@@ -55,7 +55,7 @@ func TestTernary(t *testing.T) {
 		}
 		c := llmtest.Tiny(kind).With(llmtest.Config{"quantization_config": q, "attention_bias": i == 2, "intermediate_size": pick(r, 96, 128)})
 		dir := writeAny(t, r, c, packedTernary(t, r, c, kind == "llama"))
-		against(t, dir, randomTokens(r, c, 30), randomTokens(r, c, 9), 16, 2e-2, 3, 0) // a code of 8 bits may be the next one
+		against(t, dir, randomTokens(r, c, 30), randomTokens(r, c, 9), 16, 4e-2, 3, 0) // as in TestFamiliesAgainstReference
 	}
 }
 
