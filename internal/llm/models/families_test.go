@@ -196,6 +196,7 @@ func gemma3n(r *rand.Rand, c llmtest.Config) {
 	c["vocab_size_per_layer_input"], c["hidden_size_per_layer_input"], c["laurel_rank"] = 90, 32, 32
 	c["altup_num_inputs"], c["altup_active_idx"], c["altup_correct_scale"] = pick(r, 3, 4), r.IntN(2), chance(r, 70)
 	c["rope_local_base_freq"], c["final_logit_softcapping"] = pick(r, 100.0, 1e4), 30.0
+	c["altup_coef_clip"] = pick[any](r, 0.3, (*float64)(nil), 120.0)
 }
 
 // bitnet has floats, as they are or rounded to three values when they are used.

@@ -12,8 +12,8 @@ import (
 )
 
 // Gemma 3n's text part. References: transformers modeling_gemma3n.py,
-// mlx_lm/models/gemma3n.py, which bounds coefficients that transformers bounds in
-// training only, and normalizes streams without an epsilon.
+// mlx_lm/models/gemma3n.py, which also bounds the coefficients of predictions, and
+// normalizes streams without an epsilon.
 
 // gemma3nConfig is gemmaConfig with streams (AltUp), an embedding for each layer, and last
 // layers that attend to the keys of earlier ones.
@@ -27,6 +27,7 @@ type gemma3nConfig struct {
 	Streams       integer   `json:"altup_num_inputs"`
 	Active        integer   `json:"altup_active_idx"`
 	ScaleCorrects *bool     `json:"altup_correct_scale"`
+	Bound         nullable  `json:"altup_coef_clip"`
 	Rank          integer   `json:"laurel_rank"`
 }
 
@@ -73,6 +74,7 @@ type altUp struct {
 	active int
 	scales bool
 	size   float64
+	bound  float64 // > 0: of the weights of Correction
 }
 
 // laurel is a residual of low rank.
@@ -103,7 +105,7 @@ func newGemma3n(c gemma3nConfig) (*gemma3n, error) {
 			PreNorm: s.newNorm(s.hidden), MLP: newMLP(s, i), MLPNorm: s.newNorm(s.hidden),
 			AltUp: &altUp{
 				Scale: mlx.Zeros(mlx.Shape{s.hidden}), Correction: plain(n, n), Prediction: plain(n, n*n), Router: plain(s.hidden, n),
-				RouterNorm: s.newNorm(s.hidden), active: int(c.Active), scales: c.ScaleCorrects == nil || *c.ScaleCorrects, size: float64(s.hidden),
+				RouterNorm: s.newNorm(s.hidden), active: int(c.Active), scales: c.ScaleCorrects == nil || *c.ScaleCorrects, size: float64(s.hidden), bound: float64(c.Bound),
 			},
 			Laurel: &laurel{Left: plain(s.hidden, int(c.Rank)), Right: plain(int(c.Rank), s.hidden), Norm: s.newNorm(s.hidden)},
 			Gate:   plain(s.hidden, size), Projection: plain(size, s.hidden), GateNorm: s.newNorm(s.hidden),
@@ -297,11 +299,21 @@ func (a *altUp) predict(streams []*mlx.Array) []*mlx.Array {
 
 // correct moves each stream by the difference of the active one to its prediction.
 func (a *altUp) correct(predicted []*mlx.Array, active *mlx.Array) []*mlx.Array {
-	by := columns(a.Correction.Forward(a.modalities(active)))
+	by := columns(a.corrections(a.modalities(active)))
 	difference := active.Sub(predicted[a.active]).AsType(mlx.Float32)
 	out := make([]*mlx.Array, len(predicted))
 	for i, x := range predicted {
 		out[i] = difference.Mul(by[i].AsType(mlx.Float32).Add(1)).Add(x.AsType(mlx.Float32)).AsType(x.DType())
 	}
 	return out
+}
+
+// corrections are how far each stream moves, less 1. The matrix of so few streams is
+// never quantized in files; a quantized one is used as it is.
+func (a *altUp) corrections(x *mlx.Array) *mlx.Array {
+	l, ok := a.Correction.(*nn.Linear)
+	if !ok || a.bound <= 0 {
+		return a.Correction.Forward(x)
+	}
+	return mlx.MatMul(x, clip(l.Weight.AsType(mlx.Float32), a.bound).T())
 }

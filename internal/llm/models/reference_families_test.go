@@ -22,7 +22,7 @@ type refFamily struct {
 	scale, softCap, finalCap, clip          float64
 	scaleByLayer                            bool
 	queryBeta, queryOriginal                float64
-	headEps, gegelu                         float64
+	headEps, gegelu, coefBound              float64
 	stepped, subNorms, valueNorm            bool
 	ternary                                 string // packed, inverse or online
 	loopWindow                              int

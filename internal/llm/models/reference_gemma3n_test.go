@@ -93,7 +93,17 @@ func (m *refModel) layerGemma3n(l int, s *refState, streams [][]float64, input [
 	refAdd(x, h)
 	refScale(x, math.Sqrt(0.5))
 	refAdd(x, m.norm(path+"post_feedforward_layernorm", m.mlp(l, path+"mlp.", m.norm(path+"pre_feedforward_layernorm", x))))
-	by := m.linear(path+"altup.correction_coefs", modalities(x))
+	bounded := m.w[path+"altup.correction_coefs.weight"]
+	bounded.v = slices.Clone(bounded.v)
+	for i, w := range bounded.v {
+		if m.f.coefBound > 0 {
+			bounded.v[i] = math.Max(-m.f.coefBound, math.Min(m.f.coefBound, w))
+		}
+	}
+	by, routed := make([]float64, n), modalities(x)
+	for i := range by {
+		by[i] = refDot(bounded.row(i), routed)
+	}
 	for i := range n {
 		streams[i] = predicted[i]
 	}

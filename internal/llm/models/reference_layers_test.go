@@ -184,7 +184,7 @@ func (c refConfig) unevenFamily(f *refFamily) {
 		f.act, f.heads, f.valueNorm, f.scale, f.finalCap, f.tiesWithoutHead = "gelu_tanh", "each", true, 1, c.num("final_logit_softcapping", 30), true
 		f.streams, f.active, f.correctScale = int(c.num("altup_num_inputs", 4)), int(c.num("altup_active_idx", 0)), c["altup_correct_scale"] != false
 		f.layerSize, f.layerVocab = int(c.num("hidden_size_per_layer_input", 256)), int(c.num("vocab_size_per_layer_input", 262144))
-		f.embedScale = math.Sqrt(c.num("hidden_size", 0))
+		f.embedScale, f.coefBound = math.Sqrt(c.num("hidden_size", 0)), c.cap("altup_coef_clip", 120)
 	case "iquestloopcoder":
 		f.loopWindow = int(c.num("loop_window_size", 64))
 	case "llama4_text":

@@ -53,7 +53,7 @@ var families = map[string]func(config []byte) (llm.Model, error){
 	"gemma3n_text": arch(newGemma3n, gemma3nConfig{gemmaConfig: gemmaConfig{QueryScalar: 256, FinalCap: 30, LocalBase: 10000, baseConfig: baseConfig{
 		HeadDim: 256, SlidingWindow: 512, VocabSize: 262400, HiddenSize: 2048, Layers: 35, Heads: 8, KVHeads: 2,
 		ropeConfig: ropeConfig{Theta: 1e6, MaxPositions: 32768}}}, Width: widths{16384}, Shared: 15, LayerVocab: 262144, LayerSize: 256,
-		Streams: 4, Rank: 64}),
+		Streams: 4, Rank: 64, Bound: 120}),
 	"glm":         dense(glmConfig{baseConfig: baseConfig{AttentionBias: true, HeadDim: 128, eps: 1.5625e-7, ropeConfig: ropeConfig{PartialFactor: 0.5, Traditional: true}}}),
 	"glm4":        dense(glmConfig{sandwich: true, baseConfig: baseConfig{AttentionBias: true, HeadDim: 128, eps: 1.5625e-7, ropeConfig: ropeConfig{PartialFactor: 0.5, Traditional: true}}}),
 	"gpt2":        dense(gptConfig{Activation: "gelu_new", Embd: 768, NLayer: 12, NHead: 12, NPositions: 1024, baseConfig: baseConfig{VocabSize: 50257}}),
