@@ -18,6 +18,7 @@ type spec struct {
 	modelType                        string
 	vocab, hidden, inner             int
 	heads, kvHeads, headDim          int
+	recompute                        int // see llm.Info
 	context                          int // positions the model was made for
 	positions                        int // > 0: that many learned positions instead of a rotation
 	layers                           []layerSpec
@@ -397,7 +398,7 @@ func (m *decoder) Info() llm.Info { return m.spec.info() }
 func (m *decoder) parts() *spec { return m.spec }
 
 func (s *spec) info() llm.Info {
-	return llm.Info{ModelType: s.modelType, VocabSize: s.vocab, MaxContext: s.context, Tested: s.tested}
+	return llm.Info{ModelType: s.modelType, VocabSize: s.vocab, MaxContext: s.context, Tested: s.tested, Recompute: s.recompute}
 }
 
 // scoreScale is what scores of a layer are multiplied by.

@@ -46,7 +46,13 @@ func (c *phi3Config) spec() (*spec, error) {
 	}
 	s.qkv, s.mlp, s.tested = inOrder, gateUpMLP, true
 	s.qkvBias, s.outBias, s.mlpBias = false, false, false
-	return s, c.attend(s, c.slides(always))
+	if err := c.attend(s, c.slides(always)); err != nil {
+		return nil, err
+	}
+	if r := s.layers[0].rope; r.long != nil {
+		s.recompute = r.original // as transformers, for this family alone
+	}
+	return s, nil
 }
 
 // phi3SmallConfig: LayerNorm, an MLP of its own, and layers whose heads see the last

@@ -200,6 +200,9 @@ func (m *refModel) scoreScale(l int) float64 {
 
 // setLayers sets each layer's window and rotation.
 func (m *refModel) setLayers(c refConfig) {
+	if p := c.ropeSettings("full_attention"); m.kind == "phi3" && p["rope_type"] == "longrope" {
+		m.recompute = int(p.num("original_max_position_embeddings", 0))
+	}
 	for i := range m.layers {
 		kind, window := c.layerType(m.kind, i)
 		m.windows = append(m.windows, window)

@@ -54,6 +54,7 @@ type refModel struct {
 	f                       refFamily
 	w                       map[string]refMatrix
 	own                     []refLayer
+	recompute               int // the length at which phi3 begins again with long factors
 }
 
 // refState is what attention remembers: layer, position, kvHeads*headDim numbers.
@@ -337,7 +338,12 @@ func (m *refModel) greedy(prompt []int, chunk, n int) (tokens []int, gaps []floa
 			}
 		}
 		tokens, gaps = append(tokens, best), append(gaps, logits[best]-second)
-		logits = m.feed(&s, []int{best})[0]
+		next := []int{best}
+		if m.recompute > 0 && s.length == m.recompute {
+			s, next = refState{}, append(slices.Clone(prompt), tokens...)
+		}
+		rows := m.feed(&s, next)
+		logits = rows[len(rows)-1]
 	}
 	return tokens, gaps
 }
