@@ -88,7 +88,7 @@ var families = map[string]func(config []byte) (llm.Model, error){
 	"phi3":         dense(phi3Config{baseConfig{eps: 1e-5, ropeConfig: ropeConfig{Original: 4096, MaxPositions: 4096}}}),
 	"phi3small":    dense(phi3SmallConfig{Attention: 1, Scaling: true, Embedding: 10, Width: 8, RopeBase: 1e6, RopeScale: 1, BlockSize: 64, Local: 16, Stride: 8}),
 	"plamo":        dense(plamoConfig{Shared: 8}),
-	"qwen":         dense(qwen1Config{}),
+	"qwen":         dense(qwen1Config{Width: 128}),
 	"qwen2":        dense(qwenConfig{baseConfig: baseConfig{SlidingWindow: 4096}, MaxWindowLayers: 28}),
 	"qwen3":        dense(qwenConfig{third: true, baseConfig: baseConfig{HeadDim: 128, SlidingWindow: 4096}, MaxWindowLayers: 28}),
 	"seed_oss":     dense(biasConfig{noOutBias: true, baseConfig: baseConfig{HeadDim: 128, AttentionBias: true}}),
