@@ -35,6 +35,8 @@ type spec struct {
 	qkNorm                           headNorm
 	headEps                          float64 // of norms of heads; 0: eps
 	split                            int     // > 0: the blocks from there on are another list
+	layerSize, layerVocab            int     // > 0: size of embeddings for each layer, and their number
+	layerScalars                     bool    // what a layer gives is multiplied by a number
 	loopWindow                       int     // > 0: the blocks run twice, see loopGate
 	normAfterRope                    bool    // q and k are normalized after the rotation
 	clipQKV                          float64 // > 0: bounds queries, keys and values
@@ -71,6 +73,8 @@ type layerSpec struct {
 	window                int   // a query sees itself and the window-1 keys before; 0: all
 	rope                  *rope // nil: none
 	heads, kvHeads, inner int   // 0: the spec's
+	headDim               int   // likewise
+	keysAreValues         bool  // before norm and rotation
 	attention, mlp        part
 	headNorm              headNorm    // where the spec has headsByLayer
 	queryScale            *queryScale // nil: the spec's
@@ -105,7 +109,7 @@ var llamaNames = names{
 	"InputNorm": "input_layernorm", "Attention": "self_attn", "PreNorm": "post_attention_layernorm", "MLP": "mlp",
 	"AttentionNorm": "post_attention_norm", "MLPNorm": "post_mlp_norm",
 	"Q": "q_proj", "K": "k_proj", "V": "v_proj", "QKV": "qkv_proj", "Out": "o_proj", "QNorm": "q_norm", "KNorm": "k_norm",
-	"OutNorm": "attn_sub_norm", "DownNorm": "ffn_sub_norm", "Linear": "linear", "KStep": "quant_key_scale", "VStep": "quant_value_scale",
+	"OutNorm": "attn_sub_norm", "DownNorm": "ffn_sub_norm", "Linear": "linear", "Inputs": "", "Input": "", "Scalar": "layer_scalar", "KStep": "quant_key_scale", "VStep": "quant_value_scale",
 	"Gate": "gate_proj", "Up": "up_proj", "GateUp": "gate_up_proj", "Down": "down_proj", "Act": "act_fn",
 }
 
@@ -138,6 +142,8 @@ type block struct {
 	PreNorm       nn.Layer // before the MLP
 	MLP           *mlp
 	MLPNorm       nn.Layer // of what the MLP gives
+	Input         *inputGate
+	Scalar        *mlx.Array // [1]; nil: none
 
 	parallel bool
 	clipHalf bool
@@ -152,11 +158,18 @@ func newBlock(s *spec, layer int) *block {
 		}
 		return s.newNorm(s.hidden)
 	}
-	return &block{
+	b := &block{
 		named: named{s.names}, parallel: s.parallel, clipHalf: s.clipHalf, residual: s.residualScale,
 		InputNorm: when(s.norms.input, l.attention), Attention: newAttention(s, layer), AttentionNorm: when(s.norms.attention, l.attention),
 		PreNorm: when(s.norms.pre, l.mlp), MLP: newMLP(s, layer), MLPNorm: when(s.norms.mlp, l.mlp),
 	}
+	if s.layerSize > 0 {
+		b.Input = newInputGate(s)
+	}
+	if s.layerScalars {
+		b.Scalar = mlx.Ones(mlx.Shape{1})
+	}
+	return b
 }
 
 // forward is the layer of x [B, L, D]. Kv is nil where there is nothing to attend to.
@@ -173,6 +186,17 @@ func (b *block) forward(x *mlx.Array, kv cache.KV, last *mlx.Array) *mlx.Array {
 		return b.add(x, y.Add(through(b.MLPNorm, b.MLP.forward(h))))
 	}
 	return b.feed(b.add(x, y))
+}
+
+// finish adds what the layer's own embedding lets through, and scales.
+func (b *block) finish(x, input *mlx.Array) *mlx.Array {
+	if b.Input != nil {
+		x = x.Add(b.Input.forward(x, input))
+	}
+	if b.Scalar != nil {
+		x = x.Mul(b.Scalar.AsType(x.DType()))
+	}
+	return x
 }
 
 // feed adds what the MLP gives.
@@ -208,7 +232,8 @@ func through(l nn.Layer, x *mlx.Array) *mlx.Array {
 type decoder struct {
 	named
 	Embed     nn.Embedder
-	EmbedNorm nn.Layer    // nil: none
+	EmbedNorm nn.Layer // nil: none
+	Inputs    *layerInputs
 	Positions nn.Embedder // learned ones, nil for a rotation
 	Blocks    []*block
 	More      []*block    // the blocks after those
@@ -232,7 +257,10 @@ func (m *decoder) build() {
 	s := m.spec
 	m.named = named{s.names}
 	m.Embed = nn.NewEmbedding(s.vocab, s.hidden)
-	m.EmbedNorm, m.Positions = nil, nil
+	m.EmbedNorm, m.Positions, m.Inputs = nil, nil, nil
+	if s.layerSize > 0 {
+		m.Inputs = newLayerInputs(s)
+	}
 	if s.embedNorm {
 		m.EmbedNorm = s.newNorm(s.hidden)
 	}
@@ -309,6 +337,10 @@ func (m *decoder) Forward(tokens, rows *mlx.Array, c []cache.KV) *mlx.Array {
 		at := mlx.Minimum(positions(c[0], L), m.spec.positions-1)
 		x = x.Add(embed(m.Positions, at, m.dtype))
 	}
+	inputs := make([]*mlx.Array, len(m.spec.layers))
+	if m.Inputs != nil {
+		inputs = m.Inputs.of(tokens, x, m.dtype)
+	}
 	at := m.spec.caches()
 	for i, b := range slices.Concat(m.Blocks, m.More) {
 		var kv cache.KV
@@ -316,6 +348,7 @@ func (m *decoder) Forward(tokens, rows *mlx.Array, c []cache.KV) *mlx.Array {
 			kv = c[at[i]]
 		}
 		x = b.forward(x, kv, c[0].Last())
+		x = b.finish(x, inputs[i])
 	}
 	for i, gate := range m.Gates {
 		x = m.Blocks[i].repeat(x, gate, c[i], c[len(m.Blocks)+i])
@@ -353,7 +386,8 @@ func (s *spec) layout() (out []cache.Layout) {
 	for i, l := range s.layers {
 		if l.attention == whole && l.source == 0 {
 			_, heads := s.headsOf(i)
-			out = append(out, cache.Layout{Heads: heads, KeyDim: s.headDim, ValueDim: s.headDim, Window: l.window, SoftCap: s.softCap, Sparse: l.sparse})
+			setDefault(&l.headDim, s.headDim)
+			out = append(out, cache.Layout{Heads: heads, KeyDim: l.headDim, ValueDim: l.headDim, Window: l.window, SoftCap: s.softCap, Sparse: l.sparse})
 		}
 	}
 	if s.loopWindow > 0 {

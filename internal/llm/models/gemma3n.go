@@ -33,20 +33,22 @@ type gemma3nConfig struct {
 
 // gemma3n is the model of a gemma3nConfig.
 type gemma3n struct {
-	Embed       nn.Embedder `mlx:"model.embed_tokens"`
-	LayerEmbed  nn.Embedder `mlx:"model.embed_tokens_per_layer"`
-	Project     nn.Layer    `mlx:"model.per_layer_model_projection"`
-	ProjectNorm nn.Layer    `mlx:"model.per_layer_projection_norm"`
-	Spread      []nn.Layer  `mlx:"model.altup_projections"`
-	Gather      []nn.Layer  `mlx:"model.altup_unembed_projections"`
-	Blocks      []*altBlock `mlx:"model.layers"`
-	Norm        nn.Layer    `mlx:"model.norm"`
+	Embed  nn.Embedder `mlx:"model.embed_tokens"`
+	Inputs *layerInputs
+	Spread []nn.Layer  `mlx:"model.altup_projections"`
+	Gather []nn.Layer  `mlx:"model.altup_unembed_projections"`
+	Blocks []*altBlock `mlx:"model.layers"`
+	Norm   nn.Layer    `mlx:"model.norm"`
 
-	spec       *spec
-	dtype      mlx.DType
-	layerVocab int
-	layerSize  int
+	spec  *spec
+	dtype mlx.DType
 }
+
+// FieldName leaves out the name of what is in this struct for convenience only.
+func (m *gemma3n) FieldName(field string) (name string, ok bool) { return "", field == "Inputs" }
+
+// FieldName is that of gemma3n.
+func (b *altBlock) FieldName(field string) (name string, ok bool) { return "", field == "Input" }
 
 // altBlock is a layer of several streams, of which one passes attention and MLP.
 type altBlock struct {
@@ -58,9 +60,7 @@ type altBlock struct {
 	MLPNorm       nn.Layer   `mlx:"post_feedforward_layernorm"`
 	AltUp         *altUp     `mlx:"altup"`
 	Laurel        *laurel    `mlx:"laurel"`
-	Gate          nn.Layer   `mlx:"per_layer_input_gate"`
-	Projection    nn.Layer   `mlx:"per_layer_projection"`
-	GateNorm      nn.Layer   `mlx:"post_per_layer_input_norm"`
+	Input         *inputGate
 }
 
 // altUp predicts the streams and corrects them by what the active one became.
@@ -90,12 +90,8 @@ func newGemma3n(c gemma3nConfig) (*gemma3n, error) {
 		return nil, err
 	}
 	plain := func(in, out int) nn.Layer { return nn.NewLinear(in, out, nn.Bias(false)) }
-	n, size := int(c.Streams), int(c.LayerSize)
-	m := &gemma3n{
-		Embed: nn.NewEmbedding(s.vocab, s.hidden), LayerEmbed: nn.NewEmbedding(int(c.LayerVocab), len(s.layers)*size),
-		Project: plain(s.hidden, len(s.layers)*size), ProjectNorm: s.newNorm(size), Norm: s.newNorm(s.hidden),
-		spec: s, dtype: mlx.Float32, layerVocab: int(c.LayerVocab), layerSize: size,
-	}
+	n := int(c.Streams)
+	m := &gemma3n{Embed: nn.NewEmbedding(s.vocab, s.hidden), Inputs: newLayerInputs(s), Norm: s.newNorm(s.hidden), spec: s, dtype: mlx.Float32}
 	for range n - 1 {
 		m.Spread, m.Gather = append(m.Spread, plain(s.hidden, s.hidden)), append(m.Gather, plain(s.hidden, s.hidden))
 	}
@@ -108,7 +104,7 @@ func newGemma3n(c gemma3nConfig) (*gemma3n, error) {
 				RouterNorm: s.newNorm(s.hidden), active: int(c.Active), scales: c.ScaleCorrects == nil || *c.ScaleCorrects, size: float64(s.hidden), bound: float64(c.Bound),
 			},
 			Laurel: &laurel{Left: plain(s.hidden, int(c.Rank)), Right: plain(int(c.Rank), s.hidden), Norm: s.newNorm(s.hidden)},
-			Gate:   plain(s.hidden, size), Projection: plain(size, s.hidden), GateNorm: s.newNorm(s.hidden),
+			Input:  newInputGate(s),
 		})
 	}
 	return m, nil
@@ -132,7 +128,7 @@ func (c *gemma3nConfig) describe() (*spec, error) {
 		return nil, err
 	}
 	s.tested, s.norm, s.scale, s.valueNorm = false, rmsNorm, 1, true
-	first := len(s.layers) - int(c.Shared)
+	s.layerSize, s.layerVocab = int(c.LayerSize), int(c.LayerVocab)
 	for i := range s.layers {
 		l := &s.layers[i]
 		if err := s.setWidth(i, "intermediate_size", c.Width.of(i)); err != nil {
@@ -146,26 +142,9 @@ func (c *gemma3nConfig) describe() (*spec, error) {
 		if l.sparsity < 0 || l.sparsity >= 1 {
 			return nil, fmt.Errorf("config.json: activation_sparsity_pattern has %g", l.sparsity)
 		}
-		if i < first {
-			continue
-		}
-		for j := range first { // the last one of its kind
-			if s.layers[j].window == l.window {
-				l.source = j + 1
-			}
-		}
-		if l.source == 0 {
-			return nil, fmt.Errorf("config.json: num_kv_shared_layers: no layer before layer %d has its type", i)
-		}
 	}
-	s.translate = func(name string) (string, bool) {
-		var layer int
-		var rest string
-		if n, _ := fmt.Sscanf(name, "model.layers.%d.self_attn.%s", &layer, &rest); n == 2 && layer >= first &&
-			(strings.HasPrefix(rest, "k_") || strings.HasPrefix(rest, "v_")) {
-			return "", false // layers without keys of their own have the matrices all the same
-		}
-		return name, false
+	if err := s.shareKeys(int(c.Shared)); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
@@ -196,7 +175,7 @@ func (m *gemma3n) Forward(tokens, rows *mlx.Array, c []cache.KV) *mlx.Array {
 	s := m.spec
 	B, L := tokens.Dims2()
 	x := embed(m.Embed, tokens, m.dtype).Mul(s.embedScale)
-	inputs := m.layerInputs(tokens, x)
+	inputs := m.Inputs.of(tokens, x, m.dtype)
 	streams := []*mlx.Array{x}
 	for _, l := range m.Spread {
 		streams = append(streams, sized(l.Forward(x), x))
@@ -221,25 +200,6 @@ func (m *gemma3n) Forward(tokens, rows *mlx.Array, c []cache.KV) *mlx.Array {
 	return x
 }
 
-// layerInputs are the embeddings of tokens for each layer, [B, L, layerSize].
-func (m *gemma3n) layerInputs(tokens, x *mlx.Array) []*mlx.Array {
-	B, L := tokens.Dims2()
-	n := len(m.Blocks)
-	known := mlx.Where(tokens.Lt(m.layerVocab), tokens, 0)
-	own := embed(m.LayerEmbed, known, m.dtype).Mul(sqrt(m.layerSize)).Reshape(B, L, n, m.layerSize)
-	y := m.Project.Forward(x).Mul(1/sqrt(m.spec.hidden)).Reshape(B, L, n, m.layerSize)
-	y = m.ProjectNorm.Forward(y).Add(own).Mul(math.Sqrt2 / 2)
-	var at []int
-	for i := 1; i < n; i++ {
-		at = append(at, i)
-	}
-	parts := mlx.Split(y, at, mlx.Axis(2))
-	for i := range parts {
-		parts[i] = parts[i].Squeeze(2)
-	}
-	return parts
-}
-
 // sized is y with the root mean square of like.
 func sized(y, like *mlx.Array) *mlx.Array {
 	square := func(a *mlx.Array) *mlx.Array {
@@ -261,7 +221,7 @@ func (b *altBlock) forward(streams []*mlx.Array, input *mlx.Array, kv cache.KV, 
 	if b.AltUp.scales {
 		first = first.Mul(b.AltUp.Scale.AsType(first.DType()))
 	}
-	first = b.GateNorm.Forward(b.Projection.Forward(nn.GELUApprox(b.Gate.Forward(first)).Mul(input)))
+	first = b.Input.forward(first, input)
 	for i := 1; i < len(streams); i++ {
 		streams[i] = streams[i].Add(first)
 	}

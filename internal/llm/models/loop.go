@@ -56,7 +56,7 @@ func (b *block) repeat(x *mlx.Array, gate *loopGate, first, second cache.KV) *ml
 	}
 	q, k, v := a.project(through(b.InputNorm, x))
 	q, k = a.toHeads(q, a.heads, a.QNorm, r, first.Pos()), a.toHeads(k, a.kvHeads, a.KNorm, r, first.Pos())
-	v = v.Reshape(B, L, a.kvHeads, a.spec.headDim).Transpose(0, 2, 1, 3)
+	v = v.Reshape(B, L, a.kvHeads, a.headDim).Transpose(0, 2, 1, 3)
 	far, near := first.Again(q, a.scale), second.Attend(q, k, v, a.scale)
 	g := gate.of(q)
 	y := far.Mul(g).Add(near.Mul(g.Neg().Add(1)))

@@ -29,7 +29,7 @@ func TestTested(t *testing.T) {
 		if kind == "gemma3n" {
 			gemma3n(newRand(1), c)
 		}
-		if setOf("gemma3", "gemma3n", "llava", "mistral3", "pixtral", "qwen2_vl", "qwen2_5_vl", "qwen3_vl")[kind] {
+		if setOf("gemma3", "gemma3n", "gemma4", "gemma4_unified", "llava", "mistral3", "pixtral", "qwen2_vl", "qwen2_5_vl", "qwen3_vl")[kind] {
 			c = llmtest.Config{"model_type": kind, "text_config": c.With(llmtest.Config{"model_type": nil})}
 		}
 		m, err := models.New(kind, []byte(describe(c)))

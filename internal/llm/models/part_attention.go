@@ -30,6 +30,7 @@ type attention struct {
 
 	spec           *spec
 	heads, kvHeads int
+	headDim        int
 	scale          float64
 	rope           *rope // nil: none
 	headNorm       headNorm
@@ -47,9 +48,10 @@ func newAttention(s *spec, layer int) *attention {
 		return &attention{named: named{s.names}, Linear: nn.NewLinear(s.hidden, s.hidden, nn.Bias(s.outBias))}
 	}
 	heads, kvHeads := s.headsOf(layer)
-	q, kv := heads*s.headDim, kvHeads*s.headDim
+	setDefault(&l.headDim, s.headDim)
+	q, kv := heads*l.headDim, kvHeads*l.headDim
 	a := &attention{
-		named: named{s.names}, spec: s, heads: heads, kvHeads: kvHeads, scale: s.scoreScale(layer), rope: l.rope,
+		named: named{s.names}, spec: s, heads: heads, kvHeads: kvHeads, headDim: l.headDim, scale: s.scoreScale(layer), rope: l.rope,
 		headNorm: s.qkNorm, queryScale: s.queryScale, reuses: l.source > 0, Out: s.newLinear(q, s.hidden, s.outBias),
 	}
 	if s.qkNorm == headsByLayer {
@@ -59,12 +61,12 @@ func newAttention(s *spec, layer int) *attention {
 		a.queryScale = l.queryScale
 	}
 	if s.valueNorm {
-		a.valueNorm = s.newHeadNorm(headsBare, kvHeads)
+		a.valueNorm = s.newHeadNorm(headsBare, kvHeads, l.headDim)
 	}
 	if s.subNorms {
 		a.OutNorm = s.newNorm(q)
 	}
-	a.QNorm, a.KNorm = s.newHeadNorm(a.headNorm, heads), s.newHeadNorm(a.headNorm, kvHeads)
+	a.QNorm, a.KNorm = s.newHeadNorm(a.headNorm, heads, l.headDim), s.newHeadNorm(a.headNorm, kvHeads, l.headDim)
 	switch {
 	case a.reuses:
 		a.Q, a.KNorm = s.newLinear(s.hidden, q, s.qkvBias), nil
@@ -72,6 +74,9 @@ func newAttention(s *spec, layer int) *attention {
 		a.Q, a.K, a.V = s.newLinear(s.hidden, q, s.qkvBias), s.newLinear(s.hidden, kv, s.qkvBias), s.newLinear(s.hidden, kv, s.qkvBias)
 	default:
 		a.QKV = s.newLinear(s.hidden, q+2*kv, s.qkvBias)
+	}
+	if l.keysAreValues {
+		a.V = nil
 	}
 	if s.steppedKV && !a.reuses {
 		a.KStep, a.VStep = mlx.Ones(mlx.Shape{}), mlx.Ones(mlx.Shape{})
@@ -102,7 +107,7 @@ func (a *attention) forward(x *mlx.Array, kv cache.KV, last *mlx.Array) *mlx.Arr
 		if c := s.clipQKV; c > 0 {
 			v = clip(v, c)
 		}
-		v = through(a.valueNorm, v.Reshape(B, L, a.kvHeads, s.headDim)).Transpose(0, 2, 1, 3)
+		v = through(a.valueNorm, v.Reshape(B, L, a.kvHeads, a.headDim)).Transpose(0, 2, 1, 3)
 		y = kv.Attend(q, stepped(k, a.KStep), stepped(v, a.VStep), a.scale)
 	}
 	y = y.Transpose(0, 2, 1, 3)
@@ -123,7 +128,7 @@ func (a *attention) toHeads(x *mlx.Array, n int, norm nn.Layer, r *rope, pos *ml
 	if a.headNorm == headsTogether {
 		x = norm.Forward(x.Reshape(B, L, -1))
 	}
-	x = x.Reshape(B, L, n, s.headDim)
+	x = x.Reshape(B, L, n, a.headDim)
 	if s.headsInTurn && n == a.heads {
 		x = turn(x, a.heads/a.kvHeads, a.kvHeads)
 	}
@@ -150,17 +155,21 @@ func (a *attention) project(x *mlx.Array) (q, k, v *mlx.Array) {
 	}
 	switch s.qkv {
 	case inOrder:
-		n, m := a.heads*s.headDim, a.kvHeads*s.headDim
+		n, m := a.heads*a.headDim, a.kvHeads*a.headDim
 		parts := mlx.Split(a.QKV.Forward(x), []int{n, n + m}, mlx.Axis(-1))
 		return parts[0], parts[1], parts[2]
 	case byKeyHead:
 		B, L, _ := x.Dims3()
 		group := a.heads / a.kvHeads
-		y := a.QKV.Forward(x).Reshape(B, L, a.kvHeads, group+2, s.headDim)
+		y := a.QKV.Forward(x).Reshape(B, L, a.kvHeads, group+2, a.headDim)
 		parts := mlx.Split(y, []int{group, group + 1}, mlx.Axis(3))
 		return parts[0], parts[1], parts[2]
 	}
-	return a.Q.Forward(x), a.K.Forward(x), a.V.Forward(x)
+	k = a.K.Forward(x)
+	if a.V == nil {
+		return a.Q.Forward(x), k, k
+	}
+	return a.Q.Forward(x), k, a.V.Forward(x)
 }
 
 // stepped rounds x to 8 bits of a step, if there is one: keys and values were trained so.

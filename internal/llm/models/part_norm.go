@@ -69,27 +69,27 @@ const (
 	headsByLayer           // layers differ
 )
 
-// newHeadNorm is the norm of n heads, nil if there is none.
-func (s *spec) newHeadNorm(kind headNorm, n int) nn.Layer {
+// newHeadNorm is the norm of n heads of headDim features, nil if there is none.
+func (s *spec) newHeadNorm(kind headNorm, n, headDim int) nn.Layer {
 	eps := s.headEps
 	setDefault(&eps, s.eps)
 	switch kind {
 	case headsBare:
-		l := nn.NewRMSNorm(s.headDim, nn.Eps(s.eps))
+		l := nn.NewRMSNorm(headDim, nn.Eps(s.eps))
 		l.Weight = nil
 		return l
 	case headsAlike:
-		return s.newNormOf(s.headDim, eps)
+		return s.newNormOf(headDim, eps)
 	case headsLayer:
-		return nn.NewLayerNorm(s.headDim, nn.Eps(s.eps))
+		return nn.NewLayerNorm(headDim, nn.Eps(s.eps))
 	case headsTogether:
-		return s.newNorm(n * s.headDim)
+		return s.newNorm(n * headDim)
 	case headsByRow:
-		return &rowNorm{Weight: mlx.Ones(mlx.Shape{n, s.headDim}), eps: s.eps}
+		return &rowNorm{Weight: mlx.Ones(mlx.Shape{n, headDim}), eps: s.eps}
 	case headsApart:
 		l := &apartNorm{eps: s.eps}
 		for range n {
-			one := nn.NewLayerNorm(s.headDim, nn.Eps(s.eps))
+			one := nn.NewLayerNorm(headDim, nn.Eps(s.eps))
 			one.Bias = nil
 			l.Norms = append(l.Norms, one)
 		}

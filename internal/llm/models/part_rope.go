@@ -2,6 +2,7 @@ package models
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 
@@ -136,6 +137,9 @@ func (c *ropeConfig) newRope(headDim int, layerType string) (*rope, error) {
 		return nil, err
 	}
 	dims := int(float64(headDim) * p.PartialFactor)
+	if p.Type == "proportional" {
+		dims = headDim
+	}
 	if dims <= 0 || dims%2 != 0 || dims > headDim {
 		return nil, fmt.Errorf("config.json: %d rotary features of a head of %d are not possible", dims, headDim)
 	}
@@ -148,6 +152,8 @@ func (c *ropeConfig) newRope(headDim int, layerType string) (*rope, error) {
 		return r, nil
 	case "dynamic":
 		err = c.dynamic(r, p)
+	case "proportional":
+		err = proportional(r, p)
 	case "linear":
 		if err := p.needs("factor", p.Factor); err != nil {
 			return nil, err
@@ -161,7 +167,7 @@ func (c *ropeConfig) newRope(headDim int, layerType string) (*rope, error) {
 	case "longrope", "su":
 		err = c.longrope(r, p)
 	default:
-		return nil, fmt.Errorf("config.json: rope type %q is not supported; the known ones are default, linear, dynamic, llama3, yarn, longrope", p.Type)
+		return nil, fmt.Errorf("config.json: rope type %q is not supported; the known ones are default, linear, dynamic, llama3, yarn, longrope, proportional", p.Type)
 	}
 	return r, err
 }
@@ -211,6 +217,25 @@ func plain(theta float64, dims int) []float64 {
 		f[i] = math.Pow(theta, -2*float64(i)/float64(dims))
 	}
 	return f
+}
+
+// proportional has the frequencies of the whole head, and rotates the first part of its
+// pairs only.
+func proportional(r *rope, p ropeParameters) error {
+	setDefault(&p.Factor, 1)
+	pairs := int(p.PartialFactor * float64(r.Dims) / 2)
+	if err := p.needs("factor", p.Factor); err != nil || pairs < 0 || pairs > r.Dims/2 {
+		return errors.Join(err, fmt.Errorf("config.json: partial_rotary_factor %g is not between 0 and 1", p.PartialFactor))
+	}
+	f := plain(p.Theta, r.Dims)
+	for i := range f {
+		f[i] /= p.Factor
+		if i >= pairs {
+			f[i] = 1e-30 // no rotation at any position
+		}
+	}
+	r.Base, r.Freqs = 0, periods(f)
+	return nil
 }
 
 // dynamic grows the base with the sequence, beyond the context; with an alpha

@@ -27,7 +27,7 @@ type refFamily struct {
 	ternary                                 string // packed, inverse or online
 	loopWindow                              int
 	streams, active, layerSize, layerVocab  int // gemma3n
-	correctScale                            bool
+	correctScale, scalars                   bool
 	banned                                  map[int]bool
 }
 

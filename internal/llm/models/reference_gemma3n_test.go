@@ -9,25 +9,13 @@ import (
 func (m *refModel) feedGemma3n(s *refState, tokens []int) [][]float64 {
 	start := s.length
 	s.length += len(tokens)
-	n, size := m.f.streams, m.f.layerSize
+	n := m.f.streams
 	streams := make([][][]float64, len(tokens)) // token, stream
 	inputs := make([][][]float64, len(tokens))  // token, layer
 	for t, id := range tokens {
 		x := slices.Clone(m.w["model.embed_tokens.weight"].row(id))
 		refScale(x, m.f.embedScale)
-		known := id
-		if id >= m.f.layerVocab {
-			known = 0
-		}
-		all := m.linear("model.per_layer_model_projection", x)
-		refScale(all, 1/math.Sqrt(float64(m.hidden)))
-		for l := range m.layers {
-			y := m.norm("model.per_layer_projection_norm", all[l*size:(l+1)*size])
-			for i, e := range m.w["model.embed_tokens_per_layer.weight"].row(known)[l*size : (l+1)*size] {
-				y[i] = (y[i] + e*math.Sqrt(float64(size))) / math.Sqrt2
-			}
-			inputs[t] = append(inputs[t], y)
-		}
+		inputs[t] = m.layerInputs(id, x)
 		streams[t] = [][]float64{x}
 		for i := range n - 1 {
 			streams[t] = append(streams[t], refSized(m.linear("model.altup_projections."+itoa(i), x), x))
@@ -119,11 +107,7 @@ func (m *refModel) layerGemma3n(l int, s *refState, streams [][]float64, input [
 			first[d] *= scale
 		}
 	}
-	gate := m.linear(path+"per_layer_input_gate", first)
-	for i, g := range gate {
-		gate[i] = m.activate("", g) * input[i]
-	}
-	y := m.norm(path+"post_per_layer_input_norm", m.linear(path+"per_layer_projection", gate))
+	y := m.gated(path, first, input)
 	for i := 1; i < n; i++ {
 		refAdd(streams[i], y)
 	}
@@ -150,5 +134,42 @@ func cutAbove(x []float64, share float64) {
 	}
 	for i, v := range x {
 		x[i] = math.Max(0, v-mean-low*math.Sqrt(variance))
+	}
+}
+
+// layerInputs are the embeddings of a token for each layer; x is its first one.
+func (m *refModel) layerInputs(id int, x []float64) (out [][]float64) {
+	if id >= m.f.layerVocab {
+		id = 0
+	}
+	size := m.f.layerSize
+	all := m.linear("model.per_layer_model_projection", x)
+	refScale(all, 1/math.Sqrt(float64(m.hidden)))
+	for l := range m.layers {
+		y := m.norm("model.per_layer_projection_norm", all[l*size:(l+1)*size])
+		for i, e := range m.w["model.embed_tokens_per_layer.weight"].row(id)[l*size : (l+1)*size] {
+			y[i] = (y[i] + e*math.Sqrt(float64(size))) / math.Sqrt2
+		}
+		out = append(out, y)
+	}
+	return out
+}
+
+// gated is what x lets through of a layer's input.
+func (m *refModel) gated(path string, x, input []float64) []float64 {
+	gate := m.linear(path+"per_layer_input_gate", x)
+	for i, g := range gate {
+		gate[i] = m.activate("", g) * input[i]
+	}
+	return m.norm(path+"post_per_layer_input_norm", m.linear(path+"per_layer_projection", gate))
+}
+
+// finish ends layer l of Gemma 4 for token t, in place.
+func (m *refModel) finish(l int, x []float64, inputs [][][]float64, t int) {
+	if inputs != nil {
+		refAdd(x, m.gated(m.path(l), x, inputs[t][l]))
+	}
+	if m.f.scalars {
+		refScale(x, m.w[m.path(l)+"layer_scalar"].v[0])
 	}
 }

@@ -7,7 +7,8 @@ import (
 
 // refLayer is what differs by layer in some families.
 type refLayer struct {
-	heads, kvHeads        int
+	heads, kvHeads, d     int
+	keysAreValues         bool
 	attention, mlp        string // "", linear or none
 	source                int    // n > 0: attends to the keys of layer n-1
 	queryBeta, queryShift float64
@@ -26,7 +27,7 @@ func (c refConfig) list(key string) (out []float64) {
 
 // layer is what is special in layer i.
 func (c refConfig) layer(m *refModel, i int) refLayer {
-	o := refLayer{heads: m.heads, kvHeads: m.kvHeads, queryBeta: m.f.queryBeta}
+	o := refLayer{heads: m.heads, kvHeads: m.kvHeads, d: c.headSize(m, i), queryBeta: m.f.queryBeta}
 	switch m.kind {
 	case "openelm":
 		o.heads, o.kvHeads = int(c.list("num_query_heads")[i]), int(c.list("num_kv_heads")[i])
@@ -49,16 +50,19 @@ func (c refConfig) layer(m *refModel, i int) refLayer {
 		if own := int(c.num("num_layers", 0) - c.num("num_kv_reuse_layers", 0)); i >= own {
 			o.source = own
 		}
+	case "gemma4_text":
+		o.source = c.sourceOf(m, i, int(c.num("num_kv_shared_layers", 0)))
+		if full := m.windows[i] == 0; full && c.flag("attention_k_eq_v") {
+			o.keysAreValues, o.kvHeads = true, int(c.num("num_global_key_value_heads", float64(m.kvHeads)))
+		}
+		if own := c.object("per_layer_config").object(itoa(i)); own != nil {
+			o.kvHeads = int(own.num("num_key_value_heads", float64(m.kvHeads)))
+		}
 	case "gemma3n_text":
 		if shares := c.list("activation_sparsity_pattern"); shares != nil {
 			o.sparsity = shares[i]
 		}
-		first := m.layers - int(c.num("num_kv_shared_layers", 15))
-		for j := 0; j < first && i >= first; j++ {
-			if (m.windows[j] > 0) == (m.windows[i] > 0) {
-				o.source = j + 1
-			}
-		}
+		o.source = c.sourceOf(m, i, int(c.num("num_kv_shared_layers", 15)))
 	case "llama4_text":
 		chunk := int(c.num("attention_chunk_size", 8192))
 		if m.ropes[i] != nil && chunk > 0 {
@@ -77,6 +81,29 @@ func (c refConfig) layer(m *refModel, i int) refLayer {
 		}
 	}
 	return o
+}
+
+// sourceOf is where the last layers find their keys: in the last layer of their type
+// before them.
+func (c refConfig) sourceOf(m *refModel, i, shared int) (source int) {
+	first := m.layers - shared
+	for j := 0; j < first && i >= first; j++ {
+		if (m.windows[j] > 0) == (m.windows[i] > 0) {
+			source = j + 1
+		}
+	}
+	return source
+}
+
+// headSize is that of the heads of layer i.
+func (c refConfig) headSize(m *refModel, i int) int {
+	if own := c.object("per_layer_config").object(itoa(i)); own != nil {
+		return int(own.num("head_dim", float64(m.headDim)))
+	}
+	if m.kind == "gemma4_text" && m.windows[i] == 0 && c["per_layer_config"] == nil {
+		return int(c.num("global_head_dim", 512))
+	}
+	return m.headDim
 }
 
 // path is where the parameters of layer l are.
@@ -185,6 +212,11 @@ func (c refConfig) unevenFamily(f *refFamily) {
 		f.streams, f.active, f.correctScale = int(c.num("altup_num_inputs", 4)), int(c.num("altup_active_idx", 0)), c["altup_correct_scale"] != false
 		f.layerSize, f.layerVocab = int(c.num("hidden_size_per_layer_input", 256)), int(c.num("vocab_size_per_layer_input", 262144))
 		f.embedScale, f.coefBound = math.Sqrt(c.num("hidden_size", 0)), c.cap("altup_coef_clip", 120)
+	case "gemma4_text":
+		f.afterAttention, f.pre, f.afterMLP = "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm"
+		f.act, f.heads, f.valueNorm, f.scale, f.finalCap = "gelu_tanh", "each", true, 1, c.cap("final_logit_softcapping", 0)
+		f.embedScale, f.scalars = math.Sqrt(c.num("hidden_size", 0)), true
+		f.layerSize, f.layerVocab = int(c.cap("hidden_size_per_layer_input", 256)), int(c.num("vocab_size_per_layer_input", 262144))
 	case "iquestloopcoder":
 		f.loopWindow = int(c.num("loop_window_size", 64))
 	case "llama4_text":
@@ -219,7 +251,7 @@ func (c refConfig) unevenFamily(f *refFamily) {
 
 // rotated are queries, keys and values of the token at pos.
 func (m *refModel) rotated(l int, path string, h []float64, pos, length int) (q, k, v []float64) {
-	f, d := m.f, m.headDim
+	f, d := m.f, m.own[l].d
 	q, k, v = m.project(l, path, h)
 	for _, part := range [][]float64{q, k, v} {
 		for i, x := range part {
@@ -260,7 +292,7 @@ func (m *refModel) rotated(l int, path string, h []float64, pos, length int) (q,
 
 // mix is what the queries of the token at pos take from the values.
 func (m *refModel) mix(l int, q []float64, keys, values [][]float64, pos, window int) []float64 {
-	f, d, heads, kvHeads := m.f, m.headDim, m.own[l].heads, m.own[l].kvHeads
+	f, d, heads, kvHeads := m.f, m.own[l].d, m.own[l].heads, m.own[l].kvHeads
 	from := 0
 	if window > 0 {
 		from = max(0, pos-window+1)

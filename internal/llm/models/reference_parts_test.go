@@ -8,10 +8,13 @@ import (
 
 // project is queries, keys and values of h.
 func (m *refModel) project(l int, path string, h []float64) (q, k, v []float64) {
-	f, d, heads, kvHeads := m.f, m.headDim, m.own[l].heads, m.own[l].kvHeads
+	f, d, heads, kvHeads := m.f, m.own[l].d, m.own[l].heads, m.own[l].kvHeads
 	switch {
 	case m.own[l].source > 0:
 		return m.linear(path+f.q, h), nil, nil
+	case m.own[l].keysAreValues:
+		k = m.linear(path+f.k, h)
+		return m.linear(path+f.q, h), k, append([]float64(nil), k...)
 	case f.qkv == "":
 		return m.ternary(path+f.q, h), m.ternary(path+f.k, h), m.ternary(path+f.v, h)
 	}
@@ -42,8 +45,8 @@ func (m *refModel) normHeads(l int, path string, q, k []float64) {
 			copy(x, m.norm(name, x))
 			continue
 		}
-		for head := 0; head*m.headDim < len(x); head++ {
-			h := x[head*m.headDim : (head+1)*m.headDim]
+		for head, d := 0, m.own[l].d; head*d < len(x); head++ {
+			h := x[head*d : (head+1)*d]
 			switch m.f.heads {
 			case "each":
 				copy(h, m.normOf(name, h, eps))
@@ -206,7 +209,7 @@ func (m *refModel) setLayers(c refConfig) {
 	for i := range m.layers {
 		kind, window := c.layerType(m.kind, i)
 		m.windows = append(m.windows, window)
-		r := c.rotation(m.kind, i, kind, m.headDim)
+		r := c.rotation(m.kind, i, kind, c.headSize(m, i))
 		m.ropes = append(m.ropes, r)
 		m.own = append(m.own, c.layer(m, i))
 	}
@@ -238,6 +241,21 @@ func (c refConfig) rotation(kind string, i int, layerType string, headDim int) *
 		if window, written := c["sliding_window"]; !local && (window != nil || !written) {
 			return nil
 		}
+	case "gemma4_text":
+		p := c.object("rope_parameters").object(layerType)
+		if p == nil && local {
+			p = refConfig{"rope_theta": 1e4}
+		} else if p == nil {
+			p = refConfig{"rope_theta": 1e6, "partial_rotary_factor": 0.25, "rope_type": "proportional"}
+		}
+		r := plain(p.num("rope_theta", 0))
+		all := r.frequencies(0)
+		for j := range all {
+			if p["rope_type"] == "proportional" && j >= int(p.num("partial_rotary_factor", 1)*float64(headDim)/2) {
+				all[j] = 0
+			}
+		}
+		return r
 	case "gemma3_text", "gemma3n_text":
 		if local && c.object("rope_parameters") == nil {
 			return plain(c.num("rope_local_base_freq", 10000))
@@ -282,6 +300,8 @@ func (c refConfig) slidesByFamily(kind string, i int) (slides bool, otherwise fl
 		return i%2 == 0, 4096
 	case "gemma3_text":
 		return (i+1)%int(c.num("sliding_window_pattern", 6)) != 0, 4096
+	case "gemma4_text":
+		return (i+1)%6 != 0, 512
 	case "gemma3n_text":
 		return (i+1)%5 != 0, 512
 	case "cohere2":

@@ -156,6 +156,8 @@ func (c refConfig) layerType(kind string, i int) (string, int) {
 	case "qwen2", "qwen3":
 		otherwise = 4096
 		sliding = c.flag("use_sliding_window") && (sliding || types == nil && i >= int(c.num("max_window_layers", 28)))
+	case "gemma4_text":
+		sliding = sliding && i != int(c.num("num_hidden_layers", 0))-1
 	case "smollm3":
 		sliding = sliding && c.flag("use_sliding_window")
 	}
@@ -180,11 +182,15 @@ func (m *refModel) feed(s *refState, tokens []int) [][]float64 {
 	start := s.length
 	s.length += len(tokens)
 	x := make([][]float64, len(tokens))
+	var inputs [][][]float64 // token, layer
 	for i, t := range tokens {
 		x[i] = slices.Clone(m.w[m.f.embed+".weight"].row(t))
 		refScale(x[i], m.f.embedScale)
 		if m.f.embedNorm {
 			x[i] = m.norm("", x[i])
+		}
+		if m.f.layerSize > 0 {
+			inputs = append(inputs, m.layerInputs(t, x[i]))
 		}
 		if m.f.positions != "" {
 			refAdd(x[i], m.w[m.f.positions+".weight"].row(start+i))
@@ -192,6 +198,9 @@ func (m *refModel) feed(s *refState, tokens []int) [][]float64 {
 	}
 	for l := range m.layers {
 		m.layer(l, s, x, start)
+		for i := range x {
+			m.finish(l, x[i], inputs, i)
+		}
 	}
 	for l := range m.layers {
 		if m.f.loopWindow > 0 {

@@ -16,14 +16,16 @@ import (
 // architectures is model_type → constructor. Mixtures of experts and state-space models
 // have constructors of their own.
 var architectures = merged(families, map[string]func(config []byte) (llm.Model, error){
-	"gemma3":     wrapped(map[string]string{"gemma3_text": "gemma3_text", "": "gemma3_text"}),
-	"gemma3n":    wrapped(map[string]string{"gemma3n_text": "gemma3n_text", "": "gemma3n_text"}),
-	"llava":      wrapped(map[string]string{"llama": "llama", "mistral": "mistral", "qwen2": "qwen2", "": "llama"}),
-	"mistral3":   wrapped(map[string]string{"mistral": "mistral", "ministral3": "ministral3", "llama": "llama", "": "mistral"}),
-	"pixtral":    wrapped(map[string]string{"mistral": "mistral", "llama": "llama", "": "mistral"}),
-	"qwen2_vl":   wrapped(map[string]string{"qwen2_vl": "qwen2", "qwen2_vl_text": "qwen2", "qwen2": "qwen2", "": "qwen2"}),
-	"qwen2_5_vl": wrapped(map[string]string{"qwen2_5_vl": "qwen2", "qwen2_5_vl_text": "qwen2", "qwen2": "qwen2", "": "qwen2"}),
-	"qwen3_vl":   wrapped(map[string]string{"qwen3_vl": "qwen3", "qwen3_vl_text": "qwen3", "qwen3": "qwen3", "": "qwen3"}),
+	"gemma3":         wrapped(map[string]string{"gemma3_text": "gemma3_text", "": "gemma3_text"}),
+	"gemma4":         wrapped(map[string]string{"gemma4_text": "gemma4_text", "": "gemma4_text"}),
+	"gemma4_unified": wrapped(map[string]string{"gemma4_text": "gemma4_text", "gemma4_unified_text": "gemma4_text", "": "gemma4_text"}),
+	"gemma3n":        wrapped(map[string]string{"gemma3n_text": "gemma3n_text", "": "gemma3n_text"}),
+	"llava":          wrapped(map[string]string{"llama": "llama", "mistral": "mistral", "qwen2": "qwen2", "": "llama"}),
+	"mistral3":       wrapped(map[string]string{"mistral": "mistral", "ministral3": "ministral3", "llama": "llama", "": "mistral"}),
+	"pixtral":        wrapped(map[string]string{"mistral": "mistral", "llama": "llama", "": "mistral"}),
+	"qwen2_vl":       wrapped(map[string]string{"qwen2_vl": "qwen2", "qwen2_vl_text": "qwen2", "qwen2": "qwen2", "": "qwen2"}),
+	"qwen2_5_vl":     wrapped(map[string]string{"qwen2_5_vl": "qwen2", "qwen2_5_vl_text": "qwen2", "qwen2": "qwen2", "": "qwen2"}),
+	"qwen3_vl":       wrapped(map[string]string{"qwen3_vl": "qwen3", "qwen3_vl_text": "qwen3", "qwen3": "qwen3", "": "qwen3"}),
 })
 
 // merged is all entries of both.
@@ -50,6 +52,9 @@ var families = map[string]func(config []byte) (llm.Model, error){
 	"gemma3_text": dense(gemmaConfig{version: 3, QueryScalar: 256, Pattern: 6, LocalBase: 10000, baseConfig: baseConfig{HeadDim: 256, SlidingWindow: 4096,
 		VocabSize: 262208, HiddenSize: 2304, IntermediateSize: 9216, Layers: 26, Heads: 8, KVHeads: 4,
 		ropeConfig: ropeConfig{Theta: 1e6, MaxPositions: 131072}}}),
+	"gemma4_text": dense(gemma4Config{Activation: "gelu_pytorch_tanh", GlobalDim: 512, LayerVocab: 262144, LayerSize: 256, baseConfig: baseConfig{
+		HeadDim: 256, SlidingWindow: 512, VocabSize: 262144, HiddenSize: 2304, IntermediateSize: 9216, Layers: 30, Heads: 8, KVHeads: 4,
+		ropeConfig: ropeConfig{MaxPositions: 131072}}}),
 	"gemma3n_text": arch(newGemma3n, gemma3nConfig{gemmaConfig: gemmaConfig{QueryScalar: 256, FinalCap: 30, LocalBase: 10000, baseConfig: baseConfig{
 		HeadDim: 256, SlidingWindow: 512, VocabSize: 262400, HiddenSize: 2048, Layers: 35, Heads: 8, KVHeads: 2,
 		ropeConfig: ropeConfig{Theta: 1e6, MaxPositions: 32768}}}, Width: widths{16384}, Shared: 15, LayerVocab: 262144, LayerSize: 256,

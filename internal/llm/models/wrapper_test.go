@@ -23,10 +23,14 @@ func TestWrapped(t *testing.T) {
 		{"gemma3", "gemma3_text", "gemma3_text"}, {"mistral3", "mistral", "mistral"}, {"mistral3", "ministral3", "ministral3"},
 		{"qwen2_vl", "qwen2", "qwen2_vl_text"}, {"qwen3_vl", "qwen3", "qwen3_vl_text"},
 		{"gemma3n", "gemma3n_text", "gemma3n_text"}, {"llava", "llama", "llama"},
+		{"gemma4", "gemma4_text", "gemma4_text"}, {"gemma4_unified", "gemma4_text", "gemma4_text"},
 	} {
 		base := llmtest.Tiny(c.inner)
-		if c.inner == "gemma3n_text" {
+		switch c.inner {
+		case "gemma3n_text":
 			gemma3n(newRand(1), base)
+		case "gemma4_text":
+			gemma4(newRand(1), base)
 		}
 		w := llmtest.Random(t, base, 1, mlx.Float32)
 		want := logitsOf(t, base, w, tokens)
