@@ -41,7 +41,7 @@ func (k Kind) Check(layout []Layout) error {
 	}
 	for i, l := range layout {
 		if k.MaxSize > 0 && l.Sparse != nil {
-			return fmt.Errorf("a cache that forgets is not possible: the queries of layer %d see some of the first keys", i)
+			return fmt.Errorf("a cache that forgets is not possible: the queries of layer %d see keys by blocks, not by their distance", i)
 		}
 	}
 	if k.Bits == 0 {

@@ -280,7 +280,7 @@ func (c *llama4Config) spec() (*spec, error) {
 		if len(types) > 0 {
 			chunked = types[i] == "chunked_attention"
 		}
-		if chunked && c.Chunk > 0 {
+		if chunked && c.Chunk > 0 && (c.MaxPositions == 0 || integer(c.Chunk) < c.MaxPositions) {
 			l.sparse = &cache.Sparse{Chunk: int(c.Chunk)}
 		}
 	}
