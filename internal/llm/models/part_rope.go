@@ -61,6 +61,7 @@ type rope struct {
 	growth   *mlx.Array
 	stretch  float64
 	original int
+	rows     []*rope // one for each row of a batch, where they differ
 }
 
 // parameters are those of a layer type.
@@ -378,6 +379,12 @@ func (c *ropeConfig) longrope(r *rope, p ropeParameters) error {
 // [B]): the periods of longrope and dynamic depend on it.
 func (r *rope) at(last *mlx.Array) *rope {
 	own := *r
+	if B := last.Dim(0); B > 1 && (r.growth != nil || r.long != nil) {
+		for _, one := range eachRow(last, B) {
+			own.rows = append(own.rows, r.at(one))
+		}
+		return &own
+	}
 	switch {
 	case r.growth != nil:
 		length := mlx.Maximum(mlx.Max(last).Add(1), r.original).AsType(mlx.Float32)
@@ -394,6 +401,13 @@ func (r *rope) at(last *mlx.Array) *rope {
 
 // apply rotates x [B, H, L, D] from position pos on.
 func (r *rope) apply(x, pos *mlx.Array) *mlx.Array {
+	if B := len(r.rows); B > 0 {
+		out, at := mlx.Arrays{}, eachRow(pos, B)
+		for i, row := range eachRow(x, B) {
+			out = append(out, r.rows[i].apply(row, at[i]))
+		}
+		return mlx.Concatenate(out)
+	}
 	x = r.ApplyAt(x, pos)
 	if r.factor == 1 {
 		return x
@@ -410,4 +424,13 @@ func (r *rope) apply(x, pos *mlx.Array) *mlx.Array {
 		}
 	}
 	return x.Mul(mlx.FromSlice(scale).AsType(x.DType()))
+}
+
+// eachRow splits x [B, ...] into [1, ...].
+func eachRow(x *mlx.Array, B int) mlx.Arrays {
+	var at []int
+	for i := 1; i < B; i++ {
+		at = append(at, i)
+	}
+	return mlx.Split(x, at)
 }

@@ -41,3 +41,34 @@ func TestUnevenBatches(t *testing.T) {
 		}
 	}
 }
+
+// TestBatchRopes: a row of a batch does not feel how long the others are, where the
+// rotation depends on the length.
+func TestBatchRopes(t *testing.T) {
+	r := newRand(4)
+	short, long := make([]float64, 8), make([]float64, 8)
+	for i := range short {
+		short[i], long[i] = 1, 2+float64(i)
+	}
+	for _, scaling := range []llmtest.Config{
+		{"rope_type": "longrope", "short_factor": short, "long_factor": long, "original_max_position_embeddings": 24},
+		{"rope_type": "dynamic", "factor": 8.0},
+	} {
+		c := llmtest.Tiny("llama").With(llmtest.Config{"rope_scaling": scaling, "max_position_embeddings": 24})
+		if scaling["rope_type"] == "longrope" {
+			c["max_position_embeddings"] = 200
+		}
+		m := load(t, llmtest.Write(t, c, lively(t, r, c, mlx.Float32)))
+		var prompts [][]int
+		for _, n := range []int{3, 60, 20} {
+			prompts = append(prompts, randomTokens(r, c, n))
+		}
+		o := llm.Options{MaxTokens: 16, IgnoreEOS: true}
+		for i, row := range batch(t, context.Background(), m, prompts, o, 3) {
+			want, _ := greedy(t, m, prompts[i], o)
+			if got, _ := idsOf(row.Tokens); !slices.Equal(got, want) {
+				t.Errorf("%v: row %d is %v, alone %v", scaling["rope_type"], i, got, want)
+			}
+		}
+	}
+}
