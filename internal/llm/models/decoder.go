@@ -379,21 +379,38 @@ func positions(kv cache.KV, L int) *mlx.Array {
 	return kv.Pos().ExpandDims(1).Add(mlx.Arange(L).AsType(mlx.Int32))
 }
 
+// Together is how many tokens have the rotation in one pass that they have one by one.
+func (m *decoder) Together(pos, n int) int { return m.spec.together(pos, n) }
+
+func (s *spec) together(pos, n int) int {
+	for _, l := range s.layers {
+		if l.rope != nil {
+			n = l.rope.together(pos, n)
+		}
+	}
+	return n
+}
+
 // Layout has an entry for each layer with keys of its own.
 func (m *decoder) Layout() []cache.Layout { return m.spec.layout() }
 
 func (s *spec) layout() (out []cache.Layout) {
+	shared := map[int]bool{}
+	for _, l := range s.layers {
+		shared[l.source-1] = true
+	}
 	for i, l := range s.layers {
 		if l.attention == whole && l.source == 0 {
 			_, heads := s.headsOf(i)
 			setDefault(&l.headDim, s.headDim)
-			out = append(out, cache.Layout{Heads: heads, KeyDim: l.headDim, ValueDim: l.headDim, Window: l.window, SoftCap: s.softCap, Sparse: l.sparse})
+			out = append(out, cache.Layout{Heads: heads, KeyDim: l.headDim, ValueDim: l.headDim, Window: l.window, SoftCap: s.softCap, Sparse: l.sparse,
+				Shared: shared[i] || s.loopWindow > 0})
 		}
 	}
 	if s.loopWindow > 0 {
 		again := slices.Clone(out)
 		for i := range again {
-			again[i].Window = s.loopWindow
+			again[i].Window, again[i].Shared = s.loopWindow, false
 		}
 		out = append(out, again...)
 	}

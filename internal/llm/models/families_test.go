@@ -301,7 +301,7 @@ func TestFamiliesAgainstReference(t *testing.T) {
 				tolerance := 1e-3
 				switch kind {
 				case "bitnet":
-					tolerance = 4e-2 // an activation of 8 bits may be the next one
+					tolerance = 1e-1 // an activation of 8 bits may be the next one
 				case "gemma3n_text", "gemma4_text":
 					tolerance = 3e-3 // scores are as large as heads
 				}

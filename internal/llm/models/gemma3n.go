@@ -165,6 +165,9 @@ func (m *gemma3n) SetDType(d mlx.DType) { m.dtype = d }
 // Layout has an entry for each layer with keys of its own.
 func (m *gemma3n) Layout() []cache.Layout { return m.spec.layout() }
 
+// Together is how many tokens have the rotation in one pass that they have one by one.
+func (m *gemma3n) Together(pos, n int) int { return m.spec.together(pos, n) }
+
 // Info is the model's dimensions.
 func (m *gemma3n) Info() llm.Info { return m.spec.info() }
 

@@ -40,6 +40,10 @@ func TestLongRopeBeginsAgain(t *testing.T) {
 		out, _ := greedy(t, m, prompt, llm.Options{MaxTokens: 20, IgnoreEOS: true, Eager: eager, PrefillStep: 7})
 		check(append(append([]int{}, prompt...), out...), len(prompt))
 	}
+	for _, draft := range []*llm.Loaded{m, loadRandom(t, llmtest.Tiny("llama"))} {
+		out, _ := greedy(t, m, prompt, llm.Options{MaxTokens: 20, IgnoreEOS: true, Draft: draft, DraftTokens: 4})
+		check(append(append([]int{}, prompt...), out...), len(prompt))
+	}
 	q := m.NewSequence()
 	g, err := q.Generate(prompt, llm.Options{MaxTokens: 4, IgnoreEOS: true})
 	text := append(append([]int{}, prompt...), drain(t, g, err, 0)...)
