@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/atomicfile"
 	"github.com/mlxgo/mlx/internal/llm"
 )
 
@@ -98,6 +99,9 @@ func (o *cachePromptOptions) beginning(m *llm.Loaded, text string) ([]int, llm.P
 
 // runCachePrompt reads the prompt and writes the file.
 func runCachePrompt(ctx context.Context, s *streams, o *cachePromptOptions) error {
+	if err := atomicfile.Check(o.PromptCacheFile); err != nil {
+		return ofFlag("prompt-cache-file", err)
+	}
 	if err := o.begin(s); err != nil {
 		return err
 	}
@@ -126,12 +130,8 @@ func runCachePrompt(ctx context.Context, s *streams, o *cachePromptOptions) erro
 	if err != nil {
 		return err
 	}
-	var show func(done, total int)
-	if len(ids) > o.PrefillStepSize && s.errTTY {
-		show = progress(s.err, len(ids))
-	}
 	start := time.Now()
-	if err := q.Read(ctx, ids, o.PrefillStepSize, show); err != nil {
+	if err := q.Read(ctx, ids, o.PrefillStepSize, s.progress(len(ids), o.PrefillStepSize)); err != nil {
 		if ctx.Err() != nil {
 			return errors.New("interrupted: nothing is saved")
 		}

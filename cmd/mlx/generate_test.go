@@ -116,7 +116,7 @@ func TestOutputFails(t *testing.T) {
 		for _, args := range [][]string{
 			{"generate", "--model", "builtin", "--max-tokens", "20"},
 			{"generate", "--model", "builtin", "--max-tokens", "20", "--json"},
-			{"tokenize", "a"}, {"tokenize", "--decode", "426"}, {"version"}, {"version", "--json"},
+			{"tokenize", "a"}, {"tokenize", "--decode", "426"}, {"version"}, {"version", "--json"}, {"--help"}, {"help", "chat"},
 		} {
 			var e bytes.Buffer
 			n := 0
@@ -127,6 +127,17 @@ func TestOutputFails(t *testing.T) {
 			if code != c.code || (e.Len() > 0) != (code != 0) {
 				t.Errorf("%v, %v: exit status %d, %q", args, c.err, code, e.String())
 			}
+		}
+	}
+}
+
+func TestChatOutputFails(t *testing.T) {
+	for err, code := range map[error]int{syscall.EPIPE: 0, syscall.ENOSPC: 1} {
+		var e bytes.Buffer
+		in := strings.NewReader("Hello\nHello\n")
+		got := run([]string{"chat", "--model", "builtin", "--max-tokens", "3"}, &streams{in: in, out: &failing{n: 2, err: err}, err: &e})
+		if got != code || strings.Count(e.String(), err.Error()) != code {
+			t.Errorf("%v: exit status %d, %q", err, got, e.String())
 		}
 	}
 }

@@ -203,7 +203,7 @@ func (i *inspector) readText(raw []byte) {
 			i.problem(err)
 		} else {
 			i.out.TokenizerSize, i.out.ChatTemplate = t.VocabSize(), t.HasChatTemplate()
-			if err := t.chat.check(); err != nil {
+			if err := t.chat.Check(); err != nil {
 				i.out.Warnings = append(i.out.Warnings, err.Error())
 			}
 		}

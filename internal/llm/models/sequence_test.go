@@ -81,6 +81,13 @@ func TestSequenceGoesOn(t *testing.T) {
 			}
 		}
 		check("after an interrupt", longer[2:], 0)
+
+		// The memory grows while the program of the last answer still holds it.
+		long := slices.Clone(longer[2:])
+		for i := range 300 {
+			long = append(long, (i*31+7)%96)
+		}
+		check("longer than the memory", long, len(longer)-2)
 	}
 }
 
