@@ -17,6 +17,8 @@ type (
 	AxisOption = opt.Axis
 	// ReduceOption is [Axis], [Axes], [KeepDims] or a StreamOrDevice.
 	ReduceOption = opt.Reduce
+	// CloseOption is [RTol], [ATol], [EqualNaN] or a StreamOrDevice.
+	CloseOption = opt.Close
 	// QuantOption is [GroupSize], [Bits], [Mode], [Scheme], a [Rounding], a [DType]
 	// or a StreamOrDevice.
 	QuantOption = opt.Quant
@@ -32,6 +34,15 @@ type Axes []int
 
 // KeepDims is keepdims=: leave reduced axes with size 1.
 type KeepDims bool
+
+// RTol is rtol=, 1e-5 by default.
+type RTol float64
+
+// ATol is atol=, 1e-8 by default.
+type ATol float64
+
+// EqualNaN is equal_nan=: NaN equals NaN.
+type EqualNaN bool
 
 // GroupSize is group_size= of quantization: elements that share a scale.
 type GroupSize int
@@ -72,6 +83,15 @@ func (a Axes) ForReduce(s *opt.Set) { s.SetAxes(append([]int{}, a...)) }
 
 // ForReduce makes it the argument keepdims=.
 func (k KeepDims) ForReduce(s *opt.Set) { s.KeepDims = bool(k) }
+
+// ForClose makes it the argument rtol=.
+func (r RTol) ForClose(s *opt.Set) { s.RTol = (*float64)(&r) }
+
+// ForClose makes it the argument atol=.
+func (a ATol) ForClose(s *opt.Set) { s.ATol = (*float64)(&a) }
+
+// ForClose makes it the argument equal_nan=.
+func (e EqualNaN) ForClose(s *opt.Set) { s.EqualNaN = bool(e) }
 
 // ForQuant makes it the argument group_size=.
 func (g GroupSize) ForQuant(s *opt.Set) { s.GroupSize = int(g) }

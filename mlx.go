@@ -15,9 +15,9 @@ package mlx
 
 import (
 	"github.com/mlxgo/mlx/internal/dtype"
-	"github.com/mlxgo/mlx/internal/nn"
 	"github.com/mlxgo/mlx/internal/opt"
 	"github.com/mlxgo/mlx/internal/tensor"
+	"github.com/mlxgo/mlx/internal/tree"
 )
 
 // Array is an n-dimensional array that is computed when its values are needed. It
@@ -26,8 +26,9 @@ import (
 // Its methods are what Python writes with an operator or a dot:
 //
 //	Shape Dim Dims2 Dims3 Dims4 NDim Size DType NBytes Stream On Donate All
-//	AsType Reshape Flatten Squeeze ExpandDims Transpose T SwapAxes BroadcastTo
-//	Add Sub Mul Div Pow MatMul Neg Abs Eq Ne Lt Le Gt Ge Bytes
+//	AsType Reshape Flatten Squeeze ExpandDims Transpose T SwapAxes BroadcastTo Add Sub Mul Div FloorDiv
+//	Mod Pow MatMul Neg Abs Eq Ne Lt Le Gt Ge And Or Xor
+//	Not Shl Shr Bytes Index At View MoveAxis
 //	String Format
 //
 // The operand of an operator is an *Array or a Go number or bool; a number is
@@ -178,10 +179,10 @@ func arraysOf(op string, trees []any) (out []*Array) {
 		case Arrays:
 			out = append(out, t...)
 		default:
-			if !nn.IsTree(t) {
+			if !tree.IsTree(t) {
 				tensor.Throw(op, nil, "%T is neither an array nor a tree of arrays", t)
 			}
-			for _, a := range nn.Parameters(t) {
+			for _, a := range tree.Leaves(t) {
 				out = append(out, a)
 			}
 		}

@@ -227,3 +227,76 @@ func Arange[T int | float64](bounds ...T) *Array {
 	n := max(0, int(length))
 	return tensor.Apply1(tensor.Arange{Start: tensor.MakeF64(float64(start)), Step: tensor.MakeF64(float64(step)), N: n, DType: d}, Stream{})
 }
+
+// likeOf is the dtype of a, or the one given.
+func likeOf(op string, a *Array, v float64, opts []opt.Create) *Array {
+	d, s := creation(op, opts, a.DType())
+	return tensor.FullOf(tensor.FloatScalar(v, d, s), a.Shape(), s)
+}
+
+// ZerosLike is mx.zeros_like(a): a's shape, and its dtype unless one is given.
+func ZerosLike(a *Array, opts ...CreateOption) *Array { return likeOf("zeros_like", a, 0, opts) }
+
+// OnesLike is mx.ones_like(a): a's shape, and its dtype unless one is given.
+func OnesLike(a *Array, opts ...CreateOption) *Array { return likeOf("ones_like", a, 1, opts) }
+
+// FullLike is mx.full_like(a, v): v is broadcast to a's shape, in a's dtype unless
+// one is given.
+func FullLike[V Operand](a *Array, v V, opts ...CreateOption) *Array {
+	d, s := creation("full_like", opts, a.DType())
+	_, x := tensor.Pair("full_like", a, v, s)
+	return tensor.FullOf(tensor.AsType(x, d, s), a.Shape(), s)
+}
+
+// Linspace is mx.linspace(start, stop, num): both ends included, float32 unless a
+// dtype is given; computed in float64.
+func Linspace(start, stop float64, num int, opts ...CreateOption) *Array {
+	d, s := creation("linspace", opts, Float32)
+	return tensor.LinspaceOf(start, stop, num, d, s)
+}
+
+// Identity is mx.identity(n), also mx.eye(n): float32 unless a dtype is given.
+func Identity(n int, opts ...CreateOption) *Array {
+	d, s := creation("identity", opts, Float32)
+	return tensor.EyeOf(n, n, 0, d, s)
+}
+
+// Eye is mx.eye(n, m, k): ones on the k-th diagonal.
+func Eye(n, m, k int, opts ...CreateOption) *Array {
+	d, s := creation("eye", opts, Float32)
+	return tensor.EyeOf(n, m, k, d, s)
+}
+
+// Tri is mx.tri(n, m, k): ones at and below the k-th diagonal.
+func Tri(n, m, k int, opts ...CreateOption) *Array {
+	d, s := creation("tri", opts, Float32)
+	return tensor.TriOf(n, m, k, d, s)
+}
+
+// Bartlett is mx.bartlett(m), a window of m points, float32.
+func Bartlett(m int, opts ...StreamOrDevice) *Array { return tensor.Bartlett(m, on("bartlett", opts)) }
+
+// Blackman is mx.blackman(m), a window of m points, float32.
+func Blackman(m int, opts ...StreamOrDevice) *Array {
+	return tensor.Cosines("blackman", m, on("blackman", opts), 0.42, 0.5, 0.08)
+}
+
+// Hamming is mx.hamming(m), a window of m points, float32.
+func Hamming(m int, opts ...StreamOrDevice) *Array {
+	return tensor.Cosines("hamming", m, on("hamming", opts), 0.54, 0.46)
+}
+
+// Hanning is mx.hanning(m), a window of m points, float32.
+func Hanning(m int, opts ...StreamOrDevice) *Array {
+	return tensor.Cosines("hanning", m, on("hanning", opts), 0.5, 0.5)
+}
+
+// MeshGrid is mx.meshgrid(*arrays, sparse, indexing): the coordinates of a grid, one
+// array for each axis; sparse ones keep size 1 in the other axes. Indexing is "xy",
+// which swaps the first two axes, or "ij".
+func MeshGrid(arrays Arrays, sparse bool, indexing string, opts ...StreamOrDevice) Arrays {
+	if indexing != "xy" && indexing != "ij" {
+		tensor.Throw("meshgrid", nil, "indexing %q is not xy or ij", indexing)
+	}
+	return tensor.MeshGrid(arrays, sparse, indexing == "xy", on("meshgrid", opts))
+}

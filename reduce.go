@@ -5,15 +5,23 @@ import (
 	"github.com/mlxgo/mlx/internal/tensor"
 )
 
-func reduceKeywords(op string, opts []opt.Reduce) (axes []int, keep bool, s Stream) {
-	var set opt.Set
+func reduceSet(op string, opts []opt.Reduce) (axes []int, set opt.Set, s Stream) {
 	for _, o := range opts {
 		o.ForReduce(&set)
 	}
 	if set.HasAxes {
 		axes = set.Axes
 	}
-	return axes, set.KeepDims, streamOf(op, &set)
+	return axes, set, streamOf(op, &set)
+}
+
+// reduceKeywords are those of a reduction without ddof=.
+func reduceKeywords(op string, opts []opt.Reduce) (axes []int, keep bool, s Stream) {
+	axes, set, s := reduceSet(op, opts)
+	if set.DDof != 0 {
+		tensor.Throw(op, nil, "takes no ddof")
+	}
+	return axes, set.KeepDims, s
 }
 
 func reduce(op tensor.ReduceOp, x *Array, opts []opt.Reduce) *Array {
@@ -80,49 +88,83 @@ func ArgMax(x *Array, opts ...ReduceOption) *Array { return argReduce("argmax", 
 // ArgMin is mx.argmin, uint32: the first minimum; see [ArgMax].
 func ArgMin(x *Array, opts ...ReduceOption) *Array { return argReduce("argmin", true, x, opts) }
 
-// lastAxisOf is axis=, the last if it is not given.
-func lastAxisOf(op string, opts []opt.Axis) (int, Stream) {
-	axes, s := axisKeywords(op, opts)
-	switch len(axes) {
-	case 0:
-		return -1, s
-	case 1:
-		return axes[0], s
-	}
-	tensor.Throw(op, nil, "takes one axis, not %v", axes)
-	return 0, s
-}
-
-// Softmax is mx.softmax along one axis, or over all elements if none is given; it
-// computes in float32.
+// Softmax is mx.softmax along the given axes, or over all elements; it computes in
+// float32 or wider. Integers give float32.
 func Softmax(x *Array, opts ...AxisOption) *Array {
 	axes, s := axisKeywords("softmax", opts)
-	switch len(axes) {
-	case 0:
-		flat := tensor.ReshapeTo(x, []int{x.Size()}, s)
-		return tensor.ReshapeTo(tensor.SoftmaxOf(flat, 0, s), x.Shape(), s)
-	case 1:
+	if len(axes) == 1 {
 		return tensor.SoftmaxOf(x, axes[0], s)
 	}
-	tensor.Throw("softmax", nil, "takes one axis or all, not %v", axes)
-	return nil
+	return tensor.SoftmaxOver(x, axes, s)
 }
 
-// ArgSort is mx.argsort along the last axis unless given: uint32, ascending,
-// stable, NaN last.
-func ArgSort(x *Array, opts ...AxisOption) *Array {
-	axis, s := lastAxisOf("argsort", opts)
-	return tensor.ArgSortOf(x, axis, s)
-}
-
-// LogSumExp is mx.logsumexp over all axes unless one is given.
+// LogSumExp is mx.logsumexp: log(sum(exp(x))) without overflow, over all axes
+// unless some are given; integers give float32. It panics for no elements.
 func LogSumExp(x *Array, opts ...ReduceOption) *Array {
 	axes, keep, s := reduceKeywords("logsumexp", opts)
-	if len(axes) == 1 {
-		return tensor.LogSumExpOf(x, axes[0], keep, s)
-	}
-	if axes != nil && len(axes) != x.NDim() {
-		tensor.Throw("logsumexp", nil, "takes one axis or all, not %v", axes)
-	}
-	return overAll(x, keep, s, func(flat *Array) *Array { return tensor.LogSumExpOf(flat, 0, false, s) })
+	return tensor.LogSumExpOf(x, axes, keep, s)
 }
+
+// Var is mx.var: the variance, with [DDof], over all axes unless some are given.
+// Integers give float32, as does complex64; halves are computed in float32.
+func Var(x *Array, opts ...ReduceOption) *Array {
+	axes, set, s := reduceSet("var", opts)
+	return tensor.Var(x, axes, set.KeepDims, set.DDof, s)
+}
+
+// Std is mx.std: the standard deviation, the root of [Var].
+func Std(x *Array, opts ...ReduceOption) *Array {
+	axes, set, s := reduceSet("std", opts)
+	return tensor.Std(x, axes, set.KeepDims, set.DDof, s)
+}
+
+// Median is mx.median, over all axes unless some are given: the mean of the two in
+// the middle if the number is even, NaN if any element is. Integers give float32.
+// It panics for no elements.
+func Median(x *Array, opts ...ReduceOption) *Array {
+	axes, keep, s := reduceKeywords("median", opts)
+	return tensor.Median(x, axes, keep, s)
+}
+
+// CountNonZero is mx.count_nonzero, int32, over all axes unless some are given.
+func CountNonZero(x *Array, opts ...ReduceOption) *Array {
+	axes, keep, s := reduceKeywords("count_nonzero", opts)
+	return tensor.CountNonZero(x, axes, keep, s)
+}
+
+// scan goes along one axis, or over the flattened array.
+func scan(op tensor.ScanOp, x *Array, opts []opt.Scan) *Array {
+	var set opt.Set
+	for _, o := range opts {
+		o.ForScan(&set)
+	}
+	s := streamOf(op.String(), &set)
+	axis := 0
+	if set.HasAxes {
+		axis = set.Axes[0]
+	} else {
+		x = tensor.ReshapeTo(x, []int{x.Size()}, s)
+	}
+	if set.HasDType {
+		x = tensor.AsType(x, DType(set.DType), s)
+	}
+	return tensor.ScanOf(op, x, axis, set.Reverse, set.Exclusive, s)
+}
+
+// CumSum is mx.cumsum along [Axis], or of the flattened array, with [Reverse] and
+// [Inclusive]. The dtype is x's, or the one given, int32 for bool; it accumulates
+// wider.
+func CumSum(x *Array, opts ...ScanOption) *Array { return scan(tensor.ScanSum, x, opts) }
+
+// CumProd is mx.cumprod; see [CumSum]. Bool stays bool.
+func CumProd(x *Array, opts ...ScanOption) *Array { return scan(tensor.ScanProd, x, opts) }
+
+// CumMax is mx.cummax: the largest so far, NaN from the first NaN on; see [CumSum].
+func CumMax(x *Array, opts ...ScanOption) *Array { return scan(tensor.ScanMax, x, opts) }
+
+// CumMin is mx.cummin: the smallest so far; see [CumMax].
+func CumMin(x *Array, opts ...ScanOption) *Array { return scan(tensor.ScanMin, x, opts) }
+
+// LogCumSumExp is mx.logcumsumexp: log(sum(exp)) so far; see [CumSum]. Integers give
+// float32 (MLX keeps their dtype, which holds no logarithm).
+func LogCumSumExp(x *Array, opts ...ScanOption) *Array { return scan(tensor.ScanLogAddExp, x, opts) }

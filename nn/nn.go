@@ -23,6 +23,7 @@ import (
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/nn"
 	"github.com/mlxgo/mlx/internal/opt"
+	"github.com/mlxgo/mlx/internal/tree"
 )
 
 // Layer is a module of one array to one array.
@@ -38,13 +39,13 @@ func (f Func) Forward(x *mlx.Array) *mlx.Array { return f(x) }
 
 // Parameters is model.parameters(), with paths, in field order. A flat dict is
 // maps.Collect(nn.Parameters(model)).
-func Parameters(model any) iter.Seq2[string, *mlx.Array] { return nn.Parameters(model) }
+func Parameters(model any) iter.Seq2[string, *mlx.Array] { return tree.Leaves(model) }
 
 // NumParameters is the number of elements of all parameters; packed words count
 // as they are.
 func NumParameters(model any) int {
 	n := 0
-	for _, a := range nn.Parameters(model) {
+	for _, a := range tree.Leaves(model) {
 		n += a.Size()
 	}
 	return n
@@ -74,7 +75,7 @@ func SetDType(model any, d mlx.DType) {
 // shapes are errors, and then nothing is set.
 func Update(model any, params iter.Seq2[string, *mlx.Array]) error {
 	known := map[string]*mlx.Array{}
-	for path, a := range nn.Parameters(model) {
+	for path, a := range tree.Leaves(model) {
 		known[path] = a
 	}
 	for path, a := range params {

@@ -68,10 +68,13 @@ func (k Key) SplitN(n int) []Key {
 	return out
 }
 
+// generator is the process's. Its state is a Go key until State is asked for, then an
+// array, which compiled functions may read and write.
 var generator struct {
 	sync.Mutex
 	state  threefry.Key
 	seeded bool
+	shared *Key
 }
 
 // Seed is mx.random.seed(seed): restart the process's generator.
@@ -79,18 +82,47 @@ func Seed(seed uint64) {
 	generator.Lock()
 	defer generator.Unlock()
 	generator.state, generator.seeded = threefry.NewKey(seed), true
+	if generator.shared != nil {
+		generator.shared.A = keyArray(generator.state)
+	}
+}
+
+// State is mx.random.state: the state of the process's generator as a tree, to list
+// in mlx.State, mlx.Inputs or mlx.Outputs of a compiled function that draws from it.
+func State() *Key {
+	generator.Lock()
+	defer generator.Unlock()
+	seedByTime()
+	if generator.shared == nil {
+		generator.shared = &Key{keyArray(generator.state)}
+	}
+	return generator.shared
+}
+
+// seedByTime is the first seed, if nobody gave one.
+func seedByTime() {
+	if !generator.seeded {
+		generator.state, generator.seeded = threefry.NewKey(uint64(time.Now().UnixMilli())), true
+	}
 }
 
 // next is a key of the process's generator; its first seed is the time.
 func next() *mlx.Array {
 	generator.Lock()
 	defer generator.Unlock()
-	if !generator.seeded {
-		generator.state, generator.seeded = threefry.NewKey(uint64(time.Now().UnixMilli())), true
+	seedByTime()
+	if generator.shared != nil {
+		listed := tensor.Traced(generator.shared.A) // it is an input of a function that is being compiled
+		state, k := generator.shared.Split()
+		*generator.shared = state
+		if listed {
+			return k.A
+		}
+		return tensor.Drawn(k.A)
 	}
 	var k threefry.Key
 	generator.state, k = generator.state.Split()
-	return keyArray(k)
+	return tensor.Drawn(keyArray(k))
 }
 
 // call is the keywords of one call.
@@ -169,7 +201,8 @@ func Uniform[L, H mlx.Operand](low L, high H, shape mlx.Shape, opts ...Option) *
 	return random.Uniform(c.key, lo, hi, shape, c.dtype, c.s)
 }
 
-// Normal is mx.random.normal(shape, loc, scale), float32 unless a dtype is given.
+// Normal is mx.random.normal(shape, loc, scale), float32 unless a floating dtype of at
+// most 32 bits or complex64 is given.
 func Normal(shape mlx.Shape, opts ...Option) *mlx.Array {
 	c := keywords("normal", opts, mlx.Float32)
 	return random.Normal(c.key, shape, c.dtype, c.loc, c.scale, c.s)

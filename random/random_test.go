@@ -3,6 +3,7 @@ package random_test
 import (
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"testing"
 
@@ -202,5 +203,30 @@ func TestGoroutines(t *testing.T) {
 	}
 	if len(seen) != len(all) {
 		t.Errorf("%d different draws of %d", len(seen), len(all))
+	}
+}
+
+// TestState: a compiled function that lists the state draws what an eager one does,
+// and moves the generator on.
+func TestState(t *testing.T) {
+	draws := func() (out []float32) {
+		random.Seed(7)
+		for range 3 {
+			out = append(out, mlx.ToSlice[float32](random.Normal(mlx.Shape{2}))...)
+		}
+		return out
+	}
+	want := draws()
+	f := mlx.Compile(func(x *mlx.Array) *mlx.Array { return random.Normal(mlx.Shape{2}).Add(x) }, mlx.State(random.State()))
+	random.Seed(7)
+	var got []float32
+	got = append(got, mlx.ToSlice[float32](f(mlx.NewArray(0.0)))...)
+	got = append(got, mlx.ToSlice[float32](random.Normal(mlx.Shape{2}))...)
+	got = append(got, mlx.ToSlice[float32](f(mlx.NewArray(0.0)))...)
+	if !slices.Equal(got, want) {
+		t.Errorf("drew %v, want %v", got, want)
+	}
+	if again := draws(); !slices.Equal(again, want) {
+		t.Errorf("eager with a shared state drew %v, want %v", again, want)
 	}
 }

@@ -26,6 +26,7 @@ type conversation struct {
 	s     *streams
 	o     *chatOptions
 	m     *llm.Loaded
+	draft *llm.Loaded // nil: none
 	in    lines
 	typed bool // by a person: failures do not end it
 
@@ -45,7 +46,7 @@ func newConversation(s *streams, o *chatOptions, m *llm.Loaded) (*conversation, 
 	if err := m.Tokenizer.ChatTemplate().Check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Model, err)
 	}
-	sequence, err := m.NewSequenceOf(llm.KVOptions{MaxSize: o.MaxKVSize})
+	sequence, err := m.NewSequenceOf(o.KV.options(o.from))
 	if err != nil {
 		return nil, err
 	}
@@ -170,6 +171,7 @@ func (c *conversation) generationOptions() (llm.Options, error) {
 		out.Stop = append(out.Stop, unescape(stop))
 	}
 	out.MaxTokens, out.EOS, out.PrefillStep = c.o.MaxTokens, eos, c.o.PrefillStepSize
+	out.Draft, out.DraftTokens, out.KV = c.draft, c.o.Draft.NumDraftTokens, c.o.KV.options(c.o.from)
 	return out, nil
 }
 
@@ -255,6 +257,12 @@ func (c *conversation) report(t llm.Statistics, last llm.Token) {
 	line := fmt.Sprintf("  %d tokens · %.1f tok/s · prompt %.1f tok/s · peak %.2f GB", t.GenerationTokens, t.GenerationTPS, t.PromptTPS, float64(t.PeakMemory)/1e9)
 	if t.CachedTokens > 0 {
 		line += fmt.Sprintf(" · %d reused", t.CachedTokens)
+	}
+	if t.CacheSaved > 0 {
+		line += fmt.Sprintf(" · cache %.2f MB, %.2f saved", float64(t.CacheMemory)/1e6, float64(t.CacheSaved)/1e6)
+	}
+	if t.Draft != nil {
+		line += " · draft: " + draftText(t.Draft)
 	}
 	if c.typed && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" {
 		line = dim + line + plain

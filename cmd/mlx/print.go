@@ -100,6 +100,9 @@ func (p *printer) end(r *result) error {
 		if err == nil && t.CacheSaved > 0 {
 			_, err = fmt.Fprintf(p.s.out, "Attention cache: %.3f MB, %.3f MB saved\n", float64(t.CacheMemory)/1e6, float64(t.CacheSaved)/1e6)
 		}
+		if err == nil && t.Draft != nil {
+			_, err = fmt.Fprintf(p.s.out, "Draft: %s\n", draftText(t.Draft))
+		}
 	}
 	return err
 }

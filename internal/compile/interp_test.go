@@ -173,6 +173,24 @@ var binaries = map[tensor.BinaryOp]func(x, y float64) float64{
 	},
 }
 
+// interpretFused runs the ops of p one by one, through memory of their own.
+func interpretFused(p tensor.Fused, in []tensor.View, o *tensor.View) error {
+	values := append([]tensor.View(nil), in...)
+	for _, s := range p.Steps {
+		spec := tensor.Spec{Shape: o.Shape, DType: s.Out}
+		v := tensor.RowMajorView(spec, tensor.Borrow(make([]byte, spec.Bytes()), "step"))
+		var args []tensor.View
+		for _, i := range s.In {
+			args = append(args, values[i])
+		}
+		if err := interpret(s.Prim, args, []tensor.View{v}); err != nil {
+			return err
+		}
+		values = append(values, v)
+	}
+	return interpret(tensor.Contiguous{}, values[len(values)-1:], []tensor.View{*o})
+}
+
 // interpret runs p. Reading and writing go index by index, so that overlapping
 // memory has the effect that it would have in a kernel.
 func interpret(p tensor.Primitive, in, out []tensor.View) error {
@@ -189,6 +207,8 @@ func interpret(p tensor.Primitive, in, out []tensor.View) error {
 			return fmt.Errorf("interp: %s of %v", p.Name(), in[0].Spec)
 		}
 		each(func(k int) float64 { return get(&in[0], k) })
+	case tensor.Fused:
+		return interpretFused(p, in, o)
 	case tensor.Unary:
 		f := unaries[p.Op]
 		if f == nil {

@@ -16,9 +16,10 @@ type pass struct {
 // passes run in this order, which constraints explain.
 var passes = []pass{
 	{"deadcode", deadcode, false},
-	{"copies", copies, false},
+	{"copies", copies, true},
 	{"fold", fold, true},
 	{"cse", cse, false},
+	{"fuse", fuse, false},
 	{"order", order, false},
 	{"number", number, true},
 }
@@ -29,6 +30,8 @@ var constraints = []struct{ before, after, reason string }{
 	{"copies", "fold", "a tracer of a constant is that constant"},
 	{"copies", "cse", "two tracers of one value look different"},
 	{"fold", "cse", "equal constants are known by their memory, which folding gives them"},
+	{"cse", "fuse", "what is read twice is not fused into one of its readers"},
+	{"fuse", "order", "fused ops move to their last one"},
 	{"cse", "order", "merging moves reads"},
 	{"order", "number", "values are numbered as they are computed"},
 }

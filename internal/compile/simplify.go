@@ -54,14 +54,18 @@ func (g *Graph) rewrite(r renames, f func(n Node) (keep bool)) {
 	g.results(r.fix)
 }
 
-// copies drops the Copy nodes that tracers and On leave behind.
+// copies drops the marks that compute nothing: tracers, what On leaves behind,
+// custom functions.
 func copies(g *Graph) error {
 	r := renames{}
 	g.rewrite(r, func(n Node) bool {
-		if _, ok := n.Prim.(tensor.Copy); !ok {
+		f, ok := n.Prim.(tensor.Forwarder)
+		if !ok {
 			return true
 		}
-		r[n.Out[0]] = n.In[0]
+		for i, o := range n.Out {
+			r[o] = n.In[f.Forwards()+i]
+		}
 		return false
 	})
 	return nil

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -19,6 +20,11 @@ type Step struct {
 	// Purpose is what the memory of states counts as. Set both before the first use.
 	Limit   int
 	Purpose tensor.Purpose
+	// Shapeless keeps the traced graph for other sizes of axes.
+	Shapeless bool
+	// Rewrite, if not nil, gives what stands for a primitive of the function. Set it
+	// before the first use.
+	Rewrite func(tensor.Primitive) tensor.Primitive
 
 	name    string
 	f       Traced
@@ -36,6 +42,8 @@ type Exec struct {
 	name  string
 	prog  tensor.Program
 }
+
+var errInputs = errors.New("the inputs are not those that the function was compiled for")
 
 // New is f, compiled when it is used; f must not call the Step itself. The name
 // is for messages.
@@ -107,6 +115,11 @@ func (s *Step) build(in, state []tensor.Spec, stream tensor.Stream) (*Exec, erro
 	g, err := trace(s.f, in, state, stream.Device)
 	if err != nil {
 		return nil, err
+	}
+	if s.Rewrite != nil {
+		for i := range g.Nodes {
+			g.Nodes[i].Prim = s.Rewrite(g.Nodes[i].Prim)
+		}
 	}
 	if err := g.optimize(); err != nil {
 		return nil, err

@@ -90,7 +90,9 @@ func mappedArray(n int) *Array {
 func TestMappedWeights(t *testing.T) {
 	for _, c := range []struct{ n, consts, steps int }{{64, 1, 1}, {32 << 10, 1, 2}} {
 		w := mappedArray(c.n)
-		f := New("mapped", func(in, _ []*Array) ([]*Array, []*Array) { return []*Array{mul(in[0], un(tensor.OpExp, w))}, nil })
+		f := New("mapped", func(in, _ []*Array) ([]*Array, []*Array) {
+			return []*Array{mul(in[0], tensor.ScanOf(tensor.ScanSum, w, 0, false, false, none))}, nil
+		})
 		e, err := f.For([]tensor.Spec{f32(c.n)}, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -17,6 +17,9 @@ type Traced = func(in, state []*tensor.Array) (out, newState []*tensor.Array)
 // The caller should run the function itself.
 var ErrCaptured = errors.New("a value of a live transformation cannot be compiled in")
 
+// errDrawn refuses a draw that every call would repeat.
+var errDrawn = errors.New("a draw from the generator of the process would be the same in every call: pass a key")
+
 // recorder copies the graph behind results into a Graph.
 type recorder struct {
 	g        *Graph
@@ -30,7 +33,7 @@ type recorder struct {
 // trace runs f on placeholders and records what it built. Values that depend on
 // no placeholder are recorded too, with their source: folding decides on them.
 func trace(f Traced, in, state []tensor.Spec, d tensor.Device) (*Graph, error) {
-	t := &tensor.Trace{Abstract: true}
+	t := (&tensor.Trace{Abstract: true}).Begin()
 	defer t.End()
 	r := &recorder{g: &Graph{}, t: t, device: d, ids: map[tensor.Node]int{}}
 	ins, states := r.place(in, &r.g.In), r.place(state, &r.g.State)
@@ -108,6 +111,9 @@ func (r *recorder) place(specs []tensor.Spec, ids *[]int) []*tensor.Array {
 func (r *recorder) read(n tensor.Node) int {
 	if !n.DependsOn(r.t) && tensor.Traced(n.Array()) {
 		r.captured = true
+	}
+	if !n.DependsOn(r.t) && r.t.Drew(n) && r.err == nil {
+		r.err = &tensor.Error{Op: "compile", Err: errDrawn}
 	}
 	return r.visit(n)
 }

@@ -39,6 +39,31 @@ func cacheWriteTask(p fast.CacheWrite, in, out []View) task {
 	})
 }
 
+// cacheReadTask copies the rows that a write put, and zeros for others.
+func cacheReadTask(p fast.CacheRead, in, out []View) task {
+	st, y := &in[0], &out[0]
+	b, h, l, d := y.Shape[0], y.Shape[1], y.Shape[2], y.Shape[3]
+	capacity, row := st.Shape[2], d*y.DType.Size()
+	return newTask(b*h, b*h*l*row/2, func(_ *scratch, c, nc int) {
+		lo, hi := span(b*h, c, nc)
+		pos := all[int32](&in[1])
+		for u := lo; u < hi; u++ {
+			n := l
+			if p.Write.Count {
+				n = min(l, max(int(all[int32](&in[2])[u/h]), 0))
+			}
+			dst := unsafe.Slice((*byte)(unsafe.Add(y.Ptr(), u*l*row)), l*row)
+			clear(dst)
+			for i := range n {
+				if at, ok := slotOf(p.Write, int(pos[u/h])+i, n-i); ok && at < capacity {
+					from := unsafe.Add(st.Ptr(), (u*capacity+at)*row)
+					copy(dst[i*row:(i+1)*row], unsafe.Slice((*byte)(from), row))
+				}
+			}
+		}
+	})
+}
+
 // slotOf is the row of the state for position t, the first of left that are written;
 // false if a later one takes its place at once, or there is no such position.
 func slotOf(p fast.CacheWrite, t, left int) (int, bool) {

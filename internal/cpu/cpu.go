@@ -76,9 +76,11 @@ func (b *backend) queue(s tensor.Stream) *queue {
 // matters.
 func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 	switch p := p.(type) {
-	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Broadcast, tensor.Transpose, tensor.Slice,
-		tensor.Pad, tensor.Concatenate, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU, tensor.GELU,
-		tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.CumSum, tensor.ArgSort:
+	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Broadcast, tensor.Transpose, tensor.Slice, tensor.Pad,
+		tensor.Concatenate, tensor.Fused, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU,
+		tensor.GELU, tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.ArgSort, tensor.Gather,
+		tensor.Scatter, tensor.GatherAxis, tensor.ScatterAxis, tensor.SliceUpdate, tensor.Packed, tensor.Scan, tensor.LinearScan,
+		tensor.Sort, tensor.Permute, tensor.SearchSorted, tensor.GateVJP:
 		return true
 	case tensor.MatMul:
 		_, ok := matrixOf(&v)
@@ -87,6 +89,8 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 		return i == 1 || rowsPacked(&v)
 	case fast.RMSNorm, fast.LayerNorm, fast.RoPE:
 		return i == 0 || v.Contiguous()
+	case fast.NormVJP: // x and the cotangent by rows
+		return i != 1 || !p.Weight || v.Contiguous()
 	case fast.CacheWrite:
 		return i == 1 && lastPacked(&v) || v.Contiguous()
 	case fast.Attention:
@@ -95,6 +99,8 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 			return v.Contiguous()
 		}
 		return i > 2 || lastPacked(&v)
+	case fast.AttentionVJP: // as for attention, and what lies beside q by rows, too
+		return i > 2 && i < p.NumIn()-2 || lastPacked(&v)
 	case random.InverseCDF:
 		return i == 0 || v.Contiguous()
 	}
@@ -136,14 +142,12 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 	}
 	switch p := p.(type) {
 	// shape.go
-	case tensor.Copy, tensor.Contiguous, tensor.Reshape:
+	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Packed:
 		return copyTask(&in[0], &out[0]), nil
-	case tensor.Broadcast:
-		return viewTask(p, in, out)
-	case tensor.Transpose:
-		return viewTask(p, in, out)
-	case tensor.Slice:
-		return viewTask(p, in, out)
+	case tensor.Bitcast:
+		return bitcastTask(in, out), nil
+	case tensor.Broadcast, tensor.Transpose, tensor.Slice, tensor.AsStrided:
+		return viewTask(p.(tensor.Viewer), in, out)
 	case tensor.Pad:
 		return padTask(p, in, out), nil
 	case tensor.Concatenate:
@@ -154,6 +158,8 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 		return arangeTask(p, out), nil
 
 	// elementwise.go
+	case tensor.Fused:
+		return fusedTask(p, in, out)
 	case tensor.Unary:
 		return unaryTask(p, in, out)
 	case tensor.Binary:
@@ -166,8 +172,40 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 		return swigluTask(in, out), nil
 	case tensor.GELU:
 		return geluTask(p, in, out), nil
+	case tensor.GateVJP:
+		return gateVJPTask(p, in, out), nil
 
-	// reduce.go, rows.go, sort.go, index.go
+	// reduce.go, rows.go, sort.go, scan.go, index.go, gather.go, scatter.go
+	case tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.Scan, tensor.LinearScan,
+		tensor.Sort, tensor.ArgSort, tensor.Permute, tensor.SearchSorted:
+		return bindRows(p, in, out)
+	case tensor.Take, tensor.Gather, tensor.GatherAxis, tensor.Scatter, tensor.ScatterAxis, tensor.SliceUpdate:
+		return bindIndex(p, in, out)
+
+	// matmul.go, quant.go
+	case tensor.MatMul:
+		return matmulTask(in, out)
+	case tensor.SegmentedMM:
+		return segmentedTask(in, out)
+	case quant.MatMul:
+		return qmatmulTask(p, in, out)
+	case quant.Quantize:
+		return quantizeTask(p, in, out)
+	case quant.Dequantize:
+		return dequantizeTask(p, in, out)
+
+	// random.go
+	case random.Bits:
+		return bitsTask(p, in, out), nil
+	case random.InverseCDF:
+		return inverseCDFTask(in, out), nil
+	}
+	return bindFast(p, in, out)
+}
+
+// bindRows is bind for reductions and what works along an axis.
+func bindRows(p tensor.Primitive, in, out []View) (task, error) {
+	switch p := p.(type) {
 	case tensor.Reduce:
 		return reduceTask(p, in, out)
 	case tensor.ArgReduce:
@@ -176,40 +214,18 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 		return softmaxTask(in, out), nil
 	case tensor.LogSumExp:
 		return logSumExpTask(in, out), nil
-	case tensor.CumSum:
-		return cumSumTask(p, in, out), nil
+	case tensor.Scan:
+		return scanTask(p, in, out)
+	case tensor.LinearScan:
+		return linearScanTask(p, in, out), nil
+	case tensor.Sort:
+		return sortTask(in, out)
 	case tensor.ArgSort:
 		return argSortTask(in, out)
-	case tensor.Take:
-		return takeTask(in, out)
-
-	// matmul.go, quant.go
-	case tensor.MatMul:
-		return matmulTask(in, out)
-	case quant.MatMul:
-		return qmatmulTask(p, in, out)
-	case quant.Quantize:
-		return quantizeTask(p, in, out)
-	case quant.Dequantize:
-		return dequantizeTask(p, in, out)
-
-	// fast.go, attention.go, random.go
-	case fast.RMSNorm:
-		return rmsNormTask(p, in, out), nil
-	case fast.LayerNorm:
-		return layerNormTask(p, in, out), nil
-	case fast.RoPE:
-		return ropeTask(p, in, out), nil
-	case fast.CacheWrite:
-		return cacheWriteTask(p, in, out), nil
-	case fast.RingMask:
-		return ringMaskTask(p, in, out), nil
-	case fast.Attention:
-		return attentionTask(p, in, out)
-	case random.Bits:
-		return bitsTask(p, in, out), nil
-	case random.InverseCDF:
-		return inverseCDFTask(in, out), nil
+	case tensor.Permute:
+		return permuteTask(in, out), nil
+	case tensor.SearchSorted:
+		return searchSortedTask(p, in, out), nil
 	}
 	return task{}, tensor.ErrUnsupported
 }

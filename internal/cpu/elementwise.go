@@ -144,11 +144,25 @@ func unaryTask(p tensor.Unary, in, out []View) (task, error) {
 	if f == nil {
 		return task{}, fmt.Errorf("%w for %v", tensor.ErrUnsupported, in[0].DType)
 	}
-	weight := 1
-	if p.Op >= tensor.OpSqrt {
-		weight = 20
+	return mapTask(in, out, f, unaryWeight(p.Op)), nil
+}
+
+// unaryWeight and binaryWeight are the costs of an element.
+func unaryWeight(op tensor.UnaryOp) int {
+	if op >= tensor.OpSqrt {
+		return 20
 	}
-	return mapTask(in, out, f, weight), nil
+	return 1
+}
+
+func binaryWeight(op tensor.BinaryOp) int {
+	switch op {
+	case tensor.OpPower, tensor.OpArcTan2, tensor.OpLogAddExp:
+		return 60
+	case tensor.OpFloorDivide, tensor.OpRemainder:
+		return 10
+	}
+	return 1
 }
 
 func binaryTask(p tensor.Binary, in, out []View) (task, error) {
@@ -156,23 +170,11 @@ func binaryTask(p tensor.Binary, in, out []View) (task, error) {
 	if f == nil {
 		return task{}, fmt.Errorf("%w for %v", tensor.ErrUnsupported, in[0].DType)
 	}
-	weight := 1
-	if p.Op == tensor.OpPower {
-		weight = 60
-	}
-	return mapTask(in, out, f, weight), nil
+	return mapTask(in, out, f, binaryWeight(p.Op)), nil
 }
 
 func selectTask(in, out []View) task {
-	f := selectLoop[uint64]
-	switch out[0].DType.Size() {
-	case 1:
-		f = selectLoop[uint8]
-	case 2:
-		f = selectLoop[uint16]
-	case 4:
-		f = selectLoop[uint32]
-	}
+	f := selectOf(out[0].DType.Size())
 	return newMapping(in, out, f, false).task(2)
 }
 

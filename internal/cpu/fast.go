@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"math"
 	"unsafe"
 
 	"github.com/mlxgo/mlx/internal/cpu/simd"
@@ -29,7 +30,11 @@ func ropeTask(p fast.RoPE, in, out []View) task {
 		r.inv = make([]float32, p.Dims/2)
 		simd.RopeInv(r.inv, float32(p.Base.Value()))
 	}
-	return newTask(r.b*r.t, r.b*r.t*(40*p.Dims+4*r.h*s[n-1]), r.run)
+	run := r.run
+	if out[0].DType == dtype.Float64 {
+		run = r.runWide
+	}
+	return newTask(r.b*r.t, r.b*r.t*(40*p.Dims+4*r.h*s[n-1]), run)
 }
 
 func (r *rotation) run(s *scratch, c, nc int) {
@@ -37,14 +42,9 @@ func (r *rotation) run(s *scratch, c, nc int) {
 	half := r.p.Dims / 2
 	cos, sin := piece[float32](s, half), piece[float32](s, half)
 	g, buf := r.x.buffer(s), r.x.buffer32(s)
-	offset := all[int32](&r.in[1])
 	for u := lo; u < hi; u++ {
 		b, t := u/r.t, u%r.t
-		at := offset[0]
-		if r.perRow {
-			at = offset[b]
-		}
-		pos := float32(int(at)+t) * float32(r.p.Scale.Value())
+		pos := float32(r.position(b, t)) * float32(r.p.Scale.Value())
 		if r.inv != nil {
 			simd.K.RopeTable(cos, sin, pos, r.inv)
 		} else {
@@ -57,23 +57,57 @@ func (r *rotation) run(s *scratch, c, nc int) {
 	}
 }
 
+// position is that of row t of batch row b.
+func (r *rotation) position(b, t int) int {
+	offset := all[int32](&r.in[1])
+	if r.perRow {
+		return int(offset[b]) + t
+	}
+	return int(offset[0]) + t
+}
+
 // rotate writes row i from x.
 func (r *rotation) rotate(i int, x unsafe.Pointer, buf, cos, sin []float32) {
 	y, k := &r.out[0], r.x.k
 	switch y.DType {
 	case dtype.Float32:
-		simd.K.Rope(at[float32](y, i*k, k), unsafe.Slice((*float32)(x), k), cos, sin, r.p.Traditional, false)
-	case dtype.Float64:
-		rotate64(at[float64](y, i*k, k), unsafe.Slice((*float64)(x), k), cos, sin, r.p.Traditional)
+		simd.K.Rope(at[float32](y, i*k, k), unsafe.Slice((*float32)(x), k), cos, sin, r.p.Traditional, r.p.Inverse)
 	default:
 		widen(buf, x, y.DType, k)
-		simd.K.Rope(buf, buf, cos, sin, r.p.Traditional, false)
+		simd.K.Rope(buf, buf, cos, sin, r.p.Traditional, r.p.Inverse)
 		narrow(unsafe.Add(y.Ptr(), i*k*2), buf, y.DType)
 	}
 }
 
-// rotate64 rotates float64 values by float32 angles.
-func rotate64(y, x []float64, cos, sin []float32, traditional bool) {
+// runWide rotates float64 values by float64 angles.
+func (r *rotation) runWide(s *scratch, c, nc int) {
+	lo, hi := span(r.b*r.t, c, nc)
+	half := r.p.Dims / 2
+	cos, sin := piece[float64](s, half), piece[float64](s, half)
+	g := r.x.buffer(s)
+	for u := lo; u < hi; u++ {
+		b, t := u/r.t, u%r.t
+		pos := float64(r.position(b, t)) * r.p.Scale.Value()
+		for i := range cos {
+			angle := pos * math.Pow(r.p.Base.Value(), -float64(i)/float64(half))
+			if len(r.in) == 3 {
+				angle = pos / at[float64](&r.in[2], i, 1)[0]
+			}
+			sin[i], cos[i] = math.Sincos(angle)
+			if r.p.Inverse {
+				sin[i] = -sin[i]
+			}
+		}
+		first := r.x.outer.offset(b*r.h*r.t + t)
+		for h := range r.h {
+			x := unsafe.Slice((*float64)(r.x.rowAt(g, first+r.heads.offset(h))), r.x.k)
+			rotate64(at[float64](&r.out[0], ((b*r.h+h)*r.t+t)*r.x.k, r.x.k), x, cos, sin, r.p.Traditional)
+		}
+	}
+}
+
+// rotate64 is the rotation of a row.
+func rotate64(y, x, cos, sin []float64, traditional bool) {
 	copy(y, x)
 	h := len(cos)
 	for i := range cos {
@@ -81,7 +115,7 @@ func rotate64(y, x []float64, cos, sin []float32, traditional bool) {
 		if traditional {
 			a, b = 2*i, 2*i+1
 		}
-		c, s, u, v := float64(cos[i]), float64(sin[i]), x[a], x[b]
+		c, s, u, v := cos[i], sin[i], x[a], x[b]
 		y[a], y[b] = u*c-v*s, u*s+v*c
 	}
 }

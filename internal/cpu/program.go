@@ -126,20 +126,8 @@ func (g *program) view(s tensor.Slot) View {
 // Run binds and runs in the caller; the event is done. It allocates nothing once
 // the scratch memory of the workers has grown.
 func (g *program) Run(bind []View) (tensor.Event, error) {
-	if len(bind) != len(g.specs) {
-		return nil, fmt.Errorf("program: %d buffers for %d inputs, states and outputs", len(bind), len(g.specs))
-	}
-	for i := range bind {
-		v := &bind[i]
-		if !v.Spec.Equal(g.specs[i]) {
-			return nil, fmt.Errorf("program: buffer %d is %v, not %v", i, v.Spec, g.specs[i])
-		}
-		if !v.Contiguous() {
-			return nil, fmt.Errorf("program: buffer %d, %v, is not row-major", i, v.Spec)
-		}
-		if n := len(v.Buf.Host()) - v.Offset; v.Offset < 0 || n < v.Spec.Bytes() {
-			return nil, fmt.Errorf("program: buffer %d holds %d bytes, %v needs %d", i, n, v.Spec, v.Spec.Bytes())
-		}
+	if err := g.check(bind); err != nil {
+		return nil, err
 	}
 	err := g.q.program(g, bind)
 	runtime.KeepAlive(bind)
@@ -149,6 +137,26 @@ func (g *program) Run(bind []View) (tensor.Event, error) {
 		return e, nil
 	}
 	return g.ok, nil
+}
+
+// check says what is wrong with what a program is bound to.
+func (g *program) check(bind []View) error {
+	if len(bind) != len(g.specs) {
+		return fmt.Errorf("program: %d buffers for %d inputs, states and outputs", len(bind), len(g.specs))
+	}
+	for i := range bind {
+		v := &bind[i]
+		if !v.Spec.Equal(g.specs[i]) {
+			return fmt.Errorf("program: buffer %d is %v, not %v", i, v.Spec, g.specs[i])
+		}
+		if !v.Contiguous() {
+			return fmt.Errorf("program: buffer %d, %v, is not row-major", i, v.Spec)
+		}
+		if n := len(v.Buf.Host()) - v.Offset; v.Offset < 0 || n < v.Spec.Bytes() {
+			return fmt.Errorf("program: buffer %d holds %d bytes, %v needs %d", i, n, v.Spec, v.Spec.Bytes())
+		}
+	}
+	return nil
 }
 
 // program runs g in the caller, after all committed batches and before later

@@ -34,10 +34,13 @@ type queue struct {
 	tainted  error // the open batch holds work from before a failure was seen
 }
 
-// An item is work in order: tasks, or an event of another stream to wait for.
+// An item is work in order: tasks, an event of another stream to wait for, or a
+// program with what it is bound to.
 type item struct {
-	tasks []task
-	wait  tensor.Event
+	tasks   []task
+	wait    tensor.Event
+	program *program
+	bind    []View
 }
 
 // An event is a batch of a queue and its end.
@@ -58,6 +61,9 @@ func newQueue(s tensor.Stream) *queue {
 
 // Encode binds p and adds its tasks to the open batch.
 func (q *queue) Encode(p tensor.Primitive, in, out []View) error {
+	if c, ok := p.(tensor.Caller); ok {
+		return q.call(c, in, out)
+	}
 	t, err := bind(p, in, out)
 	if err != nil {
 		return err
@@ -65,7 +71,7 @@ func (q *queue) Encode(p tensor.Primitive, in, out []View) error {
 	t.prim = p
 	q.mu.Lock()
 	n := len(q.open)
-	if n == 0 || q.open[n-1].wait != nil {
+	if n == 0 || q.open[n-1].tasks == nil {
 		q.open = append(q.open, item{})
 		n = len(q.open)
 	}
@@ -74,6 +80,22 @@ func (q *queue) Encode(p tensor.Primitive, in, out []View) error {
 		it.tasks, q.spare = q.spare, nil
 	}
 	it.tasks = flatten(it.tasks, t, true)
+	q.mu.Unlock()
+	return nil
+}
+
+// call adds a program to the open batch.
+func (q *queue) call(c tensor.Caller, in, out []View) error {
+	g, ok := c.Program().(*program)
+	if !ok || g.q != q {
+		return fmt.Errorf("%w: the program was made for another stream", tensor.ErrUnsupported)
+	}
+	bind := append(append([]View(nil), in...), out...)
+	if err := g.check(bind); err != nil {
+		return err
+	}
+	q.mu.Lock()
+	q.open = append(q.open, item{program: g, bind: bind})
 	q.mu.Unlock()
 	return nil
 }
@@ -192,6 +214,12 @@ func (q *queue) execute(items []item) error {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	for i := range items {
 		it := &items[i]
+		if it.program != nil {
+			if err := it.program.execute(it.bind); err != nil {
+				return err
+			}
+			continue
+		}
 		if it.wait != nil {
 			if err := await(it.wait); err != nil {
 				return err

@@ -3,6 +3,7 @@ package cpu
 import (
 	"fmt"
 	"math"
+	"slices"
 	"unsafe"
 
 	"github.com/mlxgo/mlx/internal/cpu/simd"
@@ -19,8 +20,13 @@ type fold[T, A, R any] struct {
 	first A
 	block func(acc A, x []T) A // folds a run of one result's elements
 	row   func(acc []A, x []T) // folds an element of each of many results
-	merge func(a, b A) A       // joins two parts
-	done  func(a A) R
+	// rows folds k rows from element off of x on, ld elements apart, p being as long
+	// as acc; nil if there is no such kernel.
+	rows   func(acc []A, p []T, x *View, off, ld, k int)
+	halves bool                 // rows takes halves, too
+	store  func(y []R, acc []A) // nil, or done for many
+	merge  func(a, b A) A       // joins two parts
+	done   func(a A) R
 }
 
 // A reduction is where the elements of the results lie. If the innermost axis is
@@ -42,9 +48,11 @@ type reduction struct {
 }
 
 const (
-	foldTile  = 512  // results that a wide reduction folds together
+	foldTile  = 2048 // results that a wide reduction folds together
+	foldRows  = 16   // rows that a kernel folds together
 	foldBlock = 1024 // elements that are gathered at a time
 	splitMin  = 1 << 16
+	mergeMax  = 1 << 16 // most parts that are merged, on one thread
 )
 
 func reduceTask(p tensor.Reduce, in, out []View) (task, error) {
@@ -59,6 +67,8 @@ func reduceTask(p tensor.Reduce, in, out []View) (task, error) {
 		return reduceWith(r, f), nil
 	case tensor.OpSum, tensor.OpProd:
 		return reduceSum(r, p.Op == tensor.OpProd)
+	case tensor.OpMean:
+		return reduceMean(r)
 	case tensor.OpMax, tensor.OpMin:
 		return reduceExtreme(r, p.Op == tensor.OpMin)
 	}
@@ -86,22 +96,85 @@ func reduceSum(r *reduction, prod bool) (task, error) {
 	case dtype.Int64:
 		return reduceWith(r, sumFold[int64, int64, int64](prod)), nil
 	case dtype.Float32:
-		f := sumFold[float32, float64, float32](prod)
-		if !prod {
-			f.block = func(acc float64, x []float32) float64 { return acc + float64(simd.K.Sum(x)) }
-		}
-		return reduceWith(r, f), nil
+		return reduceWith(r, sumFold32(prod)), nil
 	case dtype.Float64:
 		return reduceWith(r, sumFold[float64, float64, float64](prod)), nil
 	case dtype.Complex64:
-		f := fold[complex64, complex128, complex64]{block: sumComplex, row: addComplex,
-			merge: func(a, b complex128) complex128 { return a + b }, done: func(a complex128) complex64 { return complex64(a) }}
-		if prod {
-			f.first, f.block, f.row, f.merge = 1, prodComplex, mulComplex, func(a, b complex128) complex128 { return a * b }
+		return reduceWith(r, complexFold(prod)), nil
+	}
+	return task{}, fmt.Errorf("%w for %v", tensor.ErrUnsupported, r.x.DType)
+}
+
+// reduceMean divides sums by the number of elements before they are rounded.
+func reduceMean(r *reduction) (task, error) {
+	n := float64(r.k)
+	switch computeType(r.x.DType) {
+	case dtype.Float32:
+		f := sumFold32(false)
+		f.done = func(a float64) float32 { return float32(a / n) }
+		f.store = func(y []float32, acc []float64) {
+			for i, a := range acc {
+				y[i] = float32(a / n)
+			}
 		}
+		return reduceWith(r, f), nil
+	case dtype.Float64:
+		f := sumFold[float64, float64, float64](false)
+		f.done, f.store = func(a float64) float64 { return a / n }, nil
+		return reduceWith(r, f), nil
+	case dtype.Complex64:
+		f := complexFold(false)
+		f.done = func(a complex128) complex64 { return complex64(complex(real(a)/n, imag(a)/n)) }
 		return reduceWith(r, f), nil
 	}
 	return task{}, fmt.Errorf("%w for %v", tensor.ErrUnsupported, r.x.DType)
+}
+
+// extremeRows folds rows of float32 four at a time; those of halves it does not know.
+func extremeRows(op simd.BinaryOp) func(acc, _ []float32, x *View, off, ld, k int) {
+	four := simd.K.MaxRows
+	if op == simd.Minimum {
+		four = simd.K.MinRows
+	}
+	return func(acc, _ []float32, x *View, off, ld, k int) {
+		n := len(acc)
+		rows := at[float32](x, off, (k-1)*ld+n)
+		for ; k >= 4; k -= 4 {
+			four(acc, rows, ld)
+			if k > 4 {
+				rows = rows[4*ld:]
+			}
+		}
+		for i := range k {
+			simd.K.Binary[op](acc, acc, rows[i*ld:i*ld+n])
+		}
+	}
+}
+
+var onesRow = slices.Repeat([]float32{1}, foldRows)
+
+// sumFold32 sums blocks in float32 and those in float64.
+func sumFold32(prod bool) fold[float32, float64, float32] {
+	f := sumFold[float32, float64, float32](prod)
+	if !prod {
+		f.block = func(acc float64, x []float32) float64 { return acc + float64(simd.K.Sum(x)) }
+		f.halves = true
+		f.rows = func(acc []float64, p []float32, x *View, off, ld, k int) { // a product with ones
+			n := len(p)
+			simd.K.GemmNN(p, n, onesRow[:k], k, 1, rawAt(x, off, (k-1)*ld+n), ld, n, k)
+			sumRow(acc, p)
+		}
+	}
+	return f
+}
+
+func complexFold(prod bool) fold[complex64, complex128, complex64] {
+	f := fold[complex64, complex128, complex64]{block: sumComplex, row: addComplex,
+		merge: func(a, b complex128) complex128 { return a + b }, done: func(a complex128) complex64 { return complex64(a) }}
+	if prod {
+		f.first, f.block, f.row, f.merge = 1, prodComplex, mulComplex, func(a, b complex128) complex128 { return a * b }
+	}
+	return f
 }
 
 func reduceExtreme(r *reduction, min bool) (task, error) {
@@ -128,9 +201,11 @@ func reduceExtreme(r *reduction, min bool) (task, error) {
 		if min {
 			f.block = func(acc float32, x []float32) float32 { return f.merge(acc, simd.K.Min(x)) }
 			f.row = func(acc, x []float32) { simd.K.Binary[simd.Minimum](acc, acc, x) }
+			f.rows = extremeRows(simd.Minimum)
 		} else {
 			f.block = func(acc float32, x []float32) float32 { return f.merge(acc, simd.K.Max(x)) }
 			f.row = func(acc, x []float32) { simd.K.Binary[simd.Maximum](acc, acc, x) }
+			f.rows = extremeRows(simd.Maximum)
 		}
 		return reduceWith(r, f), nil
 	case dtype.Float64:
@@ -176,8 +251,8 @@ func newReduction(axes tensor.AxisSet, x, y *View) *reduction {
 		r.tiles = (r.inner + foldTile - 1) / foldTile
 		r.units = r.n / max(r.inner, 1) * r.tiles
 	}
-	if r.units < 16 && r.n <= 1<<14 {
-		r.splits = max(1, min(maxChunks, r.k*r.n/splitMin, r.k))
+	if r.units < 16 {
+		r.splits = max(1, min(maxChunks, r.k*r.n/splitMin, r.k, mergeMax/max(r.n, 1)))
 	}
 	return r
 }
@@ -232,6 +307,10 @@ func finish[T, A, R any](r *reduction, f *fold[T, A, R], at int, acc []A) {
 		return
 	}
 	y := unsafe.Slice((*R)(r.y.Ptr()), r.n)
+	if f.store != nil {
+		f.store(y[at:at+len(acc)], acc)
+		return
+	}
 	for i, a := range acc {
 		y[at+i] = f.done(a)
 	}
@@ -242,6 +321,7 @@ type foldMemory[T, A any] struct {
 	raw  []uint64
 	wide []float32
 	acc  []A
+	part []T
 }
 
 func newFoldMemory[T, A any](s *scratch, r *reduction) (m foldMemory[T, A]) {
@@ -254,6 +334,9 @@ func newFoldMemory[T, A any](s *scratch, r *reduction) (m foldMemory[T, A]) {
 		m.wide = piece[float32](s, n)
 	}
 	m.acc = piece[A](s, foldTile)
+	if r.wide {
+		m.part = piece[T](s, foldTile)
+	}
 	return m
 }
 
@@ -296,31 +379,56 @@ func foldInput[T any](r *reduction, wideBuf []float32, p unsafe.Pointer, n int) 
 	return unsafe.Slice((*T)(p), n)
 }
 
-// foldWide folds a tile of the inner axis, one reduced index after the other.
+// foldWide folds a tile of the inner axis, one reduced index after the other, or as
+// many at a time as lie next to each other and fit a tile.
 func foldWide[T, A, R any](r *reduction, f *fold[T, A, R], m *foldMemory[T, A], u, from, to int) (int, []A) {
 	o, j := u/r.tiles, u%r.tiles*foldTile
-	n := min(foldTile, r.inner-j)
-	acc := m.acc[:n]
+	n, q := min(foldTile, r.inner-j), 1
+	if r.stride == 1 && r.tiles == 1 && len(r.red.shape) == 1 && r.red.stride[0] == n {
+		q = max(1, min(foldTile/n, to-from))
+	}
+	acc := m.acc[:n*q]
 	for i := range acc {
 		acc[i] = f.first
 	}
-	base := unsafe.Add(r.x.Ptr(), (r.kept.offset(o)+j*r.stride)*r.size)
-	var idx [maxRank]int
-	off := r.red.seek(from, &idx)
-	row := walk{[]int{n}, []int{r.stride}}
-	for ; from < to; from++ {
-		p := unsafe.Add(base, off*r.size)
-		if r.stride != 1 {
-			q := unsafe.Pointer(unsafe.SliceData(m.raw))
-			gatherBytes(&row, q, p, r.size, 0, n)
-			p = q
-		}
-		f.row(acc, foldInput[T](r, m.wide, p, n))
-		if from+1 < to {
-			off = r.red.advance(&idx, off, 1)
+	off := r.kept.offset(o) + j*r.stride
+	if f.rows != nil && (!r.half || f.halves) && r.stride == 1 && len(r.red.shape) == 1 && r.red.stride[0] > 0 {
+		st := r.red.stride[0]
+		for to-from >= q {
+			k := min(foldRows, (to-from)/q)
+			f.rows(acc, m.part[:n*q], r.x, off+from*st, q*st, k)
+			from += k * q
 		}
 	}
-	return o*r.inner + j, acc
+	foldEach(r, f, m, acc, off, from, to, n)
+	for i := n; i < len(acc); i++ {
+		acc[i%n] = f.merge(acc[i%n], acc[i])
+	}
+	return o*r.inner + j, acc[:n]
+}
+
+// foldEach folds rows of n elements one by one, or several that lie next to each
+// other if acc is longer.
+func foldEach[T, A, R any](r *reduction, f *fold[T, A, R], m *foldMemory[T, A], acc []A, start, from, to, n int) {
+	if from == to {
+		return
+	}
+	var idx [maxRank]int
+	off := start + r.red.seek(from, &idx)
+	row := walk{[]int{n}, []int{r.stride}}
+	for from < to {
+		k := min(len(acc)/n, to-from)
+		p := unsafe.Add(r.x.Ptr(), off*r.size)
+		if r.stride != 1 {
+			g := unsafe.Pointer(unsafe.SliceData(m.raw))
+			gatherBytes(&row, g, p, r.size, 0, n)
+			p = g
+		}
+		f.row(acc[:n*k], foldInput[T](r, m.wide, p, n*k))
+		if from += k; from < to {
+			off += r.red.advance(&idx, 0, k)
+		}
+	}
 }
 
 // ---- loops ----
@@ -330,7 +438,7 @@ func identityOf[T any](v T) T { return v }
 func normal(v uint8) uint8 { return bit(v != 0) }
 
 func sumFold[T, A, R number](prod bool) fold[T, A, R] {
-	f := fold[T, A, R]{block: sumBlock[T, A], row: sumRow[T, A], merge: func(a, b A) A { return a + b }, done: func(a A) R { return R(a) }}
+	f := fold[T, A, R]{block: sumBlock[T, A], row: sumRow[T, A], merge: func(a, b A) A { return a + b }, done: func(a A) R { return R(a) }, store: convert[R, A]}
 	if prod {
 		f.first, f.block, f.row, f.merge = 1, prodBlock[T, A], prodRow[T, A], func(a, b A) A { return a * b }
 	}
@@ -384,9 +492,9 @@ func prodRow[T, A number](acc []A, x []T) {
 
 func extremeFold[T number](lowest, highest T, small bool) fold[T, T, T] {
 	if small {
-		return fold[T, T, T]{first: highest, block: minBlock[T], row: minRow[T], merge: func(a, b T) T { return min(a, b) }, done: identityOf[T]}
+		return fold[T, T, T]{first: highest, block: minBlock[T], row: minRow[T], merge: func(a, b T) T { return min(a, b) }, done: identityOf[T], store: identity[T]}
 	}
-	return fold[T, T, T]{first: lowest, block: maxBlock[T], row: maxRow[T], merge: func(a, b T) T { return max(a, b) }, done: identityOf[T]}
+	return fold[T, T, T]{first: lowest, block: maxBlock[T], row: maxRow[T], merge: func(a, b T) T { return max(a, b) }, done: identityOf[T], store: identity[T]}
 }
 
 func maxBlock[T number](acc T, x []T) T {

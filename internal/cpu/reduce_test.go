@@ -47,7 +47,7 @@ func reduceRef(op tensor.ReduceOp, d, out dtype.DType, vals []value, idx []int) 
 	for _, i := range idx {
 		v := vals[i]
 		switch op {
-		case tensor.OpSum:
+		case tensor.OpSum, tensor.OpMean:
 			acc = value{acc.u + v.u, acc.z + v.z}
 		case tensor.OpProd:
 			z := acc.z * v.z
@@ -64,6 +64,14 @@ func reduceRef(op tensor.ReduceOp, d, out dtype.DType, vals []value, idx []int) 
 		case tensor.OpAny:
 			acc.u |= v.u
 		}
+	}
+	if op == tensor.OpMean {
+		n := float64(len(idx))
+		im := imag(acc.z)
+		if d == dtype.Complex64 {
+			im /= n
+		}
+		acc.z = complex(real(acc.z)/n, im)
 	}
 	if isInt(out) {
 		acc.u = wrap(out, acc.u)
@@ -201,7 +209,27 @@ func checkRows(t *testing.T, what string, d dtype.DType, s []int, a *tensor.Arra
 	compareValues(t, "argmax "+what, dtype.Uint32, values(t, tensor.Apply1(tensor.ArgReduce{}, none, a)), hi, 0)
 	compareValues(t, "argmin "+what, dtype.Uint32, values(t, tensor.Apply1(tensor.ArgReduce{Min: true}, none, a)), lo, 0)
 	compareValues(t, "argsort "+what, dtype.Uint32, values(t, tensor.Apply1(tensor.ArgSort{}, none, a)), order, 0)
-	for _, p := range []tensor.CumSum{{}, {Reverse: true}, {Exclusive: true}, {Reverse: true, Exclusive: true}} {
+	sorted := make([]value, len(vals))
+	for r := 0; r < len(vals); r += k {
+		for i := range k {
+			sorted[r+i] = vals[r+int(order[r+i].u)]
+		}
+	}
+	y := tensor.Apply1(tensor.Sort{}, none, a)
+	compareValues(t, "sort "+what, d, values(t, y), sorted, 0)
+	o := tensor.Apply1(tensor.ArgSort{}, none, a)
+	compareValues(t, "permute "+what, d, values(t, tensor.Apply1(tensor.Permute{}, none, a, o)), sorted, 0)
+	for op, join := range map[tensor.ScanOp]tensor.BinaryOp{tensor.ScanMax: tensor.OpMaximum, tensor.ScanMin: tensor.OpMinimum} {
+		want := make([]value, len(vals))
+		for i, v := range vals {
+			want[i] = v
+			if i%k > 0 {
+				want[i] = binaryRef(join, d, want[i-1], v)
+			}
+		}
+		compareValues(t, op.String()+" "+what, d, values(t, tensor.Apply1(tensor.Scan{Op: op}, none, a)), want, 0)
+	}
+	for _, p := range []tensor.Scan{{}, {Reverse: true}, {Exclusive: true}, {Reverse: true, Exclusive: true}} {
 		spec, _ := p.Infer([]tensor.Spec{{Shape: s, DType: d}})
 		want := make([]value, len(vals))
 		for r := 0; r < len(vals); r += k {
@@ -256,7 +284,7 @@ func TestLongRowsInPlace(t *testing.T) {
 	a := tensor.FromSlice(x)
 	for name, y := range map[string]*tensor.Array{
 		"argmax":    tensor.ArgReduceOf(false, a, 0, false, tensor.Stream{}),
-		"logsumexp": tensor.LogSumExpOf(a, 0, false, tensor.Stream{}),
+		"logsumexp": tensor.LogSumExpOf(a, nil, false, tensor.Stream{}),
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

@@ -96,6 +96,16 @@ func viewTask(p tensor.Viewer, in, out []View) (task, error) {
 	return copyTask(&v, &out[0]), nil
 }
 
+// bitcastTask copies bytes: x is row-major.
+func bitcastTask(in, out []View) task {
+	x, y := in[0], out[0]
+	n := y.Shape.Size() * y.DType.Size()
+	for _, v := range []*View{&x, &y} {
+		v.Spec, v.Strides = tensor.Spec{Shape: tensor.Shape{n}, DType: dtype.Uint8}, []int{1}
+	}
+	return copyTask(&x, &y)
+}
+
 // copyInto copies x to a part of y with x's shape at element offset off.
 func copyInto(x, y *View, off int) task {
 	n, size := x.Shape.Size(), x.DType.Size()

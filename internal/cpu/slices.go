@@ -103,6 +103,13 @@ func logicalOr[T number](y []uint8, a, b []T) {
 	}
 }
 
+func logicalXor[T number](y []uint8, a, b []T) {
+	a, b = a[:len(y)], b[:len(y)]
+	for i, v := range a {
+		y[i] = bit((v != 0) != (b[i] != 0))
+	}
+}
+
 func logicalNot[T number](y []uint8, x []T) {
 	x = x[:len(y)]
 	for i, v := range x {

@@ -3,10 +3,12 @@ package cpu
 import (
 	"cmp"
 	"math"
+	"math/bits"
 	"slices"
 	"unsafe"
 
 	"github.com/mlxgo/mlx/internal/dtype"
+	"github.com/mlxgo/mlx/internal/tensor"
 )
 
 // argSortTask sorts rows by keys: unsigned numbers in the order of the values,
@@ -20,25 +22,47 @@ func argSortTask(in, out []View) (task, error) {
 	if x.k > 1<<32 {
 		return task{}, errLongRow
 	}
-	keys := sortKeys[in[0].DType]
-	narrow := in[0].DType.Size() <= 4
+	sorter := newRowSorter(in[0].DType, x.k)
 	return newTask(x.n, 200*x.n*x.k, func(s *scratch, c, nc int) {
 		lo, hi := span(x.n, c, nc)
-		g, k := x.buffer(s), piece[uint64](s, x.k)
-		var pairs []keyed
-		if !narrow {
-			pairs = piece[keyed](s, x.k)
-		}
+		g, m := x.buffer(s), sorter.memory(s)
 		for i := lo; i < hi; i++ {
-			keys(k, x.row(g, i))
-			row := at[uint32](y, i*x.k, x.k)
-			if narrow {
-				sortNarrow(row, k)
-			} else {
-				sortWide(row, k, pairs)
-			}
+			sorter.order(at[uint32](y, i*x.k, x.k), x.row(g, i), m)
 		}
 	}), nil
+}
+
+// A rowSorter finds the order of rows of k elements.
+type rowSorter struct {
+	keys   func(key []uint64, x unsafe.Pointer)
+	narrow bool // keys have 32 bits at most
+	k      int
+}
+
+type sortMemory struct {
+	keys  []uint64
+	pairs []keyed
+}
+
+func newRowSorter(d dtype.DType, k int) *rowSorter {
+	return &rowSorter{sortKeys[d], d.Size() <= 4, k}
+}
+
+func (r *rowSorter) memory(s *scratch) (m sortMemory) {
+	m.keys = piece[uint64](s, r.k)
+	if !r.narrow {
+		m.pairs = piece[keyed](s, r.k)
+	}
+	return m
+}
+
+func (r *rowSorter) order(order []uint32, x unsafe.Pointer, m sortMemory) {
+	r.keys(m.keys, x)
+	if r.narrow {
+		sortNarrow(order, m.keys)
+	} else {
+		sortWide(order, m.keys, m.pairs)
+	}
 }
 
 type keyed struct {
@@ -162,4 +186,114 @@ func keysOfHalf(inf uint16) func(key []uint64, x unsafe.Pointer) {
 			key[i] = uint64(b)
 		}
 	}
+}
+
+// sortTask sorts rows. Integers are sorted as they are; of others the order is
+// found first, so that zeros of both signs and NaNs keep theirs.
+func sortTask(in, out []View) (task, error) {
+	x, y := rowsOfView(&in[0]), &out[0]
+	if f := sortInts[y.DType]; f != nil {
+		size := y.DType.Size()
+		return newTask(x.n, 100*x.n*x.k, func(s *scratch, c, nc int) {
+			lo, hi := span(x.n, c, nc)
+			g := x.buffer(s)
+			for i := lo; i < hi; i++ {
+				f(unsafe.Add(y.Ptr(), i*x.k*size), x.row(g, i), x.k)
+			}
+		}), nil
+	}
+	if x.k > 1<<32 {
+		return task{}, errLongRow
+	}
+	sorter := newRowSorter(y.DType, x.k)
+	return newTask(x.n, 200*x.n*x.k, func(s *scratch, c, nc int) {
+		lo, hi := span(x.n, c, nc)
+		g, order := x.buffer(s), piece[uint32](s, x.k)
+		m := sorter.memory(s)
+		for i := lo; i < hi; i++ {
+			row := x.row(g, i)
+			sorter.order(order, row, m)
+			permuteRow(unsafe.Add(y.Ptr(), i*x.k*x.size), row, order, x.size)
+		}
+	}), nil
+}
+
+// sortInts sort k elements of x into y.
+var sortInts = [dtype.Count]func(y, x unsafe.Pointer, k int){
+	dtype.Bool: sortBools, dtype.Uint8: sortInt[uint8], dtype.Uint16: sortInt[uint16], dtype.Uint32: sortInt[uint32],
+	dtype.Uint64: sortInt[uint64], dtype.Int8: sortInt[int8], dtype.Int16: sortInt[int16], dtype.Int32: sortInt[int32],
+	dtype.Int64: sortInt[int64],
+}
+
+func sortInt[T integer](yp, xp unsafe.Pointer, k int) {
+	y := unsafe.Slice((*T)(yp), k)
+	copy(y, unsafe.Slice((*T)(xp), k))
+	slices.Sort(y)
+}
+
+func sortBools(yp, xp unsafe.Pointer, k int) {
+	y := unsafe.Slice((*uint8)(yp), k)
+	toBool(y, unsafe.Slice((*uint8)(xp), k))
+	slices.Sort(y)
+}
+
+// permuteRow is y[i] = x[order[i]] of elements of size bytes.
+func permuteRow(y, x unsafe.Pointer, order []uint32, size int) {
+	switch size {
+	case 1:
+		pick[uint8](y, x, order)
+	case 2:
+		pick[uint16](y, x, order)
+	case 4:
+		pick[uint32](y, x, order)
+	default:
+		pick[uint64](y, x, order)
+	}
+}
+
+func pick[T any](yp, xp unsafe.Pointer, order []uint32) {
+	y, x := unsafe.Slice((*T)(yp), len(order)), unsafe.Slice((*T)(xp), len(order))
+	for i, k := range order {
+		y[i] = x[k]
+	}
+}
+
+func permuteTask(in, out []View) task {
+	x, o, y := rowsOfView(&in[0]), rowsOfView(&in[1]), &out[0]
+	return newTask(x.n, 4*x.n*x.k, func(s *scratch, c, nc int) {
+		lo, hi := span(x.n, c, nc)
+		gx, gather := x.buffer(s), o.buffer(s)
+		for i := lo; i < hi; i++ {
+			order := unsafe.Slice((*uint32)(o.row(gather, i)), o.k)
+			permuteRow(unsafe.Add(y.Ptr(), i*x.k*x.size), x.row(gx, i), order, x.size)
+		}
+	})
+}
+
+// searchSortedTask counts by bisection, on keys.
+func searchSortedTask(p tensor.SearchSorted, in, out []View) task {
+	x, v, y := rowsOfView(&in[0]), rowsOfView(&in[1]), &out[0]
+	keys := sortKeys[x.v.DType]
+	steps := bits.Len(uint(x.k)) + 1
+	return newTask(v.n, v.n*(x.k+v.k*10*steps), func(s *scratch, c, nc int) {
+		lo, hi := span(v.n, c, nc)
+		gx, gv := x.buffer(s), v.buffer(s)
+		kx, kv := piece[uint64](s, x.k), piece[uint64](s, v.k)
+		for i := lo; i < hi; i++ {
+			keys(kx, x.row(gx, i))
+			keys(kv, v.row(gv, i))
+			at := at[uint32](y, i*v.k, v.k)
+			for j, key := range kv {
+				from, to := 0, x.k
+				for from < to {
+					if m := (from + to) / 2; kx[m] < key || p.Right && kx[m] == key {
+						from = m + 1
+					} else {
+						to = m
+					}
+				}
+				at[j] = uint32(from)
+			}
+		}
+	})
 }

@@ -11,3 +11,6 @@ func (d DType) ForQuant(s *opt.Set) { s.SetDType(uint8(d)) }
 
 // ForRandom makes a dtype the argument dtype= of random arrays.
 func (d DType) ForRandom(s *opt.Set) { s.SetDType(uint8(d)) }
+
+// ForScan makes a dtype the argument dtype= of a scan.
+func (d DType) ForScan(s *opt.Set) { s.SetDType(uint8(d)) }

@@ -23,14 +23,15 @@ atomicfile opt fmap threefry cpu/simd
 dtype cpu/limits
 hf/safetensors hf/tokenizer hf/template hf/hub
 tensor
-tensor/fast tensor/random quant
-compile
+tree tensor/fast tensor/random quant
+autodiff compile
 kernel
 cpu
 nn
 mlx
-mlx/fast mlx/random
+mlx/fast mlx/random mlx/tree
 mlx/nn
+mlx/optim
 llm/cache llm/sample
 llm
 llm/models llm/bench

@@ -330,6 +330,6 @@ func (i *inspector) measure(context int) {
 		}
 	}
 	weights, converted := i.sizes()
-	need := cacheBytes(i.model.Layout(), cache.CapacityFor(context), i.dtype)
+	need := cache.Kind{}.Bytes(i.model.Layout(), context, i.dtype)
 	out.Memory = Needs{context, weights, converted, need, weights + converted + need, max(availableMemory(), 0)}
 }

@@ -321,7 +321,7 @@ func (l *loader) checkMemory() error {
 		return nil
 	}
 	weights, converted := l.sizes()
-	need := weights + converted + cacheBytes(l.model.Layout(), cache.CapacityFor(1), l.dtype)
+	need := weights + converted + cache.Kind{}.Bytes(l.model.Layout(), 1, l.dtype)
 	if need > have {
 		return fmt.Errorf("needs %s of memory, and %s are available", gigabytes(need), gigabytes(have))
 	}
@@ -341,13 +341,6 @@ func (l *loader) sizes() (weights, converted int64) {
 		}
 	}
 	return weights, converted
-}
-
-func cacheBytes(layout []cache.Layout, capacity int, d mlx.DType) (n int64) {
-	for _, l := range layout {
-		n += l.Bytes(capacity, d)
-	}
-	return n
 }
 
 func gigabytes(n int64) string { return fmt.Sprintf("%.3f GB", float64(n)/1e9) }

@@ -61,8 +61,9 @@ func (o KVOptions) later(k cache.Kind, n int) cache.Kind {
 type Sequence struct {
 	m       *Loaded
 	s       *session
-	tokens  []int // that the cache holds
-	unknown bool  // tokens are not all: a file did not say which it is of
+	tokens  []int     // that the cache holds
+	unknown bool      // tokens are not all: a file did not say which it is of
+	draft   *Sequence // what the last draft model remembers of the text; nil: none
 }
 
 // NewSequence makes an empty Sequence with a cache of its own.

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/mlxgo/mlx/internal/tree"
 )
 
 // MismatchError says how weights differ from a module's parameters.
@@ -49,17 +51,17 @@ func plural(s string, n int) string {
 // *MismatchError. Dtypes are the weights'.
 func Assign(module any, weights map[string]*Array, strict bool) error {
 	var e MismatchError
-	all := slots(module)
+	all := tree.Places(module, false)
 	used := make(map[string]bool, len(all))
 	for _, s := range all {
-		w, ok := weights[s.path]
+		w, ok := weights[s.Path]
 		if !ok {
-			e.Missing = append(e.Missing, s.path)
+			e.Missing = append(e.Missing, s.Path)
 			continue
 		}
-		used[s.path] = true
-		if have, want := w.Shape(), s.v.Interface().(*Array).Shape(); !slices.Equal(have, want) {
-			e.Shapes = append(e.Shapes, fmt.Sprintf("%s has shape %v, not %v", s.path, have, want))
+		used[s.Path] = true
+		if have, want := w.Shape(), s.Value.Interface().(*Array).Shape(); !slices.Equal(have, want) {
+			e.Shapes = append(e.Shapes, fmt.Sprintf("%s has shape %v, not %v", s.Path, have, want))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(weights)) {
@@ -71,8 +73,8 @@ func Assign(module any, weights map[string]*Array, strict bool) error {
 		return &e
 	}
 	for _, s := range all {
-		if w, ok := weights[s.path]; ok {
-			s.set(reflect.ValueOf(w))
+		if w, ok := weights[s.Path]; ok {
+			s.Set(reflect.ValueOf(w))
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 
 	_ "github.com/mlxgo/mlx/internal/cpu"
 	"github.com/mlxgo/mlx/internal/tensor"
+	"github.com/mlxgo/mlx/internal/tree"
 )
 
 type layer interface{ Forward(*Array) *Array }
@@ -45,37 +46,6 @@ func newModel() *model {
 	}
 }
 
-func TestParameters(t *testing.T) {
-	var got []string
-	for path, a := range Parameters(newModel()) {
-		got = append(got, fmt.Sprint(path, tensor.ToSlice[float32](a)))
-	}
-	want := "deep.q_proj.weight[1] blocks.0.first.weight[2] blocks.0.first.bias[3] blocks.0.second.weight[4] named.a[5] named.b[6] mlp.second.weight[7] frozen[9]"
-	if s := strings.Join(got, " "); s != want {
-		t.Errorf("got  %s\nwant %s", s, want)
-	}
-	n := 0
-	for range Parameters(newModel()) {
-		if n++; n == 2 {
-			break
-		}
-	}
-	if n != 2 {
-		t.Error("the walk does not stop")
-	}
-}
-
-func TestSnake(t *testing.T) {
-	for in, want := range map[string]string{
-		"QProj": "q_proj", "MLP": "mlp", "Linear1": "linear1", "InputLayernorm": "input_layernorm",
-		"HTTPServer": "http_server", "A": "a", "LMHead": "lm_head", "KVHeads": "kv_heads",
-	} {
-		if got := snake(in); got != want {
-			t.Errorf("%s: %s, not %s", in, got, want)
-		}
-	}
-}
-
 func TestModulesAndReplace(t *testing.T) {
 	m := newModel()
 	var paths []string
@@ -105,7 +75,7 @@ func TestModulesAndReplace(t *testing.T) {
 func TestAssign(t *testing.T) {
 	full := func() map[string]*Array {
 		w := map[string]*Array{}
-		for path := range Parameters(&pair{First: &leafLayer{vec(0), vec(0)}, Second: &leafLayer{vec(0), nil}}) {
+		for path := range tree.Leaves(&pair{First: &leafLayer{vec(0), vec(0)}, Second: &leafLayer{vec(0), nil}}) {
 			w[path] = vec(42)
 		}
 		return w
@@ -152,7 +122,7 @@ func TestMaps(t *testing.T) {
 	Apply(m, func(_ string, a *Array) *Array { return a.Add(10) })
 	Replace(m, func(_ string, l layer) layer { return &leafLayer{Weight: l.(*leafLayer).Weight, Bias: vec(4)} })
 	var got []string
-	for path, a := range Parameters(m) {
+	for path, a := range tree.Leaves(m) {
 		got = append(got, fmt.Sprint(path, tensor.ToSlice[float32](a)))
 	}
 	if s := strings.Join(got, " "); s != "named.a[11] named.b[12] layers.x.weight[13] layers.x.bias[4]" {

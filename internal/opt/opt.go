@@ -25,6 +25,10 @@ type Set struct {
 	Round           bool // products may round their activations
 	Predicate       any  // nn.Predicate
 
+	RTol, ATol *float64
+	EqualNaN   bool
+	arrayOps   // of scans, paddings and products
+
 	Key        any // random.Key
 	Loc, Scale *float64
 	NumSamples int
@@ -99,6 +103,8 @@ type (
 	Gather interface{ ForGather(*Set) }
 	// Random is key=, dtype=, loc=, scale=, axis= and stream=.
 	Random interface{ ForRandom(*Set) }
+	// Close is rtol=, atol=, equal_nan= and stream=.
+	Close interface{ ForClose(*Set) }
 	// Attention is mask=, sinks= and stream=.
 	Attention interface{ ForAttention(*Set) }
 )

@@ -102,7 +102,7 @@ var opEdges = map[string]func() []*mlx.Array{
 	"nan/sign":                    func() []*mlx.Array { return as(mlx.Sign(f(nan, math.Copysign(0, -1), -2, inf))) },
 	"nan/sign_u8":                 func() []*mlx.Array { return as(mlx.Sign(arr([]uint8{0, 5}))) },
 	"nan/isnan_int":               func() []*mlx.Array { return as(mlx.IsNaN(arr([]int{1, 2}))) },
-	"nan/cumsum_nan":              func() []*mlx.Array { return as(tensor.CumSumOf(f(1, nan, 2), 0, false, false, none)) },
+	"nan/cumsum_nan":              func() []*mlx.Array { return as(tensor.ScanOf(tensor.ScanSum, f(1, nan, 2), 0, false, false, none)) },
 	"nan/logsumexp_all_minus_inf": func() []*mlx.Array { return as(mlx.LogSumExp(f(-inf, -inf))) },
 	"nan/logsumexp_inf":           func() []*mlx.Array { return as(mlx.LogSumExp(f(inf, 1))) },
 	"nan/softmax_all_minus_inf":   func() []*mlx.Array { return as(mlx.Softmax(arr([][]float64{{-inf, -inf}, {0, -inf}}), mlx.Axis(-1))) },
@@ -193,12 +193,18 @@ var opEdges = map[string]func() []*mlx.Array{
 	"create/full_float":                 func() []*mlx.Array { return as(mlx.Full(mlx.Shape{2}, 3.5)) },
 	"create/full_array_broadcast":       func() []*mlx.Array { return as(mlx.Full(mlx.Shape{2, 3}, arr([]int{1, 2, 3}))) },
 	"create/zeros_negative_shape":       func() []*mlx.Array { return as(zeros(-1)) },
-	"create/cumsum_axis":                func() []*mlx.Array { return as(tensor.CumSumOf(grid(2, 3).Add(1), 1, false, false, none)) },
-	"create/cumsum_reverse":             func() []*mlx.Array { return as(tensor.CumSumOf(grid(4).Add(1), 0, true, false, none)) },
-	"create/cumsum_exclusive":           func() []*mlx.Array { return as(tensor.CumSumOf(grid(4).Add(1), 0, false, true, none)) },
-	"create/cumsum_reverse_exclusive":   func() []*mlx.Array { return as(tensor.CumSumOf(grid(4).Add(1), 0, true, true, none)) },
-	"create/cumsum_bool":                func() []*mlx.Array { return as(tensor.CumSumOf(arr([]bool{true, true, false}), 0, false, false, none)) },
-	"create/cumsum_i8":                  func() []*mlx.Array { return as(tensor.CumSumOf(arr([]int8{100, 100}), 0, false, false, none)) },
-	"create/cumsum_axis_error":          func() []*mlx.Array { return as(tensor.CumSumOf(zeros(2), 1, false, false, none)) },
-	"create/prod_int":                   func() []*mlx.Array { return as(mlx.Prod(arr([]int8{2, 3}))) },
+	"create/cumsum_axis": func() []*mlx.Array {
+		return as(tensor.ScanOf(tensor.ScanSum, grid(2, 3).Add(1), 1, false, false, none))
+	},
+	"create/cumsum_reverse":           func() []*mlx.Array { return as(tensor.ScanOf(tensor.ScanSum, grid(4).Add(1), 0, true, false, none)) },
+	"create/cumsum_exclusive":         func() []*mlx.Array { return as(tensor.ScanOf(tensor.ScanSum, grid(4).Add(1), 0, false, true, none)) },
+	"create/cumsum_reverse_exclusive": func() []*mlx.Array { return as(tensor.ScanOf(tensor.ScanSum, grid(4).Add(1), 0, true, true, none)) },
+	"create/cumsum_bool": func() []*mlx.Array {
+		return as(tensor.ScanOf(tensor.ScanSum, arr([]bool{true, true, false}), 0, false, false, none))
+	},
+	"create/cumsum_i8": func() []*mlx.Array {
+		return as(tensor.ScanOf(tensor.ScanSum, arr([]int8{100, 100}), 0, false, false, none))
+	},
+	"create/cumsum_axis_error": func() []*mlx.Array { return as(tensor.ScanOf(tensor.ScanSum, zeros(2), 1, false, false, none)) },
+	"create/prod_int":          func() []*mlx.Array { return as(mlx.Prod(arr([]int8{2, 3}))) },
 }

@@ -34,6 +34,11 @@ type Case struct {
 	Tol  Tol
 	// Halves: the op takes float16 and bfloat16 and computes in float32 inside.
 	Halves bool
+	// NoGrad and NoVMap say why the op has no derivative, or cannot be mapped, though
+	// it gives floating results. GradTol is another relative tolerance of derivatives, and
+	// GradStep another step of the differences where float64 has no kernel.
+	NoGrad, NoVMap    string
+	GradTol, GradStep float64
 	// Empty: the op takes inputs whose first axis has size 0.
 	Empty bool
 }

@@ -32,6 +32,7 @@ type node struct {
 	handle  weak.Pointer[Array] // large values only
 	val     *View               // nil until encoded
 	batch   *batch              // what computes val; nil when it was there from the start
+	drawn   uint64              // the last draw from a generator that it depends on
 }
 
 // An op is one application of a primitive. Its results point to it, so that
@@ -121,6 +122,7 @@ func build(p Primitive, s Stream, in []*Array) *op {
 	specs := specBuf[:0]
 	var traces []*Trace
 	var home Stream
+	var drawn uint64
 	for _, a := range in {
 		if err := a.unusable(); err != nil {
 			panic(&Error{Op: p.Name(), Err: err})
@@ -128,6 +130,7 @@ func build(p Primitive, s Stream, in []*Array) *op {
 		specs = append(specs, a.n.Spec)
 		o.in = append(o.in, a.n)
 		traces = union(traces, a.n.traces)
+		drawn = max(drawn, a.n.drawn)
 		if !home.set {
 			home = a.n.home
 		}
@@ -154,7 +157,7 @@ func build(p Primitive, s Stream, in []*Array) *op {
 		if i > 0 {
 			n = &node{}
 		}
-		n.Spec, n.op, n.home, n.traces = spec, o, home, traces
+		n.Spec, n.op, n.home, n.traces, n.drawn = spec, o, home, traces, drawn
 		o.outs = append(o.outs, n)
 	}
 	runtime.KeepAlive(in)

@@ -19,6 +19,9 @@ type (
 	}
 	// A Reuser may write its first result over input Reuse(), index by index.
 	Reuser interface{ Reuse() int }
+	// A Caller runs a whole Program, bound to its inputs and then its results, all
+	// row-major.
+	Caller interface{ Program() Program }
 	// An Elementwise op computes each index from the same index of inputs of
 	// equal shapes.
 	Elementwise interface{ Elementwise() }

@@ -12,24 +12,50 @@ import (
 // UnaryOp is an elementwise function of one array.
 type UnaryOp uint8
 
-// The unary ops. Those up to OpFloor keep the dtype; the others compute in
-// floating point and make integers float32.
+// The unary ops. Those before OpSqrt keep the dtype or say which one they give; the
+// others compute in floating point and make integers float32.
 const (
 	OpNegative UnaryOp = iota
 	OpAbs
 	OpSign
 	OpSquare
-	OpLogicalNot // any dtype to bool
-	OpIsNaN      // any dtype to bool
-	OpFloor
+	OpLogicalNot // any dtype to bool, and so the tests
+	OpIsNaN
+	OpIsInf
+	OpIsPosInf
+	OpIsNegInf
+	OpIsFinite
+	OpFloor // floating only: integers are their own floor, ceil, ...
+	OpCeil
+	OpTrunc
+	OpRound         // halves to even
+	OpBitwiseInvert // bool and integers
+	OpConjugate     // complex only, and so the parts
+	OpReal
+	OpImag
+	OpToFP8   // floating to e4m3 in uint8
+	OpFromFP8 // e4m3 in uint8 to float32
 	OpSqrt
 	OpRsqrt
+	OpReciprocal
 	OpExp
+	OpExpm1
 	OpLog
+	OpLog2
+	OpLog10
 	OpLog1p
 	OpSin
 	OpCos
+	OpTan
+	OpArcSin
+	OpArcCos
+	OpArcTan
+	OpSinh
+	OpCosh
 	OpTanh
+	OpArcSinh
+	OpArcCosh
+	OpArcTanh
 	OpSigmoid
 	OpErf
 	OpErfInv
@@ -37,8 +63,10 @@ const (
 )
 
 var unaryNames = [NumUnary]string{
-	"negative", "abs", "sign", "square", "logical_not", "isnan", "floor", "sqrt", "rsqrt", "exp", "log", "log1p",
-	"sin", "cos", "tanh", "sigmoid", "erf", "erfinv",
+	"negative", "abs", "sign", "square", "logical_not", "isnan", "isinf", "isposinf", "isneginf", "isfinite",
+	"floor", "ceil", "trunc", "round", "bitwise_invert", "conjugate", "real", "imag", "to_fp8", "from_fp8",
+	"sqrt", "rsqrt", "reciprocal", "exp", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan",
+	"arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh", "sigmoid", "erf", "erfinv",
 }
 
 func (o UnaryOp) String() string { return unaryNames[o] }
@@ -63,18 +91,32 @@ const (
 	OpGreaterEqual
 	OpLogicalAnd
 	OpLogicalOr
+	OpLogicalXor
+	OpFloorDivide // reals; by 0 integers give 0
+	OpRemainder   // reals, with the sign of the divisor; by 0 integers give 0
+	OpArcTan2     // real floating
+	OpLogAddExp   // floating
+	OpBitwiseAnd  // bool and integers
+	OpBitwiseOr
+	OpBitwiseXor
+	OpLeftShift // integers; a count beyond the width, or below 0, shifts all bits out
+	OpRightShift
 	NumBinary
 )
 
 var binaryNames = [NumBinary]string{
 	"add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "equal", "not_equal", "less", "less_equal",
-	"greater", "greater_equal", "logical_and", "logical_or",
+	"greater", "greater_equal", "logical_and", "logical_or", "logical_xor", "floor_divide", "remainder", "arctan2",
+	"logaddexp", "bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift",
 }
 
 func (o BinaryOp) String() string { return binaryNames[o] }
 
 // Boolean reports whether the result is bool.
-func (o BinaryOp) Boolean() bool { return o >= OpEqual && o <= OpLogicalOr }
+func (o BinaryOp) Boolean() bool { return o >= OpEqual && o <= OpLogicalXor }
+
+// floats reports whether the op computes in floating point.
+func (o BinaryOp) floats() bool { return o == OpDivide || o == OpArcTan2 || o == OpLogAddExp }
 
 // Elementwise primitives. Inputs have equal shapes and one dtype: the ops below
 // promote and broadcast first.
@@ -105,19 +147,38 @@ func (GELU) Name() string     { return "gelu" }
 // Infer keeps the shape.
 func (p Unary) Infer(in []Spec) ([]Spec, error) {
 	d := in[0].DType
-	switch {
-	case p.Op == OpLogicalNot || p.Op == OpIsNaN:
-		return []Spec{{in[0].Shape, dtype.Bool}}, nil
-	case p.Op == OpNegative && d == dtype.Bool:
-		return nil, errors.New("negative of bool; use logical_not")
-	case p.Op >= OpSqrt && !d.Is(dtype.Inexact):
-		return nil, fmt.Errorf("%v is not floating", d)
-	case (p.Op == OpErf || p.Op == OpErfInv || p.Op == OpFloor || p.Op == OpSigmoid) && d == dtype.Complex64:
-		return nil, errors.New("not defined for complex64")
-	case p.Op == OpAbs && d == dtype.Complex64:
-		return []Spec{{in[0].Shape, dtype.Float32}}, nil
+	if !p.Op.takes(d) {
+		if p.Op == OpNegative {
+			return nil, errors.New("negative of bool; use logical_not")
+		}
+		return nil, fmt.Errorf("not defined for %v", d)
 	}
-	return same(in)
+	switch {
+	case p.Op >= OpLogicalNot && p.Op <= OpIsFinite:
+		d = dtype.Bool
+	case p.Op == OpToFP8:
+		d = dtype.Uint8
+	case p.Op == OpFromFP8, p.Op == OpReal, p.Op == OpImag, p.Op == OpAbs && d == dtype.Complex64:
+		d = dtype.Float32
+	}
+	return []Spec{{in[0].Shape, d}}, nil
+}
+
+// takes reports whether the op has a meaning for dtype d.
+func (o UnaryOp) takes(d DType) bool {
+	switch o {
+	case OpNegative:
+		return d != dtype.Bool
+	case OpFloor, OpCeil, OpTrunc, OpExpm1, OpSigmoid, OpErf, OpErfInv, OpToFP8:
+		return d.Is(dtype.Floating)
+	case OpBitwiseInvert:
+		return d == dtype.Bool || d.Is(dtype.Integer)
+	case OpConjugate, OpReal, OpImag:
+		return d == dtype.Complex64
+	case OpFromFP8:
+		return d == dtype.Uint8
+	}
+	return o != OpRound && o < OpSqrt || d.Is(dtype.Inexact)
 }
 
 // Infer checks that the specs are equal.
@@ -125,13 +186,31 @@ func (p Binary) Infer(in []Spec) ([]Spec, error) {
 	if !in[0].Equal(in[1]) {
 		return nil, errors.New("specs differ")
 	}
-	if p.Op == OpDivide && !in[0].DType.Is(dtype.Inexact) {
-		return nil, fmt.Errorf("%v is not floating", in[0].DType)
+	d := in[0].DType
+	if !p.Op.takes(d) {
+		return nil, fmt.Errorf("not defined for %v", d)
 	}
 	if p.Op.Boolean() {
-		return []Spec{{in[0].Shape, dtype.Bool}}, nil
+		d = dtype.Bool
 	}
-	return same(in)
+	return []Spec{{in[0].Shape, d}}, nil
+}
+
+// takes reports whether the op has a meaning for dtype d.
+func (o BinaryOp) takes(d DType) bool {
+	switch o {
+	case OpDivide, OpLogAddExp:
+		return d.Is(dtype.Inexact)
+	case OpArcTan2:
+		return d.Is(dtype.Floating)
+	case OpFloorDivide, OpRemainder:
+		return d != dtype.Complex64
+	case OpBitwiseAnd, OpBitwiseOr, OpBitwiseXor:
+		return d == dtype.Bool || d.Is(dtype.Integer)
+	case OpLeftShift, OpRightShift:
+		return d.Is(dtype.Integer)
+	}
+	return true
 }
 
 // Infer checks condition, x, y.
@@ -269,10 +348,17 @@ func AsType(a *Array, d DType, s Stream) *Array {
 	return Apply1(Cast{d}, s, a)
 }
 
-// UnaryOf applies op; those that need floating point make integers float32.
+// UnaryOf applies op; those that need floating point make integers float32. What
+// an op leaves as it is, such as the floor of an integer, is a itself.
 func UnaryOf(op UnaryOp, a *Array, s Stream) *Array {
-	if op >= OpSqrt {
-		a = AsType(a, dtype.AtLeastFloat(a.DType()), s)
+	d := a.DType()
+	switch {
+	case op >= OpSqrt:
+		a = AsType(a, dtype.AtLeastFloat(d), s)
+	case op >= OpFloor && op <= OpRound && !d.Is(dtype.Inexact), (op == OpConjugate || op == OpReal) && d != dtype.Complex64:
+		return a
+	case op == OpImag && d != dtype.Complex64:
+		return ZerosLike(a, s)
 	}
 	return Apply1(Unary{op}, s, a)
 }
@@ -281,10 +367,12 @@ func UnaryOf(op UnaryOp, a *Array, s Stream) *Array {
 func BinaryOf(op BinaryOp, a, b *Array, s Stream) *Array {
 	d := promote(a.DType(), b.DType())
 	switch {
-	case op == OpDivide:
+	case op.floats():
 		d = dtype.AtLeastFloat(d)
-	case op == OpLogicalAnd || op == OpLogicalOr:
+	case op >= OpLogicalAnd && op <= OpLogicalXor:
 		d = dtype.Bool
+	case (op == OpLeftShift || op == OpRightShift) && d == dtype.Bool:
+		d = dtype.Uint8
 	}
 	a, b = AsType(a, d, s), AsType(b, d, s)
 	a, b = broadcastPair(op.String(), a, b, s)

@@ -196,13 +196,9 @@ func (o *op) encode() error {
 	for i, n := range o.in {
 		in[i] = *n.val
 	}
-	if v, ok := o.prim.(Viewer); ok {
-		if out, ok := v.View(in[0]); ok {
-			out.Buf.refs.Add(1)
-			o.outs[0].val, o.outs[0].batch = &out, o.in[0].batch
-			o.finish()
-			return nil
-		}
+	if o.share(in) {
+		o.finish()
+		return nil
 	}
 	if err := o.await(st); err != nil {
 		return err
@@ -232,6 +228,32 @@ func (o *op) encode() error {
 	}
 	o.finish()
 	return nil
+}
+
+// share gives the results the memory of inputs, where the op is a view or a mark.
+func (o *op) share(in []View) bool {
+	from := 0
+	var view View
+	switch v := o.prim.(type) {
+	case Forwarder:
+		from = v.Forwards()
+	case Viewer:
+		var ok bool
+		if view, ok = v.View(in[0]); !ok {
+			return false
+		}
+	default:
+		return false
+	}
+	for i, n := range o.outs {
+		out := in[from+i]
+		if view.Buf != nil {
+			out = view
+		}
+		out.Buf.refs.Add(1)
+		n.val, n.batch = &out, o.in[from+i].batch
+	}
+	return true
 }
 
 func (o *op) enqueue(st *streamState, in, out []View) error {

@@ -53,9 +53,6 @@ func (Take) Infer(in []Spec) ([]Spec, error) {
 	return []Spec{{append(slices.Clone(in[1].Shape), in[0].Shape[1:]...), in[0].DType}}, nil
 }
 
-// TakeRows gathers along axis 0.
-func TakeRows(table, ids *Array, s Stream) *Array { return Apply1(Take{}, s, table, ids) }
-
 // MatMulOf is the matrix product as numpy's: vectors are rows or columns, batch
 // axes broadcast, and a matrix on the right folds the batch of the left.
 func MatMulOf(a, b *Array, s Stream) *Array {

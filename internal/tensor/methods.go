@@ -17,6 +17,12 @@ func (a *Array) Mul(b any) *Array { return BinaryAny(OpMultiply, a, b, Stream{})
 // Div is a / b: true division, integers give float32.
 func (a *Array) Div(b any) *Array { return BinaryAny(OpDivide, a, b, Stream{}) }
 
+// FloorDiv is a // b: down to an integer, also of negative numbers; an integer by 0 is 0.
+func (a *Array) FloorDiv(b any) *Array { return BinaryAny(OpFloorDivide, a, b, Stream{}) }
+
+// Mod is a % b, with the sign of b; an integer by 0 is 0.
+func (a *Array) Mod(b any) *Array { return BinaryAny(OpRemainder, a, b, Stream{}) }
+
 // Pow is a ** b.
 func (a *Array) Pow(b any) *Array { return BinaryAny(OpPower, a, b, Stream{}) }
 
@@ -46,6 +52,24 @@ func (a *Array) Gt(b any) *Array { return BinaryAny(OpGreater, a, b, Stream{}) }
 
 // Ge is a >= b.
 func (a *Array) Ge(b any) *Array { return BinaryAny(OpGreaterEqual, a, b, Stream{}) }
+
+// And is a & b: bitwise, logical for bool.
+func (a *Array) And(b any) *Array { return BinaryAny(OpBitwiseAnd, a, b, Stream{}) }
+
+// Or is a | b.
+func (a *Array) Or(b any) *Array { return BinaryAny(OpBitwiseOr, a, b, Stream{}) }
+
+// Xor is a ^ b.
+func (a *Array) Xor(b any) *Array { return BinaryAny(OpBitwiseXor, a, b, Stream{}) }
+
+// Not is ~a.
+func (a *Array) Not() *Array { return UnaryOf(OpBitwiseInvert, a, Stream{}) }
+
+// Shl is a << b.
+func (a *Array) Shl(b any) *Array { return BinaryAny(OpLeftShift, a, b, Stream{}) }
+
+// Shr is a >> b.
+func (a *Array) Shr(b any) *Array { return BinaryAny(OpRightShift, a, b, Stream{}) }
 
 // AsType is a.astype(d).
 func (a *Array) AsType(d DType) *Array { return AsType(a, d, Stream{}) }
@@ -78,6 +102,12 @@ func (a *Array) T() *Array { return a.Transpose() }
 
 // SwapAxes is a.swapaxes(i, j).
 func (a *Array) SwapAxes(i, j int) *Array { return SwapAxes(a, i, j, Stream{}) }
+
+// MoveAxis is a.moveaxis(from, to).
+func (a *Array) MoveAxis(from, to int) *Array { return MoveAxis(a, from, to, Stream{}) }
+
+// View is a.view(d): the same bytes as another dtype.
+func (a *Array) View(d DType) *Array { return ViewAs(a, d, Stream{}) }
 
 // BroadcastTo is mx.broadcast_to(a, shape).
 func (a *Array) BroadcastTo(dims ...int) *Array { return BroadcastTo(a, dims, Stream{}) }

@@ -19,17 +19,19 @@ const (
 	OpMin
 	OpAll
 	OpAny
+	OpMean
 	NumReduce
 )
 
-var reduceNames = [NumReduce]string{"sum", "prod", "max", "min", "all", "any"}
+var reduceNames = [NumReduce]string{"sum", "prod", "max", "min", "all", "any", "mean"}
 
 func (o ReduceOp) String() string { return reduceNames[o] }
 
 // Reductions and what works along one axis.
 type (
 	// Reduce combines along Axes, which stay with size 1. Sums of bool and small
-	// integers are int32 or uint32 as in MLX; half sums accumulate in float32.
+	// integers are int32 or uint32 as in MLX. Sums and means accumulate wider than
+	// their input.
 	Reduce struct {
 		Op   ReduceOp
 		Axes AxisSet
@@ -37,14 +39,10 @@ type (
 	// ArgReduce is the uint32 index of the first maximum (or minimum) of the last
 	// axis, which stays with size 1. The first NaN wins.
 	ArgReduce struct{ Min bool }
-	// Softmax over the last axis, in float32 inside.
+	// Softmax over the last axis, in float32 or wider inside.
 	Softmax struct{}
 	// LogSumExp over the last axis, which stays with size 1.
 	LogSumExp struct{}
-	// CumSum along the last axis.
-	CumSum struct{ Reverse, Exclusive bool }
-	// ArgSort is the uint32 order of the last axis: ascending, stable, NaN last.
-	ArgSort struct{}
 )
 
 // Name is the op's name.
@@ -59,8 +57,6 @@ func (p ArgReduce) Name() string {
 }
 func (Softmax) Name() string   { return "softmax" }
 func (LogSumExp) Name() string { return "logsumexp" }
-func (CumSum) Name() string    { return "cumsum" }
-func (ArgSort) Name() string   { return "argsort" }
 
 // Infer keeps reduced axes with size 1.
 func (p Reduce) Infer(in []Spec) ([]Spec, error) {
@@ -76,6 +72,10 @@ func (p Reduce) Infer(in []Spec) ([]Spec, error) {
 	switch p.Op {
 	case OpSum, OpProd:
 		d = sumType(d)
+	case OpMean:
+		if !d.Is(dtype.Inexact) {
+			return nil, fmt.Errorf("%v is not floating", d)
+		}
 	case OpAll, OpAny:
 		d = dtype.Bool
 		if in[0].DType != dtype.Bool {
@@ -122,22 +122,6 @@ func (LogSumExp) Infer(in []Spec) ([]Spec, error) {
 		return nil, err
 	}
 	return lastAxis(in[0], in[0].DType)
-}
-
-// Infer keeps the spec; bool sums are int32.
-func (CumSum) Infer(in []Spec) ([]Spec, error) {
-	if len(in[0].Shape) == 0 {
-		return nil, errors.New("a scalar has no axis")
-	}
-	if in[0].DType == dtype.Bool {
-		return []Spec{{in[0].Shape, dtype.Int32}}, nil
-	}
-	return same(in)
-}
-
-// Infer gives indices of the input's shape.
-func (ArgSort) Infer(in []Spec) ([]Spec, error) {
-	return []Spec{{in[0].Shape, dtype.Uint32}}, nil
 }
 
 func floating(in []Spec) ([]Spec, error) {
@@ -193,17 +177,7 @@ func ReduceOf(op ReduceOp, a *Array, axes []int, keep bool, s Stream) *Array {
 
 // Mean is the mean along axes, floating; nil stands for all.
 func Mean(a *Array, axes []int, keep bool, s Stream) *Array {
-	sh := SpecOf(a).Shape
-	set := NormAxes("mean", axes, sh)
-	n := 1
-	for i, d := range sh {
-		if set.Has(i) {
-			n *= d
-		}
-	}
-	a = AsType(a, dtype.AtLeastFloat(a.DType()), s)
-	sum := dropAxes(Apply1(Reduce{OpSum, set}, s, a), set, keep, s)
-	return BinaryOf(OpMultiply, sum, FloatScalar(1/float64(n), a.DType(), s), s)
+	return ReduceOf(OpMean, AsType(a, dtype.AtLeastFloat(a.DType()), s), axes, keep, s)
 }
 
 // toLast moves axis to the end, runs f and moves it back.
@@ -226,28 +200,9 @@ func ArgReduceOf(min bool, a *Array, axis int, keep bool, s Stream) *Array {
 func SoftmaxOf(a *Array, axis int, s Stream) *Array {
 	axis = NormAxis("softmax", axis, SpecOf(a).Shape)
 	a = AsType(a, dtype.AtLeastFloat(a.DType()), s)
-	return toLast(a, axis, s, func(x *Array) *Array { return Apply1(Softmax{}, s, x) })
-}
-
-// LogSumExpOf is log(sum(exp(a))) along axis.
-func LogSumExpOf(a *Array, axis int, keep bool, s Stream) *Array {
-	axis = NormAxis("logsumexp", axis, SpecOf(a).Shape)
-	if a.Dim(axis) == 0 {
-		Throw("logsumexp", []Spec{SpecOf(a)}, "axis %d is empty", axis)
+	if a.DType() == dtype.Complex64 {
+		e := s.do(OpExp, s.sub(a, ReduceOf(OpMax, a, []int{axis}, true, s)))
+		return s.div(e, ReduceOf(OpSum, e, []int{axis}, true, s))
 	}
-	a = AsType(a, dtype.AtLeastFloat(a.DType()), s)
-	out := toLast(a, axis, s, func(x *Array) *Array { return Apply1(LogSumExp{}, s, x) })
-	return dropAxes(out, MakeAxes(axis), keep, s)
-}
-
-// CumSumOf sums along axis.
-func CumSumOf(a *Array, axis int, reverse, exclusive bool, s Stream) *Array {
-	axis = NormAxis("cumsum", axis, SpecOf(a).Shape)
-	return toLast(a, axis, s, func(x *Array) *Array { return Apply1(CumSum{reverse, exclusive}, s, x) })
-}
-
-// ArgSortOf is the order of a along axis.
-func ArgSortOf(a *Array, axis int, s Stream) *Array {
-	axis = NormAxis("argsort", axis, SpecOf(a).Shape)
-	return toLast(a, axis, s, func(x *Array) *Array { return Apply1(ArgSort{}, s, x) })
+	return toLast(a, axis, s, func(x *Array) *Array { return Apply1(Softmax{}, s, x) })
 }

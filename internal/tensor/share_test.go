@@ -133,7 +133,7 @@ func script(seed uint64, shared []*tensor.Array, streams []tensor.Stream, distur
 			n := x.Size()
 			z = tensor.ReshapeTo(tensor.SwapAxes(tensor.ReshapeTo(x, []int{n / 4, 4}, none), 0, 1, none), []int{n}, on())
 		case 4:
-			z = tensor.BinaryOf(tensor.OpSubtract, tensor.CumSumOf(tensor.UnaryOf(tensor.OpSign, x, on()), 0, true, false, on()), y, on())
+			z = tensor.BinaryOf(tensor.OpSubtract, tensor.ScanOf(tensor.ScanSum, tensor.UnaryOf(tensor.OpSign, x, on()), 0, true, false, on()), y, on())
 		default: // the last use of a value
 			i := r.IntN(len(vals))
 			if i < own {

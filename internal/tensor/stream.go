@@ -51,6 +51,7 @@ func (s Stream) IsSet() bool { return s.set }
 // ForOp makes a stream an argument of every op; the other families likewise.
 func (s Stream) ForOp(o *opt.Set)        { o.SetStream(s) }
 func (s Stream) ForCreate(o *opt.Set)    { o.SetStream(s) }
+func (s Stream) ForClose(o *opt.Set)     { o.SetStream(s) }
 func (s Stream) ForAxis(o *opt.Set)      { o.SetStream(s) }
 func (s Stream) ForReduce(o *opt.Set)    { o.SetStream(s) }
 func (s Stream) ForQuant(o *opt.Set)     { o.SetStream(s) }
@@ -61,6 +62,7 @@ func (s Stream) ForAttention(o *opt.Set) { o.SetStream(s) }
 // ForOp makes a device an argument of every op; the other families likewise.
 func (d Device) ForOp(o *opt.Set)        { o.SetStream(DefaultStream(d)) }
 func (d Device) ForCreate(o *opt.Set)    { o.SetStream(DefaultStream(d)) }
+func (d Device) ForClose(o *opt.Set)     { o.SetStream(DefaultStream(d)) }
 func (d Device) ForAxis(o *opt.Set)      { o.SetStream(DefaultStream(d)) }
 func (d Device) ForReduce(o *opt.Set)    { o.SetStream(DefaultStream(d)) }
 func (d Device) ForQuant(o *opt.Set)     { o.SetStream(DefaultStream(d)) }

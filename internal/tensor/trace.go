@@ -8,9 +8,29 @@ import "sync/atomic"
 type Trace struct {
 	Abstract bool // its values have no data and cannot be read (compile, vmap)
 
-	done atomic.Bool
-	kept []*op // evaluated while it was live: their inputs are the tape. Under the graph lock
+	began uint64 // draws from generators before it
+	done  atomic.Bool
+	kept  []*op // evaluated while it was live: their inputs are the tape. Under the graph lock
 }
+
+// draws counts the keys that generators gave.
+var draws atomic.Uint64
+
+// Drawn marks a leaf, the key of a draw from the generator of the process. It is
+// volatile: a transformation that took it for a constant would repeat it.
+func Drawn(key *Array) *Array {
+	key.n.drawn = draws.Add(1)
+	return key
+}
+
+// Begin says that draws from here on are made inside of t, and returns it.
+func (t *Trace) Begin() *Trace {
+	t.began = draws.Load()
+	return t
+}
+
+// Drew reports whether n depends on a draw that was made since t began.
+func (t *Trace) Drew(n Node) bool { return n.n.drawn > t.began }
 
 // Live reports whether the trace has not ended.
 func (t *Trace) Live() bool { return !t.done.Load() }

@@ -36,42 +36,79 @@ func (l *layer) Pos() *mlx.Array  { return l.at.Pos }
 func (l *layer) Last() *mlx.Array { return l.at.Last }
 
 func (l *layer) Attend(q, k, v *mlx.Array, scale float64) *mlx.Array {
-	p := fast.Attention{Scale: tensor.MakeF64(scale), Causal: true, Window: l.layout.Window, SoftCap: tensor.MakeF64(l.layout.SoftCap)}
+	p := fast.Attention{Scale: tensor.MakeF64(scale), Causal: true, SoftCap: tensor.MakeF64(l.layout.SoftCap)}
 	p.Bits, p.Group = l.kind.Bits, l.kind.Group
 	keep, window := l.kind.ring(l.layout)
-	if _, _, rows, _ := l.k[0].Dims4(); window > 0 && rows == keep+window {
-		return l.attendRing(p, fast.CacheWrite{Keep: keep, Ring: window}, q, k, v)
+	_, _, rows, _ := l.k[0].Dims4()
+	switch {
+	case window > 0 && keep == 0:
+		return l.attendWindow(p, window, rows, q, k, v)
+	case window > 0 && rows == keep+window:
+		return l.attendKept(p, fast.CacheWrite{Keep: keep, Ring: window}, q, k, v)
 	}
-	l.write(fast.CacheWrite{}, l.kind.encode(k), l.kind.encode(v), nil)
+	l.write(fast.CacheWrite{}, l.kind.encode(k), l.kind.encode(v), Place{Pos: l.at.Pos})
 	return fast.PackedAttentionOf(p, q, l.k, l.v, nil, nil, l.at.Pos, mlx.Stream{})
 }
 
-// attendRing attends over a ring. The rows of a longer pass would overwrite what the
-// first of them must see: they attend to the old ring and to themselves.
-func (l *layer) attendRing(p fast.Attention, w fast.CacheWrite, q, k, v *mlx.Array) *mlx.Array {
-	_, _, rows, _ := q.Dims4()
-	p.Window = 0 // the ring is no longer than the layer's window
+// attendWindow attends within a window over a ring of so many rows. A pass that would
+// overwrite what its first rows see goes in pieces.
+func (l *layer) attendWindow(p fast.Attention, window, rows int, q, k, v *mlx.Array) *mlx.Array {
+	p.Window, p.Ring = window, true
+	w := fast.CacheWrite{Ring: rows}
 	nk, nv := l.kind.encode(k), l.kind.encode(v)
-	if rows == 1 && w.Keep == 0 { // all rows of the ring are seen, once it is full
-		l.write(w, nk, nv, nil)
+	_, _, n, _ := q.Dims4()
+	piece := n
+	if rows == ringRows(window) {
+		piece = min(n, rows-window+1)
+	}
+	if piece == n {
+		l.write(w, nk, nv, l.at)
 		return fast.PackedAttentionOf(p, q, l.k, l.v, nil, nil, l.at.Pos, mlx.Stream{})
 	}
+	var out []*mlx.Array
+	for from := 0; from < n; from += piece {
+		to, at := min(from+piece, n), l.at
+		at.Pos = at.Pos.Add(from)
+		if at.Count != nil {
+			at.Count = at.Count.Sub(from)
+		}
+		l.write(w, rowsOfEach(nk, from, to), rowsOfEach(nv, from, to), at)
+		out = append(out, fast.PackedAttentionOf(p, tensor.SliceAxis(q, 2, from, to, mlx.Stream{}), l.k, l.v, nil, nil, at.Pos, mlx.Stream{}))
+	}
+	return tensor.ConcatenateOf(out, 2, mlx.Stream{})
+}
+
+// attendKept attends over a ring that keeps the first positions. The rows of a longer
+// pass would overwrite what the first of them must see: they attend to the old ring
+// and to themselves.
+func (l *layer) attendKept(p fast.Attention, w fast.CacheWrite, q, k, v *mlx.Array) *mlx.Array {
+	_, _, rows, _ := q.Dims4()
+	nk, nv := l.kind.encode(k), l.kind.encode(v)
 	p.Causal = false
 	mask := fast.RingMaskOf(fast.RingMask{Keep: w.Keep, Ring: w.Ring, Rows: rows}, l.at.Pos, mlx.Stream{})
 	if rows == 1 {
-		l.write(w, nk, nv, nil)
+		l.write(w, nk, nv, Place{Pos: l.at.Pos})
 		return fast.PackedAttentionOf(p, q, l.k, l.v, mask, nil, nil, mlx.Stream{})
 	}
 	y := fast.PackedAttentionOf(p, q, join(l.k, nk), join(l.v, nv), mask, nil, nil, mlx.Stream{})
-	l.write(w, nk, nv, l.at.Count)
+	l.write(w, nk, nv, l.at)
 	return y
 }
 
-func (l *layer) write(w fast.CacheWrite, k, v []*mlx.Array, count *mlx.Array) {
+func (l *layer) write(w fast.CacheWrite, k, v []*mlx.Array, at Place) {
 	for i := range l.k {
-		l.k[i] = fast.RingWriteOf(w, l.k[i].Donate(), k[i], l.at.Pos, count, mlx.Stream{})
-		l.v[i] = fast.RingWriteOf(w, l.v[i].Donate(), v[i], l.at.Pos, count, mlx.Stream{})
+		l.k[i] = fast.RingWriteOf(w, l.k[i].Donate(), k[i], at.Pos, at.Count, mlx.Stream{})
+		l.v[i] = fast.RingWriteOf(w, l.v[i].Donate(), v[i], at.Pos, at.Count, mlx.Stream{})
 	}
+}
+
+// rowsOfEach is the range of rows of each array.
+func rowsOfEach(as []*mlx.Array, from, to int) []*mlx.Array {
+	out := make([]*mlx.Array, len(as))
+	for i, a := range as {
+		out[i] = tensor.SliceAxis(a, 2, from, to, mlx.Stream{})
+	}
+	return out
 }
 
 // join is the rows of a, then those of b.

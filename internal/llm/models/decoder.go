@@ -279,6 +279,16 @@ func positions(kv cache.KV, L int) *mlx.Array {
 	return kv.Pos().ExpandDims(1).Add(mlx.Arange(L).AsType(mlx.Int32))
 }
 
+// Together is how many tokens have the rotation in one pass that they have one by one.
+func (m *decoder) Together(pos, n int) int {
+	for _, l := range m.spec.layers {
+		if l.rope != nil {
+			n = l.rope.together(pos, n)
+		}
+	}
+	return n
+}
+
 // Layout has the same heads in every layer.
 func (m *decoder) Layout() []cache.Layout {
 	s := m.spec

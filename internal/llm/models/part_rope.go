@@ -355,6 +355,21 @@ func (r *rope) at(last *mlx.Array) *rope {
 	return &own
 }
 
+// together is how many of the n tokens from position pos on have one rotation, whether
+// they run in one pass or one by one.
+func (r *rope) together(pos, n int) int {
+	if r.growth == nil && r.long == nil || pos+n <= r.original {
+		return n
+	}
+	if pos < r.original {
+		return r.original - pos
+	}
+	if r.growth != nil { // each length has its own
+		return 1
+	}
+	return n
+}
+
 // apply rotates x [B, H, L, D] from position pos on.
 func (r *rope) apply(x, pos *mlx.Array) *mlx.Array {
 	x = r.ApplyAt(x, pos)

@@ -22,6 +22,12 @@ type Attention struct {
 	Causal bool
 	// Window > 0: a query sees itself and the Window-1 keys before it.
 	Window int
+	// Ring: keys and values are a ring of C rows, where key t lies in row t % C, as
+	// CacheWrite{Ring: C} leaves it. It needs a window and pos, and no mask. The caller
+	// sees to it that the ring has what the first query sees: C >= Window-1+L, and C a
+	// multiple of 512, unless all keys so far are fewer than C. The bits are those of
+	// the same keys in order.
+	Ring bool
 	// Mask announces an input that broadcasts to [B, Hq, L, C]: bool (true keeps)
 	// or floating (added).
 	Mask bool
@@ -57,6 +63,9 @@ func (p Attention) Infer(in []Spec) ([]Spec, error) {
 	if !d.Is(dtype.Floating) {
 		return nil, fmt.Errorf("%v is not floating", d)
 	}
+	if p.Ring && (p.Window <= 0 || !p.Causal || !p.Pos || p.Mask) {
+		return nil, errors.New("a ring of keys needs a window and a position, and no mask")
+	}
 	rest := in[3:]
 	next := func() (s Spec) { s, rest = rest[0], rest[1:]; return s }
 	if p.Mask {
@@ -89,23 +98,35 @@ func (p Attention) unpacked(in []Spec) ([]Spec, error) {
 	}
 	out := []Spec{in[0]}
 	for _, i := range []int{1, 4} {
-		words, scales, biases := in[i], in[i+1], in[i+2]
-		n := len(words.Shape)
-		if n != 4 || len(scales.Shape) != n || !scales.Equal(biases) || words.DType != dtype.Uint32 || scales.DType == dtype.Float64 {
-			return nil, fmt.Errorf("words %v, scales %v and biases %v do not fit", words, scales, biases)
+		s, err := p.unpackedOf(in[i : i+3])
+		if err != nil {
+			return nil, err
 		}
-		d := scales.Shape[n-1] * p.Group
-		if d*p.Bits != words.Shape[n-1]*32 || !slices.Equal(words.Shape[:n-1], scales.Shape[:n-1]) {
-			return nil, fmt.Errorf("words %v and scales %v are not of %d bits in groups of %d", words, scales, p.Bits, p.Group)
+		if len(s.Shape) != 4 {
+			return nil, fmt.Errorf("packed arrays have %d axes, not 4", len(s.Shape))
 		}
-		s := slices.Clone(words.Shape)
-		s[n-1] = d
-		out = append(out, Spec{Shape: s, DType: scales.DType})
+		out = append(out, s)
 	}
 	if in[0].DType == dtype.Float64 {
 		return nil, errors.New("packed keys need queries of float32, float16 or bfloat16")
 	}
 	return append(out, in[7:]...), nil
+}
+
+// unpackedOf is the spec of what words, scales and biases hold.
+func (p Attention) unpackedOf(in []Spec) (Spec, error) {
+	words, scales, biases := in[0], in[1], in[2]
+	n := len(words.Shape)
+	if n == 0 || len(scales.Shape) != n || !scales.Equal(biases) || words.DType != dtype.Uint32 || scales.DType == dtype.Float64 {
+		return Spec{}, fmt.Errorf("words %v, scales %v and biases %v do not fit", words, scales, biases)
+	}
+	d := scales.Shape[n-1] * p.Group
+	if d*p.Bits != words.Shape[n-1]*32 || !slices.Equal(words.Shape[:n-1], scales.Shape[:n-1]) {
+		return Spec{}, fmt.Errorf("words %v and scales %v are not of %d bits in groups of %d", words, scales, p.Bits, p.Group)
+	}
+	s := slices.Clone(words.Shape)
+	s[n-1] = d
+	return Spec{Shape: s, DType: scales.DType}, nil
 }
 
 func broadcasts(s, t tensor.Shape) error {

@@ -106,6 +106,7 @@ func LayerNormOf(x, weight, bias *Array, eps, offset float64, s Stream) *Array {
 type RoPE struct {
 	Dims        int
 	Traditional bool // pairs are neighbours, not halves
+	Inverse     bool // rotate back
 	Base, Scale tensor.F64
 }
 
@@ -127,8 +128,8 @@ func (p RoPE) Infer(in []Spec) ([]Spec, error) {
 	if (len(in) == 3) != (p.Base.Value() == 0) {
 		return nil, errors.New("give exactly one of base and freqs")
 	}
-	if len(in) == 3 && (in[2].DType != dtype.Float32 || len(in[2].Shape) != 1 || in[2].Shape[0] != p.Dims/2) {
-		return nil, fmt.Errorf("freqs %v is not float32(%d,)", in[2], p.Dims/2)
+	if len(in) == 3 && (in[2].DType != angleType(in[0].DType) || len(in[2].Shape) != 1 || in[2].Shape[0] != p.Dims/2) {
+		return nil, fmt.Errorf("freqs %v is not %v(%d,)", in[2], angleType(in[0].DType), p.Dims/2)
 	}
 	return []Spec{in[0]}, nil
 }
@@ -142,5 +143,13 @@ func RoPEOf(p RoPE, x, offset, freqs *Array, s Stream) *Array {
 	if freqs == nil {
 		return tensor.Apply1(p, s, x, offset)
 	}
-	return tensor.Apply1(p, s, x, offset, tensor.AsType(freqs, dtype.Float32, s))
+	return tensor.Apply1(p, s, x, offset, tensor.AsType(freqs, angleType(x.DType()), s))
+}
+
+// angleType is what angles are computed in.
+func angleType(x tensor.DType) tensor.DType {
+	if x == dtype.Float64 {
+		return x
+	}
+	return dtype.Float32
 }

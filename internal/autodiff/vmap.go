@@ -1,0 +1,162 @@
+package autodiff
+
+import (
+	"slices"
+
+	"github.com/mlxgo/mlx/internal/tensor"
+)
+
+// VMap runs f over slices of in along axes (tensor.Unmapped for inputs that are
+// given whole) and stacks the results along outAxes: one for all, or one each;
+// tensor.Unmapped takes a result that does not vary as it is. It panics with
+// *tensor.Error for axes that do not fit.
+func VMap(f Func, in []*Array, axes []int, outAxes func(i, results int) int) []*Array {
+	t := (&tensor.Trace{Abstract: true}).Begin()
+	defer t.End()
+	n, axes := mappedSize(in, axes)
+	ins := make([]*Array, len(in))
+	batched := map[tensor.Node]batch{}
+	for i, a := range in {
+		if axes[i] == tensor.Unmapped {
+			ins[i] = a
+			continue
+		}
+		spec := tensor.SpecOf(a)
+		ins[i] = t.Placeholder(tensor.Spec{Shape: slices.Delete(slices.Clone(spec.Shape), axes[i], axes[i]+1), DType: spec.DType})
+		batched[tensor.NodeOf(ins[i])] = batch{a, axes[i]}
+	}
+	outs := f(ins)
+	refuseDraws(outs, t)
+	mapSteps(outs, batched, t)
+	result := make([]*Array, len(outs))
+	for i, o := range outs {
+		result[i] = batchOf(o, batched).to(outAxes(i, len(outs)), n)
+	}
+	return result
+}
+
+// A batch is the values of a node for all slices; axis is Unmapped if they are one.
+type batch struct {
+	a    *Array
+	axis int
+}
+
+// to moves the mapped axis, or repeats a value that does not vary.
+func (b batch) to(axis, n int) *Array {
+	var s tensor.Stream
+	if axis == tensor.Unmapped {
+		if b.axis != tensor.Unmapped {
+			tensor.Throw("vmap", []tensor.Spec{tensor.SpecOf(b.a)}, "a result varies over the mapped axis: its out axis cannot be Unmapped")
+		}
+		return b.a
+	}
+	a := tensor.InFront(b.a, b.axis, n, s)
+	return tensor.MoveAxis(a, 0, axis, s)
+}
+
+// mappedSize is the one size of all mapped axes, and the axes counted from 0.
+func mappedSize(in []*Array, axes []int) (int, []int) {
+	if len(in) != len(axes) {
+		tensor.Throw("vmap", nil, "%d axes for %d inputs", len(axes), len(in))
+	}
+	axes = slices.Clone(axes)
+	n, from := -1, 0
+	for i, a := range in {
+		if axes[i] == tensor.Unmapped {
+			continue
+		}
+		sh := tensor.SpecOf(a).Shape
+		axes[i] = tensor.NormAxis("vmap", axes[i], sh)
+		switch d := sh[axes[i]]; {
+		case n < 0:
+			n, from = d, i
+		case n != d:
+			tensor.Throw("vmap", []tensor.Spec{tensor.SpecOf(in[from]), tensor.SpecOf(a)},
+				"mapped axes have sizes %d and %d", n, d)
+		}
+	}
+	if n < 0 {
+		tensor.Throw("vmap", nil, "no input is mapped")
+	}
+	return n, axes
+}
+
+// mapSteps does the ops behind outs for all slices.
+func mapSteps(outs []*Array, batched map[tensor.Node]batch, t *tensor.Trace) {
+	leaves := make(map[tensor.Node]bool, len(batched))
+	for n := range batched {
+		leaves[n] = true
+	}
+	for _, s := range steps(outs, leaves, t) {
+		refuseDraws(s.in, t)
+		c, ok := s.op.Prim().(custom)
+		if !ok || !c.captures(s, t) {
+			mapStep(s, batched)
+			continue
+		}
+		if c.rules.VJP != nil || c.rules.JVP != nil || c.rules.VMap != nil {
+			panic(s.fault(capturesText))
+		}
+		again := c.f(s.in[:c.n]) // a checkpoint of captured arrays is mapped as what it computes
+		mapSteps(again, batched, t)
+		for k, n := range s.outNode {
+			batched[n] = batchOf(again[k], batched)
+		}
+	}
+}
+
+// refuseDraws panics if a captured value was drawn since t began.
+func refuseDraws(as []*Array, t *tensor.Trace) {
+	for _, a := range as {
+		if n := tensor.NodeOf(a); !n.DependsOn(t) && t.Drew(n) {
+			tensor.Throw("vmap", []tensor.Spec{n.Spec()}, "%s", drawText)
+		}
+	}
+}
+
+const drawText = "a draw from the generator of the process would be the same for all slices: pass a key for each"
+
+func batchOf(a *Array, batched map[tensor.Node]batch) batch {
+	if b, ok := batched[tensor.NodeOf(a)]; ok {
+		return b
+	}
+	return batch{a, tensor.Unmapped}
+}
+
+// mapStep does one op for all slices.
+func mapStep(s *step, batched map[tensor.Node]batch) {
+	in, axes, any := make([]*Array, len(s.in)), make([]int, len(s.in)), false
+	for k := range s.in {
+		b := batchOf(s.in[k], batched)
+		in[k], axes[k] = b.a, b.axis
+		any = any || b.axis != tensor.Unmapped
+	}
+	on := s.op.Stream()
+	var outs []*Array
+	var outAxes []int
+	if !any { // it depends on the trace, but on nothing mapped
+		outs = tensor.Apply(s.op.Prim(), on, in...)
+		outAxes = slices.Repeat([]int{tensor.Unmapped}, len(outs))
+	} else {
+		outs, outAxes = mapRule(s, in, axes)
+	}
+	for k, n := range s.outNode {
+		batched[n] = batch{outs[k], outAxes[k]}
+	}
+}
+
+func mapRule(s *step, in []*Array, axes []int) ([]*Array, []int) {
+	p, on := s.op.Prim(), s.op.Stream()
+	if outs, outAxes, ok := tensor.VmapOf(p, on, in, axes); ok {
+		return outs, outAxes
+	}
+	c, ok := p.(tensor.Composite)
+	if !ok {
+		panic(s.fault("it cannot be vectorized by vmap"))
+	}
+	outs := VMap(func(in []*Array) []*Array { return c.Fallback(on, in) }, in, axes, InFront)
+	return outs, make([]int, len(outs))
+}
+
+// InFront puts the mapped axis of every result first.
+func InFront(i, results int) int { return 0 }

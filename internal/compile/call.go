@@ -1,0 +1,37 @@
+package compile
+
+import (
+	"slices"
+
+	"github.com/mlxgo/mlx/internal/tensor"
+)
+
+// Call is a compiled function as one op of a graph: lazy like any other, its faults
+// are errors of Eval.
+type Call struct{ e *Exec }
+
+// Name is the name of the function.
+func (c Call) Name() string { return c.e.name }
+
+// Infer gives the specs of the results.
+func (c Call) Infer(in []tensor.Spec) ([]tensor.Spec, error) {
+	if !equal(in, c.e.Plan.In) {
+		return nil, errInputs
+	}
+	return c.e.Plan.Out, nil
+}
+
+// Program is what runs.
+func (c Call) Program() tensor.Program { return c.e.prog }
+
+// Apply puts a call of e, which has no states, into the graph.
+func (e *Exec) Apply(in []*tensor.Array) []*tensor.Array {
+	if len(e.Plan.Out) == 0 {
+		return nil
+	}
+	return tensor.Apply(Call{e}, e.Plan.Stream, in...)
+}
+
+// Inline reports whether a function of these arrays must run as it is: they belong
+// to a live transformation, which would not see through a call.
+func Inline(in []*tensor.Array) bool { return slices.ContainsFunc(in, tensor.Traced) }

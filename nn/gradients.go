@@ -1,0 +1,171 @@
+package nn
+
+import (
+	"iter"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/autodiff"
+	"github.com/mlxgo/mlx/internal/tensor"
+	"github.com/mlxgo/mlx/internal/tree"
+)
+
+// Filter chooses parameters by path.
+type Filter func(path string) bool
+
+// Under is the parameters below these paths: Under("head", "layers.3").
+func Under(paths ...string) Filter {
+	return func(path string) bool {
+		return slices.ContainsFunc(paths, func(p string) bool { return path == p || strings.HasPrefix(path, p+".") })
+	}
+}
+
+// Named is the parameters with these last names: Named("lora_a", "lora_b").
+func Named(names ...string) Filter {
+	return func(path string) bool { return slices.Contains(names, path[strings.LastIndexByte(path, '.')+1:]) }
+}
+
+// Not is the others.
+func (f Filter) Not() Filter { return func(path string) bool { return !f(path) } }
+
+// trainable says whether an array of a module is to be trained.
+func trainable(only []Filter) func(path string, frozen bool, a *mlx.Array) bool {
+	return func(path string, frozen bool, a *mlx.Array) bool {
+		if frozen || !a.DType().Is(mlx.Floating) {
+			return false
+		}
+		return !slices.ContainsFunc(only, func(f Filter) bool { return !f(path) })
+	}
+}
+
+// TrainableParameters is model.trainable_parameters(): floating, not tagged frozen,
+// and chosen by all filters. model.freeze() and unfreeze() are a Filter that is given
+// here and to [ValueAndGrad].
+func TrainableParameters(model any, only ...Filter) iter.Seq2[string, *mlx.Array] {
+	train := trainable(only)
+	return func(yield func(string, *mlx.Array) bool) {
+		for _, p := range tree.Places(model, false) {
+			if a, _ := p.Array(); train(p.Path, p.Frozen, a) && !yield(p.Path, a) {
+				return
+			}
+		}
+	}
+}
+
+// ValueAndGrad is nn.value_and_grad(model, loss) and calls it: the loss of model, and
+// its gradient as a module of the same type, where what is not trained is nil. Capture
+// the batch; use the argument m, not model.
+//
+//	loss, grads := nn.ValueAndGrad(model, func(m *MLP) *mlx.Array {
+//		return nn.MSELoss(m.Forward(x), y)
+//	})
+//	opt.Update(model, grads)
+//
+// It panics with *mlx.Error if the loss is no scalar or depends on no trainable
+// parameter of m. m is a copy; what Forward sets in its frozen fields (running
+// statistics) is carried back to model at return, and nothing else of model changes.
+func ValueAndGrad[M any](model M, loss func(m M) *mlx.Array, only ...Filter) (*mlx.Array, M) {
+	value, _, grads := ValueAndGradAux(model, func(m M) (*mlx.Array, struct{}) { return loss(m), struct{}{} }, only...)
+	return value, grads
+}
+
+// ValueAndGradAux is [ValueAndGrad] for a loss that returns more.
+func ValueAndGradAux[M, A any](model M, loss func(m M) (*mlx.Array, A), only ...Filter) (*mlx.Array, A, M) {
+	const op = "nn.value_and_grad"
+	at := reflect.ValueOf(&model).Elem()
+	train := trainable(only)
+	var x mlx.Arrays
+	tree.MapValue(at, func(path string, frozen bool, a *mlx.Array) *mlx.Array {
+		if train(path, frozen, a) {
+			x = append(x, a)
+		}
+		return a
+	})
+	if len(x) == 0 {
+		tensor.Throw(op, nil, "%T has no trainable parameter", model)
+	}
+	var aux A
+	var traced M
+	outs, grads := autodiff.VJPWith(func(in mlx.Arrays) mlx.Arrays {
+		traced = tree.MapValue(at, func(path string, frozen bool, a *mlx.Array) *mlx.Array {
+			if !train(path, frozen, a) {
+				return a
+			}
+			a, in = in[0], in[1:]
+			return a
+		}).Interface().(M)
+		var out *mlx.Array
+		out, aux = loss(traced)
+		if out == nil || out.NDim() != 0 {
+			tensor.Throw(op, nil, "the loss must be a scalar, shape (); sum or average it")
+		}
+		return mlx.Arrays{out}
+	}, x, func(outs mlx.Arrays) mlx.Arrays { return mlx.Arrays{tensor.OnesLike(outs[0], mlx.Stream{})} })
+	if !slices.ContainsFunc(grads, func(g *mlx.Array) bool { return g != nil }) {
+		tensor.Throw(op, nil, "the loss depends on no parameter of its argument: compute it with the argument, not with the captured model")
+	}
+	carryBack(model, traced)
+	i := -1
+	tree := tree.MapValue(at, func(path string, frozen bool, a *mlx.Array) *mlx.Array {
+		if !train(path, frozen, a) {
+			return nil
+		}
+		if i++; grads[i] == nil {
+			return tensor.ZerosLike(a, mlx.Stream{})
+		}
+		return grads[i]
+	})
+	return outs[0], aux, tree.Interface().(M)
+}
+
+// carryBack sets frozen arrays of model that the copy has changed.
+func carryBack(model, copied any) {
+	now := map[string]*mlx.Array{}
+	for _, p := range tree.Places(copied, true) {
+		if p.Frozen {
+			now[p.Path], _ = p.Array()
+		}
+	}
+	for _, p := range tree.Places(model, true) {
+		if a, _ := p.Array(); p.Frozen && now[p.Path] != a {
+			p.Set(reflect.ValueOf(now[p.Path]))
+		}
+	}
+}
+
+// Checkpoint is nn.checkpoint(layer): its intermediates are computed again for the
+// gradient instead of kept.
+func Checkpoint(l Layer) Layer { return &checkpoint{l} }
+
+type checkpoint struct{ Layer Layer }
+
+// Forward is the layer's.
+func (c *checkpoint) Forward(x *mlx.Array) *mlx.Array {
+	return checkpointed(c.Layer, Layer.Forward)(x)
+}
+
+// checkpointed is forward of a module. It gives the parameters to the checkpoint as
+// arguments, so that nothing of the module stays on the tape.
+func checkpointed[M any](module M, forward func(m M, x *mlx.Array) *mlx.Array) func(x *mlx.Array) *mlx.Array {
+	at := reflect.ValueOf(&module).Elem()
+	f := autodiff.Custom(func(in mlx.Arrays) mlx.Arrays {
+		return mlx.Arrays{forward(tree.With(at, in[1:]).Interface().(M), in[0])}
+	}, autodiff.Rules{})
+	return func(x *mlx.Array) *mlx.Array { return f(append(mlx.Arrays{x}, tree.Arrays(at)...))[0] }
+}
+
+// SetTraining is model.train() and model.eval(): it sets the field Training of every
+// module below that has one. New layers do not train.
+func SetTraining(model any, training bool) {
+	for _, m := range Modules(model) {
+		v := reflect.ValueOf(m)
+		if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+			continue
+		}
+		if f := v.Elem().FieldByName("Training"); f.IsValid() && f.Kind() == reflect.Bool {
+			f.SetBool(training)
+		}
+	}
+}
