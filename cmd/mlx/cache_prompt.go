@@ -137,14 +137,15 @@ func runCachePrompt(ctx context.Context, s *streams, o *cachePromptOptions) erro
 		}
 		return err
 	}
-	rate := float64(len(ids)) / time.Since(start).Seconds()
-	if _, err := fmt.Fprintf(s.out, "Processed %6d tokens (%6.2f tok/s)\nPeak memory: %.3f GB\n", len(ids), rate, float64(mlx.PeakMemory())/1e9); err != nil {
+	rate, peak := float64(len(ids))/time.Since(start).Seconds(), float64(mlx.PeakMemory())/1e9
+	if err := q.Save(o.PromptCacheFile, info); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(s.out, "Processed %6d tokens (%6.2f tok/s)\nPeak memory: %.3f GB\n", len(ids), rate, peak); err != nil {
 		return err
 	}
 	if bytes, saved := q.Bytes(); saved > 0 {
-		if _, err := fmt.Fprintf(s.out, "Attention cache: %.3f MB, %.3f MB saved\n", float64(bytes)/1e6, float64(saved)/1e6); err != nil {
-			return err
-		}
+		_, err = fmt.Fprintf(s.out, "Attention cache: %.3f MB, %.3f MB saved\n", float64(bytes)/1e6, float64(saved)/1e6)
 	}
-	return q.Save(o.PromptCacheFile, info)
+	return err
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -128,6 +130,30 @@ func TestOutputFails(t *testing.T) {
 				t.Errorf("%v, %v: exit status %d, %q", args, c.err, code, e.String())
 			}
 		}
+	}
+}
+
+// What a command does besides is done though nobody reads what it says.
+func TestOutputFailsLate(t *testing.T) {
+	testHub(t, "org/name")
+	if _, stderr, code := command(t, false, "tokenize", "--model", "org/name", "a"); code != 0 {
+		t.Fatal(stderr)
+	}
+	path := filepath.Join(t.TempDir(), "cache.safetensors")
+	for _, args := range [][]string{
+		{"cache-prompt", "--model", "builtin", "--prompt", "Once", "--prompt-cache-file", path},
+		{"models", "rm", "--yes", "org/name"},
+	} {
+		var e bytes.Buffer
+		if code := run(args, &streams{in: strings.NewReader(""), out: &failing{err: syscall.EPIPE}, err: &e}); code != 0 {
+			t.Errorf("%v: exit status %d, %q", args, code, e.String())
+		}
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Error(err)
+	}
+	if out, _, _ := command(t, false, "models", "--json"); out != "[]\n" {
+		t.Errorf("%q", out)
 	}
 }
 

@@ -12,8 +12,10 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/hf/hub"
 	"github.com/mlxgo/mlx/internal/hf/hub/hubtest"
+	"github.com/mlxgo/mlx/internal/hf/safetensors"
 )
 
 // filesOf are the files of a directory.
@@ -115,6 +117,36 @@ func TestNarrowBar(t *testing.T) {
 				t.Errorf("%d columns: %d in %q", columns, n, line)
 			}
 		}
+	}
+}
+
+// TestInspectFetchesHeaders: of weights on the Hub nothing is asked for but the beginning.
+func TestInspectFetchesHeaders(t *testing.T) {
+	h := testHub(t, "org/name")
+	path := filepath.Join(t.TempDir(), "model.safetensors")
+	tensor := safetensors.Tensor{Name: "x", DType: mlx.Float32, Shape: mlx.Shape{1 << 19}, Data: make([]byte, 4<<19)}
+	if err := safetensors.Write(path, []safetensors.Tensor{tensor}, nil); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Put("org/name", hubtest.Commit("9"), map[string][]byte{"config.json": []byte(`{"model_type": "llama"}`), "model.safetensors": data})
+	h.Requests()
+	if out, stderr, code := command(t, false, "inspect", "--model", "org/name"); code != 1 || !strings.Contains(out, "x       F32    [524288]") {
+		t.Errorf("%d: %q %q", code, out, stderr)
+	}
+	n := 0
+	for _, r := range h.Requests() {
+		if strings.HasSuffix(r.Path, ".safetensors") {
+			if n++; r.Range != "bytes=0-262143" {
+				t.Errorf("%+v", r)
+			}
+		}
+	}
+	if n == 0 {
+		t.Error("no headers were asked for")
 	}
 }
 

@@ -199,6 +199,7 @@ func runModelsRemove(s *streams, o *removeOptions) error {
 		return nil
 	}
 	var total int64
+	var shown error // that nobody reads is no reason to keep what shall go
 	for _, m := range plan {
 		total += m.Freed
 		what := plural(len(m.Revisions), "revision")
@@ -209,10 +210,13 @@ func runModelsRemove(s *streams, o *removeOptions) error {
 			what = "all of it, " + what
 		}
 		if _, err := fmt.Fprintf(s.out, "%s: %s, %s\n", m.Repo.Name, what, hub.Bytes(m.Freed)); err != nil {
-			return err
+			shown = err
 		}
 	}
 	if !o.Yes {
+		if shown != nil {
+			return shown
+		}
 		if ok, err := s.confirm(fmt.Sprintf("Remove this and free %s?", hub.Bytes(total))); err != nil || !ok {
 			return err
 		}
@@ -223,7 +227,7 @@ func runModelsRemove(s *streams, o *removeOptions) error {
 		}
 	}
 	s.note("%s are free", hub.Bytes(total))
-	return nil
+	return shown
 }
 
 // plan is what the options mean.

@@ -40,6 +40,11 @@ func (k Kind) Check(layout []Layout) error {
 	if k.MaxSize > 0 && k.MaxSize <= k.Keep {
 		return fmt.Errorf("a cache of %d positions has no room beside the first %d, which it keeps", k.MaxSize, k.Keep)
 	}
+	for i, l := range layout {
+		if k.MaxSize > 0 && l.Sparse != nil {
+			return fmt.Errorf("a cache that forgets is not possible: the queries of layer %d see keys by blocks, not by their distance", i)
+		}
+	}
 	switch {
 	case k.Bits == 0:
 		return nil
