@@ -19,9 +19,9 @@ const module = "github.com/mlxgo/mlx"
 // earlier lines, never of its own. A name is a path below internal; mlx is the root
 // and mlx/X the public package X.
 const layers = `
-opt fmap threefry cpu/simd
+opt fmap threefry beside cpu/simd
 dtype cpu/limits
-hf/safetensors hf/tokenizer hf/template hf/hub
+npy hf/safetensors hf/tokenizer hf/template hf/hub
 tensor
 tree tensor/fast tensor/random quant
 autodiff compile

@@ -10,11 +10,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"unicode/utf8"
 
+	"github.com/mlxgo/mlx/internal/beside"
 	"github.com/mlxgo/mlx/internal/fmap"
 )
 
@@ -67,18 +67,39 @@ func WriteFunc(path string, tensors []Tensor, metadata map[string]string, sync b
 		}
 		return &Error{Path: path, Err: err}
 	}
-	return replace(path, sync, func(f *os.File) error {
-		w := bufio.NewWriterSize(f, 1<<20)
-		if _, err := w.Write(header); err != nil {
+	return beside.Write(path, sync, func(f *os.File) error { return write(f, path, header, order, fill) })
+}
+
+// WriteTo writes a file to w: tensors with their Data in the order that is given. Errors
+// call it path.
+func WriteTo(w io.Writer, path string, order []Tensor, metadata map[string]string) error {
+	header, err := makeHeader(order, metadata)
+	if err != nil {
+		var named *Error
+		if errors.As(err, &named) {
+			named.Path = path
 			return err
 		}
-		for _, t := range order {
-			if err := writeTensor(w, t, fill); err != nil {
-				return &Error{Path: path, Tensor: t.Name, Named: true, Err: err}
-			}
-		}
-		return w.Flush()
+		return &Error{Path: path, Err: err}
+	}
+	defer runtime.KeepAlive(order)
+	return write(w, path, header, order, func(t Tensor, w io.Writer) error {
+		_, err := w.Write(t.Data)
+		return err
 	})
+}
+
+func write(f io.Writer, path string, header []byte, order []Tensor, fill func(t Tensor, w io.Writer) error) error {
+	w := bufio.NewWriterSize(f, 1<<20)
+	if _, err := w.Write(header); err != nil {
+		return err
+	}
+	for _, t := range order {
+		if err := writeTensor(w, t, fill); err != nil {
+			return &Error{Path: path, Tensor: t.Name, Named: true, Err: err}
+		}
+	}
+	return w.Flush()
 }
 
 func writeTensor(w io.Writer, t Tensor, fill func(Tensor, io.Writer) error) error {
@@ -203,55 +224,4 @@ func appendJSON(out []byte, v any) []byte {
 		panic(err) // strings, integers and maps of strings only
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-}
-
-// replace lets write fill a new file beside path and renames it to path; on an
-// error it leaves nothing behind.
-func replace(path string, sync bool, write func(*os.File) error) (err error) {
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return into(path, info, write)
-	}
-	f, err := createBeside(path)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	err = write(f)
-	if err == nil && sync {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
-}
-
-// into lets write fill what is at path and no regular file: a rename would put a
-// file in the place of a device.
-func into(path string, info os.FileInfo, write func(*os.File) error) error {
-	if info.IsDir() {
-		return &Error{Path: path, Err: errors.New("is a directory")}
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	return errors.Join(write(f), f.Close())
-}
-
-// createBeside makes a new file in path's directory, with the mode that a file
-// made at path would have.
-func createBeside(path string) (*os.File, error) {
-	dir, base := filepath.Split(path)
-	for i := 0; ; i++ {
-		name := filepath.Join(dir, fmt.Sprintf(".%s.%d-%d.tmp", base, os.Getpid(), i))
-		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-		if err == nil || !errors.Is(err, os.ErrExist) || i == 1000 {
-			return f, err
-		}
-	}
 }
