@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mlxgo/mlx/internal/beside"
+	"github.com/mlxgo/mlx/internal/atomicfile"
 	"github.com/mlxgo/mlx/internal/fmap"
 	"github.com/mlxgo/mlx/internal/hf/safetensors"
 	"github.com/mlxgo/mlx/internal/npy"
@@ -161,7 +161,7 @@ func columnMajor(v *tensor.View) bool {
 // Save is mx.save: one array to .npy; the ending is added to a path without it.
 func Save(path string, a *Array) error {
 	path = withEnding(path, ".npy")
-	return pathError(path, beside.Write(path, false, func(f *os.File) error { return WriteNPY(f, a) }))
+	return pathError(path, atomicfile.Write(path, false, func(f *os.File) error { return WriteNPY(f, a) }))
 }
 
 // SaveZ is mx.savez: named arrays to .npz; the ending is added to a path without it.
@@ -172,7 +172,7 @@ func SaveZCompressed(path string, arrays map[string]*Array) error { return saveZ
 
 func saveZ(path string, arrays map[string]*Array, compress bool) error {
 	path = withEnding(path, ".npz")
-	return pathError(path, beside.Write(path, false, func(f *os.File) error {
+	return pathError(path, atomicfile.Write(path, false, func(f *os.File) error {
 		z := npy.NewZipWriter(f, compress)
 		for _, name := range slices.Sorted(maps.Keys(arrays)) {
 			a, keep, err := stored(arrays[name], true)
@@ -193,7 +193,7 @@ func saveZ(path string, arrays map[string]*Array, compress bool) error {
 // float64 is an error, as in MLX, which does not read it.
 func SaveSafetensors(path string, arrays map[string]*Array, meta map[string]string) error {
 	path = withEnding(path, ".safetensors")
-	return pathError(path, beside.Write(path, false, func(f *os.File) error { return writeSafetensors(f, path, arrays, meta) }))
+	return pathError(path, atomicfile.Write(path, false, func(f *os.File) error { return writeSafetensors(f, path, arrays, meta) }))
 }
 
 func writeSafetensors(w io.Writer, path string, arrays map[string]*Array, meta map[string]string) error {

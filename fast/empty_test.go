@@ -101,3 +101,50 @@ func checkEmpty(t *testing.T, what string, d mlx.DType, open []bool, m *mlx.Arra
 		return grads(f, []*mlx.Array{q[0], in[1], in[2]}, c)
 	}, []*mlx.Array{mlx.Concatenate(mlx.Arrays{in[0].ExpandDims(0), in[0].ExpandDims(0)})}, []int{0}, autodiff.InFront)...)
 }
+
+// TestHiddenKeysDoNotMatter: NaN and Inf at keys that nobody sees change no gradient.
+func TestHiddenKeysDoNotMatter(t *testing.T) {
+	const rows, keys = 5, 70
+	see := make([]bool, keys)
+	clean := make([]float32, 2*keys*8)
+	dirty := make([]float32, 2*keys*8)
+	for i := range clean {
+		clean[i] = float32(math.Sin(float64(i)))
+		if see[i/8%keys] = i/8%keys%3 != 1; see[i/8%keys] {
+			dirty[i] = clean[i]
+		} else {
+			dirty[i] = []float32{float32(math.NaN()), float32(math.Inf(1)), 1e30}[i%3]
+		}
+	}
+	q, c := wave(1, 2, rows, 8), wave(1, 2, rows, 8).Add(0.25)
+	mask := mlx.FromSlice(see)
+	for _, d := range []mlx.DType{mlx.Float32, mlx.BFloat16, mlx.Float64} {
+		for name, m := range map[string]*mlx.Array{"bool": mask, "added": mlx.Where(mask, mlx.NewArray(0.5), mlx.NewArray(math.Inf(-1)))} {
+			f := func(in []*mlx.Array) *mlx.Array {
+				return fast.ScaledDotProductAttention(in[0], in[1], in[2], 0.5, fast.Mask(m.AsType(m.DType())))
+			}
+			g := func(v []float32) []*mlx.Array {
+				kv := mlx.FromSlice(v, 1, 2, keys, 8).AsType(d)
+				return grads(f, []*mlx.Array{q.AsType(d), kv, kv}, c.AsType(d))
+			}
+			want, got := g(clean), g(dirty)
+			finite(t, name, got...)
+			for i := range got {
+				if err := optest.Diff(got[i], want[i], optest.Tol{Rel: 1e-6, Abs: 1e-6, Ulps: 1}); err != nil {
+					t.Errorf("%s, %v: gradient %d: %v", name, d, i, err)
+				}
+			}
+		}
+	}
+}
+
+// TestWideMask: an additive mask may be wider than the queries, unlike in MLX.
+func TestWideMask(t *testing.T) {
+	q := wave(1, 2, 3, 8).AsType(mlx.Float16)
+	m := wave(3, 3)
+	got := fast.ScaledDotProductAttention(q, q, q, 0.5, fast.Mask(m))
+	want := fast.ScaledDotProductAttention(q.AsType(mlx.Float32), q.AsType(mlx.Float32), q.AsType(mlx.Float32), 0.5, fast.Mask(m))
+	if err := optest.Diff(got, want.AsType(mlx.Float16), optest.Tol{Ulps: 1}); err != nil {
+		t.Error(err)
+	}
+}

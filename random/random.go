@@ -112,9 +112,13 @@ func next() *mlx.Array {
 	defer generator.Unlock()
 	seedByTime()
 	if generator.shared != nil {
+		listed := tensor.Traced(generator.shared.A) // it is an input of a function that is being compiled
 		state, k := generator.shared.Split()
 		*generator.shared = state
-		return k.A
+		if listed {
+			return k.A
+		}
+		return tensor.Drawn(k.A)
 	}
 	var k threefry.Key
 	generator.state, k = generator.state.Split()
@@ -197,7 +201,8 @@ func Uniform[L, H mlx.Operand](low L, high H, shape mlx.Shape, opts ...Option) *
 	return random.Uniform(c.key, lo, hi, shape, c.dtype, c.s)
 }
 
-// Normal is mx.random.normal(shape, loc, scale), float32 unless a dtype is given.
+// Normal is mx.random.normal(shape, loc, scale), float32 unless a floating dtype of at
+// most 32 bits or complex64 is given.
 func Normal(shape mlx.Shape, opts ...Option) *mlx.Array {
 	c := keywords("normal", opts, mlx.Float32)
 	return random.Normal(c.key, shape, c.dtype, c.loc, c.scale, c.s)

@@ -10,15 +10,14 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/mlxgo/mlx/internal/cpu/limits"
-	"github.com/mlxgo/mlx/internal/hf/hub"
 	"github.com/mlxgo/mlx/internal/llm"
 	"github.com/mlxgo/mlx/internal/llm/bench"
 )
 
 // benchmarkOptions are the options of mlx benchmark, by the flags' names.
 type benchmarkOptions struct {
-	Model            string  `mapstructure:"model"`
-	Revision         string  `mapstructure:"revision"`
+	modelOptions `mapstructure:",squash"`
+
 	PromptTokens     int     `mapstructure:"prompt-tokens"`
 	PromptIDs        []int   `mapstructure:"prompt-ids"`
 	GenerationTokens int     `mapstructure:"generation-tokens"`
@@ -27,12 +26,7 @@ type benchmarkOptions struct {
 	NumTrials        int     `mapstructure:"num-trials"`
 	Limits           bool    `mapstructure:"limits"`
 	JSON             bool    `mapstructure:"json"`
-	DType            string  `mapstructure:"dtype"`
-	Exact            bool    `mapstructure:"exact-activations"`
-	Mmap             bool    `mapstructure:"mmap"`
-	PrefillStepSize  int     `mapstructure:"prefill-step-size"`
 	Delay            float64 `mapstructure:"delay"`
-	Threads          int     `mapstructure:"threads"`
 
 	from sources
 }
@@ -89,9 +83,7 @@ func newBenchmark(s *streams, runF func(context.Context, *streams, *benchmarkOpt
 }
 
 func addBenchmarkFlags(f *pflag.FlagSet) {
-	f.SortFlags = false
-	f.String("model", "", modelUsage+" (default builtin)")
-	addRevision(f)
+	addModelFlags(f)
 	f.IntP("prompt-tokens", "p", 512, "tokens of the prompt (default with --prompt-ids: as many as these)")
 	f.IntP("generation-tokens", "g", 128, "decode steps of each measurement")
 	f.IntP("batch-size", "b", 4, "sequences that decode together; 1 leaves this out")
@@ -100,12 +92,8 @@ func addBenchmarkFlags(f *pflag.FlagSet) {
 	f.IntSlice("prompt-ids", nil, "token `IDS` with commas between them that prompts are made of, repeated as needed (default random ones, always the same)")
 	f.Bool("limits", true, "measure the machine's limits too")
 	f.Bool("json", false, "print a JSON object with all figures instead")
-	addDType(f)
-	addExact(f)
-	addMmap(f)
-	f.Int("prefill-step-size", 512, "most prompt tokens that run at once")
 	f.Float64("delay", 0, "seconds to wait before each trial")
-	addThreads(f)
+	addRunFlags(f)
 }
 
 // check refuses what cannot be meant, before the model is loaded.
@@ -115,7 +103,7 @@ func (o *benchmarkOptions) check() error {
 		value, least int
 	}{
 		{"prompt-tokens", o.PromptTokens, 1}, {"generation-tokens", o.GenerationTokens, 1}, {"batch-size", o.BatchSize, 1},
-		{"num-trials", o.NumTrials, 1}, {"context", o.Context, 0}, {"prefill-step-size", o.PrefillStepSize, 1},
+		{"num-trials", o.NumTrials, 1}, {"context", o.Context, 0},
 	} {
 		if c.value < c.least {
 			return usagef("--%s is %d: it must be at least %d", c.name, c.value, c.least)
@@ -132,8 +120,7 @@ func (o *benchmarkOptions) check() error {
 			o.PromptTokens = len(o.PromptIDs)
 		}
 	}
-	_, err := parseDType(o.DType)
-	return err
+	return o.checkRun()
 }
 
 // fit cuts default lengths to the model's context; lengths that were asked for and
@@ -159,20 +146,15 @@ func (o *benchmarkOptions) fit(s *streams, limit int) error {
 }
 
 func runBenchmark(ctx context.Context, s *streams, o *benchmarkOptions) error {
-	if err := setThreads(o.Threads); err != nil {
+	if err := o.begin(s); err != nil {
 		return err
 	}
-	s.defaultModel(&o.Model)
-	dtype, err := parseDType(o.DType)
-	if err != nil {
-		return err
-	}
-	dir, err := findModel(ctx, s, o.Model, o.Revision, hub.Model)
+	dir, err := o.find(ctx, s)
 	if err != nil {
 		return err
 	}
 	b, err := bench.Start(ctx, func() (*llm.Loaded, error) {
-		m, err := loadModel(s, dir, llm.LoadOptions{DType: dtype, ExactActivations: o.Exact, MapWeights: o.Mmap})
+		m, err := o.load(s, dir)
 		if err == nil && len(o.PromptIDs) > 0 {
 			err = checkIDs("--prompt-ids", o.PromptIDs, m.Model.Info().VocabSize)
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mlxgo/mlx"
-	"github.com/mlxgo/mlx/internal/hf/hub"
+	"github.com/mlxgo/mlx/internal/atomicfile"
 	"github.com/mlxgo/mlx/internal/llm"
 )
 
@@ -21,8 +21,14 @@ the user's message, which the prompt of mlx generate continues.
 
 The file has mlx-lm's format. It belongs to the model and tokenizer that made it.`
 
-func newCachePrompt(s *streams, runF func(context.Context, *streams, *generateOptions) error) *cobra.Command {
-	o := &generateOptions{} // those that make a prompt
+// cachePromptOptions are those of mlx generate that make a prompt, and one more.
+type cachePromptOptions struct {
+	generateOptions `mapstructure:",squash"`
+	EOSToken        string `mapstructure:"eos-token"`
+}
+
+func newCachePrompt(s *streams, runF func(context.Context, *streams, *cachePromptOptions) error) *cobra.Command {
+	o := &cachePromptOptions{}
 	cmd := &cobra.Command{
 		Use:   "cache-prompt",
 		Short: "Read a prompt and save the attention cache",
@@ -42,48 +48,41 @@ func newCachePrompt(s *streams, runF func(context.Context, *streams, *generateOp
 		},
 	}
 	f := cmd.Flags()
-	f.SortFlags = false
-	f.String("model", "", modelUsage+" (default builtin)")
-	addRevision(f)
+	addModelFlags(f)
 	f.StringP("prompt", "p", "", "the prompt `TEXT`; - reads standard input")
 	f.String("prompt-file", "", "`FILE` with the prompt")
 	f.IntSlice("prompt-tokens", nil, "the prompt as token `IDS` with commas between them: needs no tokenizer, adds no BOS")
 	f.String("system-prompt", "", "system message `TEXT` for the chat template")
 	f.Bool("ignore-chat-template", false, "take the prompt as it is, with the tokenizer's own special tokens")
 	f.String("chat-template-config", "", "`JSON` object with variables for the chat template, as '{\"enable_thinking\": false}'")
+	f.String("eos-token", "", "`TOKEN` that is the EOS token of the chat template, and ends the generation that follows (default the tokenizer's)")
+	f.String("prompt-cache-file", "", "prompt cache `FILE` to write")
 	addKVFlags(f)
-	addDType(f)
-	addExact(f)
-	addMmap(f)
-	f.Int("prefill-step-size", 512, "most prompt tokens that run at once")
-	addThreads(f)
-	addTrust(f)
+	addRunFlags(f)
 	addConfig(cmd)
 	return cmd
 }
 
 // checkCachePrompt is check for mlx cache-prompt.
-func (o *generateOptions) checkCachePrompt() error {
+func (o *cachePromptOptions) checkCachePrompt() error {
 	switch {
-	case o.KV.PromptCacheFile == "":
+	case o.PromptCacheFile == "":
 		return usagef("--prompt-cache-file is missing: the FILE to write")
 	case !o.from.set("prompt") && !o.from.set("prompt-file") && !o.from.set("prompt-tokens"):
 		return usagef("there is no prompt: give --prompt, --prompt-file or --prompt-tokens")
-	case o.PrefillStepSize < 1:
-		return usagef("--prefill-step-size is %d: it must be above 0", o.PrefillStepSize)
 	}
-	if _, err := parseDType(o.DType); err != nil {
+	if err := o.checkRun(); err != nil {
 		return err
 	}
 	if err := o.checkPrompt(); err != nil {
 		return err
 	}
-	return o.KV.check(o.from)
+	return o.KV.check(o.from, false)
 }
 
 // beginning are the tokens of the prompt for m, and how they were made.
-func (o *generateOptions) beginning(m *llm.Loaded, text string) ([]int, llm.PromptInfo, error) {
-	info := llm.PromptInfo{Model: o.Model}
+func (o *cachePromptOptions) beginning(m *llm.Loaded, text string) ([]int, llm.PromptInfo, error) {
+	info := llm.PromptInfo{Model: o.Model, EOSToken: o.EOSToken}
 	source, err := o.promptSource()
 	if err != nil || source == "prompt-tokens" || m.Tokenizer == nil {
 		ids, err := o.promptIDs(m, text)
@@ -99,32 +98,29 @@ func (o *generateOptions) beginning(m *llm.Loaded, text string) ([]int, llm.Prom
 }
 
 // runCachePrompt reads the prompt and writes the file.
-func runCachePrompt(ctx context.Context, s *streams, o *generateOptions) error {
-	if err := setThreads(o.Threads); err != nil {
-		return err
+func runCachePrompt(ctx context.Context, s *streams, o *cachePromptOptions) error {
+	if err := atomicfile.Check(o.PromptCacheFile); err != nil {
+		return ofFlag("prompt-cache-file", err)
 	}
-	s.defaultModel(&o.Model)
-	if err := checkModel(o.Model); err != nil {
-		return err
-	}
-	if o.TrustRemoteCode {
-		s.noteTrust()
-	}
-	dtype, err := parseDType(o.DType)
-	if err != nil {
+	if err := o.begin(s); err != nil {
 		return err
 	}
 	text, err := o.readPrompt(ctx, s.in)
 	if err != nil {
 		return err
 	}
-	dir, err := findModel(ctx, s, o.Model, o.Revision, hub.Model)
+	dir, err := o.find(ctx, s)
 	if err != nil {
 		return err
 	}
-	m, err := loadModel(s, dir, llm.LoadOptions{DType: dtype, ExactActivations: o.Exact, MapWeights: o.Mmap})
+	m, err := o.load(s, dir)
 	if err != nil {
 		return err
+	}
+	if o.EOSToken != "" {
+		if err := useEOS(m, o.EOSToken); err != nil {
+			return err
+		}
 	}
 	ids, info, err := o.beginning(m, text)
 	if err != nil {
@@ -134,25 +130,22 @@ func runCachePrompt(ctx context.Context, s *streams, o *generateOptions) error {
 	if err != nil {
 		return err
 	}
-	var show func(done, total int)
-	if len(ids) > o.PrefillStepSize && s.errTTY {
-		show = progress(s.err, len(ids))
-	}
 	start := time.Now()
-	if err := q.Read(ctx, ids, o.PrefillStepSize, show); err != nil {
+	if err := q.Read(ctx, ids, o.PrefillStepSize, s.progress(len(ids), o.PrefillStepSize)); err != nil {
 		if ctx.Err() != nil {
 			return errors.New("interrupted: nothing is saved")
 		}
 		return err
 	}
-	rate := float64(len(ids)) / time.Since(start).Seconds()
-	if _, err := fmt.Fprintf(s.out, "Processed %6d tokens (%6.2f tok/s)\nPeak memory: %.3f GB\n", len(ids), rate, float64(mlx.PeakMemory())/1e9); err != nil {
+	rate, peak := float64(len(ids))/time.Since(start).Seconds(), float64(mlx.PeakMemory())/1e9
+	if err := q.Save(o.PromptCacheFile, info); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(s.out, "Processed %6d tokens (%6.2f tok/s)\nPeak memory: %.3f GB\n", len(ids), rate, peak); err != nil {
 		return err
 	}
 	if bytes, saved := q.Bytes(); saved > 0 {
-		if _, err := fmt.Fprintf(s.out, "Attention cache: %.3f MB, %.3f MB saved\n", float64(bytes)/1e6, float64(saved)/1e6); err != nil {
-			return err
-		}
+		_, err = fmt.Fprintf(s.out, "Attention cache: %.3f MB, %.3f MB saved\n", float64(bytes)/1e6, float64(saved)/1e6)
 	}
-	return q.Save(o.KV.PromptCacheFile, info)
+	return err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -92,5 +93,69 @@ func TestCachePromptRefused(t *testing.T) {
 		if code != c.code || !strings.Contains(stderr, c.want) {
 			t.Errorf("%s: exit status %d: %s", c.args, code, stderr)
 		}
+	}
+}
+
+// TestCachePromptEOS: --eos-token is the template's eos_token, here and in the generation
+// that follows, and ends this.
+func TestCachePromptEOS(t *testing.T) {
+	dir := speaker(t, nil, tinyIDs(t, sentence...)...)
+	template := "{{ eos_token }}{% for m in messages %}{{ m.content }}{% endfor %}"
+	if err := os.WriteFile(filepath.Join(dir, "chat_template.jinja"), []byte(template), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	ids := tinyIDs(t, "</s>", "▁time")
+	for _, c := range []struct {
+		args  []string
+		first int
+		last  int // 0: what the model says in the end
+	}{{nil, ids[0], 0}, {[]string{"--eos-token", "▁time"}, ids[1], ids[1]}} {
+		file := cached(t, append([]string{"--model", dir, "--prompt", "Once"}, c.args...)...)
+		got := runJSON(t, "--prompt-cache-file", file, "--prompt", " upon a")
+		if !slices.Contains(got.PromptTokens[:2], c.first) || got.Statistics.CachedTokens == 0 || got.FinishReason != "stop" {
+			t.Errorf("%v: %+v", c.args, got)
+		}
+		if last := got.Tokens[len(got.Tokens)-1]; (last == ids[1]) != (c.last == ids[1]) {
+			t.Errorf("%v: the last token is %d of %v", c.args, last, got.Tokens)
+		}
+	}
+	code, _, stderr := runHere("cache-prompt", "--model", dir, "--prompt", "Once", "--eos-token", "<none>", "--prompt-cache-file", "x")
+	if code != 1 || !strings.Contains(stderr, `the EOS token "<none>" is not a token`) {
+		t.Errorf("exit status %d: %s", code, stderr)
+	}
+}
+
+// TestDefaultChatTemplate: ChatML where the model has no template.
+func TestDefaultChatTemplate(t *testing.T) {
+	dir := speaker(t, nil, tinyIDs(t, sentence...)...)
+	text := "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nOnce<|im_end|>\n<|im_start|>assistant\n"
+	want := runJSON(t, "--model", dir, "--prompt", text, "--ignore-chat-template", "--max-tokens", "1")
+	args := []string{"--model", dir, "--prompt", "Once", "--system-prompt", "Be brief.", "--use-default-chat-template", "--max-tokens", "1"}
+	got := runJSON(t, args...)
+	if !slices.Equal(got.PromptTokens, want.PromptTokens[1:]) { // a template says itself whether there is a BOS
+		t.Errorf("%v, not %v", got.PromptTokens, want.PromptTokens[1:])
+	}
+	if _, _, stderr := runHere(append([]string{"generate"}, args...)...); stderr != "" {
+		t.Error(stderr)
+	}
+	file := filepath.Join(dir, "tokenizer.json")
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(data), "<|im_", "<|my_")), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, stderr := runHere(append([]string{"generate"}, args...)...); !strings.Contains(stderr, "does not know <|im_start|> and <|im_end|>") {
+		t.Error(stderr)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "chat_template.jinja"), []byte("{{ messages[1].content }}"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if got := runJSON(t, args...); !slices.Equal(got.PromptTokens, tinyIDs(t, "▁Once")) {
+		t.Errorf("the model's own template: %v", got.PromptTokens)
+	}
+	if code, _, stderr := runHere(append([]string{"generate", "--model", dir, "--ignore-chat-template"}, "--use-default-chat-template")...); code != 2 {
+		t.Errorf("exit status %d: %s", code, stderr)
 	}
 }

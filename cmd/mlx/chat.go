@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/mlxgo/mlx/internal/hf/hub"
 	"github.com/mlxgo/mlx/internal/hf/template"
 	"github.com/mlxgo/mlx/internal/llm"
 	"github.com/mlxgo/mlx/internal/llm/sample"
@@ -18,8 +17,7 @@ import (
 
 // chatOptions are the options of mlx chat.
 type chatOptions struct {
-	Model    string `mapstructure:"model"`
-	Revision string `mapstructure:"revision"`
+	modelOptions `mapstructure:",squash"`
 
 	SystemPrompt       string `mapstructure:"system-prompt"`
 	ChatTemplateConfig string `mapstructure:"chat-template-config"`
@@ -29,16 +27,10 @@ type chatOptions struct {
 	MaxTokens     int      `mapstructure:"max-tokens"`
 	Stop          []string `mapstructure:"stop"`
 	ExtraEOSToken []string `mapstructure:"extra-eos-token"`
-	MaxKVSize     int      `mapstructure:"max-kv-size"`
 
 	Sampling samplingOptions `mapstructure:",squash"`
-
-	DType           string `mapstructure:"dtype"`
-	Exact           bool   `mapstructure:"exact-activations"`
-	Mmap            bool   `mapstructure:"mmap"`
-	PrefillStepSize int    `mapstructure:"prefill-step-size"`
-	Threads         int    `mapstructure:"threads"`
-	TrustRemoteCode bool   `mapstructure:"trust-remote-code"`
+	KV       kvOptions       `mapstructure:",squash"`
+	Draft    draftOptions    `mapstructure:",squash"`
 
 	from sources
 	// set changes an option by its flag's name, as /set does.
@@ -92,9 +84,7 @@ func newChat(s *streams, runF func(context.Context, *streams, *chatOptions) erro
 }
 
 func addChatFlags(f *pflag.FlagSet) {
-	f.SortFlags = false
-	f.String("model", "", modelUsage+" (default builtin)")
-	addRevision(f)
+	addModelFlags(f)
 	f.String("system-prompt", "", "system message `TEXT`")
 	f.String("chat-template-config", "", "`JSON` object with variables for the chat template, as '{\"enable_thinking\": false}'")
 	f.String("thinking", "dim", "what to do with thoughts: `dim`, show or hide")
@@ -102,20 +92,21 @@ func addChatFlags(f *pflag.FlagSet) {
 	f.IntP("max-tokens", "m", 256, "most tokens of an answer; -1 is no limit but the context")
 	f.StringArray("stop", nil, "end an answer before this `TEXT`, with \\n and \\t for newline and tab (may be repeated)")
 	f.StringArray("extra-eos-token", nil, "id or text of one more `TOKEN` that ends an answer (may be repeated)")
-	addMaxKVSize(f)
-	addDType(f)
-	addExact(f)
-	addMmap(f)
-	f.Int("prefill-step-size", 512, "most prompt tokens that run at once; Ctrl-C waits for them")
-	addThreads(f)
-	addTrust(f)
+	addKVFlags(f)
+	addRunFlags(f)
+	addDraftFlags(f)
 }
 
-// bind reads the options and refuses what cannot be meant.
+// bind reads the options and refuses what cannot be meant. The model stays that of the
+// first time: it may be the default, which no flag tells.
 func (o *chatOptions) bind(cmd *cobra.Command) error {
+	model := o.Model
 	var err error
 	if o.from, err = bind(cmd, o); err != nil {
 		return err
+	}
+	if model != "" {
+		o.Model = model
 	}
 	return o.check()
 }
@@ -123,9 +114,6 @@ func (o *chatOptions) bind(cmd *cobra.Command) error {
 func (o *chatOptions) check() error {
 	if o.MaxTokens == 0 || o.MaxTokens < -1 {
 		return usagef("--max-tokens is %d: it must be above 0, or -1 for no limit", o.MaxTokens)
-	}
-	if o.PrefillStepSize < 1 {
-		return usagef("--prefill-step-size is %d: it must be above 0", o.PrefillStepSize)
 	}
 	switch o.Thinking {
 	case "dim", "show", "hide":
@@ -137,10 +125,13 @@ func (o *chatOptions) check() error {
 			return usagef("--stop is empty")
 		}
 	}
-	if err := (&kvOptions{MaxKVSize: o.MaxKVSize}).check(o.from); err != nil {
+	if err := o.KV.check(o.from, false); err != nil {
 		return err
 	}
-	if _, err := parseDType(o.DType); err != nil {
+	if err := o.Draft.check(o.from, o.KV.MaxKVSize); err != nil {
+		return err
+	}
+	if err := o.checkRun(); err != nil {
 		return err
 	}
 	if _, err := o.config(); err != nil {
@@ -212,22 +203,17 @@ func (o *chatOptions) change(cmd *cobra.Command, name, value string) error {
 }
 
 func runChat(ctx context.Context, s *streams, o *chatOptions) error {
-	if err := setThreads(o.Threads); err != nil {
+	if err := o.begin(s); err != nil {
 		return err
 	}
-	s.defaultModel(&o.Model)
-	if o.TrustRemoteCode {
-		s.noteTrust()
+	if err := o.Draft.begin(); err != nil {
+		return err
 	}
-	dtype, err := parseDType(o.DType)
+	dir, err := o.find(ctx, s)
 	if err != nil {
 		return err
 	}
-	dir, err := findModel(ctx, s, o.Model, o.Revision, hub.Model)
-	if err != nil {
-		return err
-	}
-	m, err := loadModel(s, dir, llm.LoadOptions{DType: dtype, ExactActivations: o.Exact, MapWeights: o.Mmap})
+	m, err := o.load(s, dir)
 	if err != nil {
 		return err
 	}
@@ -235,10 +221,14 @@ func runChat(ctx context.Context, s *streams, o *chatOptions) error {
 	if err != nil {
 		return err
 	}
+	if c.draft, err = o.Draft.load(ctx, s, m, o.modelOptions); err != nil {
+		return err
+	}
 	return c.run(ctx)
 }
 
-// untilInterrupt is a context that Ctrl-C ends; a second one kills.
+// untilInterrupt is a context that Ctrl-C ends; a second one kills, but not a chat that
+// is typed.
 func untilInterrupt(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	context.AfterFunc(ctx, stop)

@@ -8,15 +8,13 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/mlxgo/mlx/internal/hf/hub"
 	"github.com/mlxgo/mlx/internal/llm"
 	"github.com/mlxgo/mlx/internal/llm/sample"
 )
 
 // generateOptions are the options of mlx generate, by the flags' names.
 type generateOptions struct {
-	Model    string `mapstructure:"model"`
-	Revision string `mapstructure:"revision"`
+	modelOptions `mapstructure:",squash"`
 
 	Prompt             string `mapstructure:"prompt"`
 	PromptFile         string `mapstructure:"prompt-file"`
@@ -26,6 +24,7 @@ type generateOptions struct {
 	SystemPrompt       string `mapstructure:"system-prompt"`
 	PrefillResponse    string `mapstructure:"prefill-response"`
 	IgnoreChatTemplate bool   `mapstructure:"ignore-chat-template"`
+	DefaultTemplate    bool   `mapstructure:"use-default-chat-template"`
 	ChatTemplateConfig string `mapstructure:"chat-template-config"`
 
 	MaxTokens     int      `mapstructure:"max-tokens"`
@@ -33,17 +32,14 @@ type generateOptions struct {
 	ExtraEOSToken []string `mapstructure:"extra-eos-token"`
 	IgnoreEOS     bool     `mapstructure:"ignore-eos"`
 
+	PromptCacheFile string `mapstructure:"prompt-cache-file"`
+
 	Sampling samplingOptions `mapstructure:",squash"`
 	KV       kvOptions       `mapstructure:",squash"`
+	Draft    draftOptions    `mapstructure:",squash"`
 
-	Verbose         string `mapstructure:"verbose"`
-	JSON            bool   `mapstructure:"json"`
-	DType           string `mapstructure:"dtype"`
-	Exact           bool   `mapstructure:"exact-activations"`
-	Mmap            bool   `mapstructure:"mmap"`
-	PrefillStepSize int    `mapstructure:"prefill-step-size"`
-	Threads         int    `mapstructure:"threads"`
-	TrustRemoteCode bool   `mapstructure:"trust-remote-code"`
+	Verbose string `mapstructure:"verbose"`
+	JSON    bool   `mapstructure:"json"`
 
 	from sources
 }
@@ -78,6 +74,10 @@ follows, and the answer is the same as with all of the text in --prompt.
 With --max-kv-size a token attends to so many others at most, the first 4 and the
 last; --kv-bits stores what attention remembers in fewer bits. Both save memory.
 With --prompts, --kv-bits needs --quantized-kv-start 0.
+
+A --draft-model guesses tokens, which the model judges together: the tokens are those
+without it, sampled ones too, and how many guesses were right is in the statistics. Both
+must have the same vocabulary.
 
 Without --model it is the built-in model, a small teller of children's stories.
 Its own defaults are --temp 0.7 --top-p 0.95.`
@@ -114,9 +114,7 @@ func newGenerate(s *streams, runF func(context.Context, *streams, *generateOptio
 }
 
 func addGenerateFlags(f *pflag.FlagSet) {
-	f.SortFlags = false
-	f.String("model", "", modelUsage+" (default builtin)")
-	addRevision(f)
+	addModelFlags(f)
 	f.StringP("prompt", "p", "hello", "the prompt `TEXT`; - reads standard input")
 	f.String("prompt-file", "", "`FILE` with the prompt")
 	f.IntSlice("prompt-tokens", nil, "the prompt as token `IDS` with commas between them: needs no tokenizer, adds no BOS")
@@ -125,29 +123,24 @@ func addGenerateFlags(f *pflag.FlagSet) {
 	f.String("system-prompt", "", "system message `TEXT` for the chat template")
 	f.String("prefill-response", "", "`TEXT` that the answer begins with")
 	f.Bool("ignore-chat-template", false, "take the prompt as it is, with the tokenizer's own special tokens")
+	f.Bool("use-default-chat-template", false, "take ChatML for the chat template of a model that has none")
 	f.String("chat-template-config", "", "`JSON` object with variables for the chat template, as '{\"enable_thinking\": false}'")
 	f.IntP("max-tokens", "m", 100, "most tokens to generate; -1 is no limit but the context")
 	f.StringArray("stop", nil, "end before this `TEXT`, with \\n and \\t as in --prompt (may be repeated)")
 	f.StringArray("extra-eos-token", nil, "id or text of one more `TOKEN` that ends the generation (may be repeated)")
 	f.Bool("ignore-eos", false, "go on after EOS tokens")
-	f.String("verbose", "true", "false or f prints the text alone")
+	f.String("verbose", "true", "false or f prints the text alone; all else is true, as in mlx-lm")
 	f.Bool("json", false, "print a JSON object with ids, text, log-probabilities and statistics instead")
-	addDType(f)
-	addExact(f)
-	addMmap(f)
-	f.Int("prefill-step-size", 512, "most prompt tokens that run at once; Ctrl-C waits for them")
-	addThreads(f)
-	addTrust(f)
+	addRunFlags(f)
+	f.String("prompt-cache-file", "", "prompt cache `FILE` of mlx cache-prompt or mlx-lm")
 	addKVFlags(f)
+	addDraftFlags(f)
 }
 
 // check refuses what cannot be meant, before the model is loaded.
 func (o *generateOptions) check() error {
 	if o.MaxTokens == 0 || o.MaxTokens < -1 {
 		return usagef("--max-tokens is %d: it must be above 0, or -1 for no limit", o.MaxTokens)
-	}
-	if o.PrefillStepSize < 1 {
-		return usagef("--prefill-step-size is %d: it must be above 0", o.PrefillStepSize)
 	}
 	if o.BatchSize < 1 {
 		return usagef("--batch-size is %d: it must be above 0", o.BatchSize)
@@ -157,17 +150,23 @@ func (o *generateOptions) check() error {
 			return usagef("--stop is empty")
 		}
 	}
-	if _, err := parseDType(o.DType); err != nil {
+	if err := o.checkRun(); err != nil {
 		return err
 	}
 	if err := o.checkPrompt(); err != nil {
 		return err
 	}
-	if err := o.KV.check(o.from); err != nil {
+	if err := o.KV.check(o.from, o.PromptCacheFile != ""); err != nil {
+		return err
+	}
+	if err := o.Draft.check(o.from, o.KV.MaxKVSize); err != nil {
 		return err
 	}
 	if source, _ := o.promptSource(); source == "prompts" {
-		if err := o.KV.checkBatch(); err != nil {
+		if o.Draft.DraftModel != "" {
+			return usagef("--draft-model and --prompts exclude each other: a draft is for one prompt at a time")
+		}
+		if err := o.checkBatch(); err != nil {
 			return err
 		}
 	}
@@ -177,9 +176,6 @@ func (o *generateOptions) check() error {
 
 // runGenerate loads the model and lets it speak.
 func runGenerate(ctx context.Context, s *streams, o *generateOptions) error {
-	if err := setThreads(o.Threads); err != nil {
-		return err
-	}
 	saved, err := o.openPromptCache()
 	if err != nil {
 		return err
@@ -187,15 +183,10 @@ func runGenerate(ctx context.Context, s *streams, o *generateOptions) error {
 	if saved != nil {
 		defer saved.Close()
 	}
-	s.defaultModel(&o.Model)
-	if err := checkModel(o.Model); err != nil {
+	if err := o.begin(s); err != nil {
 		return err
 	}
-	if o.TrustRemoteCode {
-		s.noteTrust()
-	}
-	dtype, err := parseDType(o.DType)
-	if err != nil {
+	if err := o.Draft.begin(); err != nil {
 		return err
 	}
 	source, err := o.promptSource()
@@ -211,12 +202,15 @@ func runGenerate(ctx context.Context, s *streams, o *generateOptions) error {
 	if err != nil {
 		return err
 	}
-	dir, err := findModel(ctx, s, o.Model, o.Revision, hub.Model)
+	dir, err := o.find(ctx, s)
 	if err != nil {
 		return err
 	}
-	m, err := loadModel(s, dir, llm.LoadOptions{DType: dtype, ExactActivations: o.Exact, MapWeights: o.Mmap})
+	m, err := o.load(s, dir)
 	if err != nil {
+		return err
+	}
+	if err := o.prepareText(s, m, saved); err != nil {
 		return err
 	}
 	if source == "prompts" {
@@ -235,9 +229,11 @@ func (o *generateOptions) runPrompt(ctx context.Context, s *streams, m *llm.Load
 	if err != nil {
 		return err
 	}
-	if len(prompt) > o.PrefillStepSize && s.errTTY {
-		options.Progress = progress(s.err, len(prompt))
+	if options.Draft, err = o.Draft.load(ctx, s, m, o.modelOptions); err != nil {
+		return err
 	}
+	options.DraftTokens = o.Draft.NumDraftTokens
+	options.Progress = s.progress(len(prompt), o.PrefillStepSize)
 	var g *llm.Generation
 	if past != nil {
 		g, err = past.Generate(prompt, options)

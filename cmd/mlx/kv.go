@@ -11,29 +11,25 @@ import (
 
 // kvOptions say how attention remembers, by the flags' names.
 type kvOptions struct {
-	PromptCacheFile  string `mapstructure:"prompt-cache-file"`
-	MaxKVSize        int    `mapstructure:"max-kv-size"`
-	KVBits           int    `mapstructure:"kv-bits"`
-	KVGroupSize      int    `mapstructure:"kv-group-size"`
-	QuantizedKVStart int    `mapstructure:"quantized-kv-start"`
+	MaxKVSize        int `mapstructure:"max-kv-size"`
+	KVBits           int `mapstructure:"kv-bits"`
+	KVGroupSize      int `mapstructure:"kv-group-size"`
+	QuantizedKVStart int `mapstructure:"quantized-kv-start"`
 }
 
 func addKVFlags(f *pflag.FlagSet) {
-	f.String("prompt-cache-file", "", "prompt cache `FILE` of mlx cache-prompt or mlx-lm")
-	addMaxKVSize(f)
+	f.Int("max-kv-size", 0, "most positions that attention remembers, the first 4 always; 0 is all")
 	f.Int("kv-bits", 0, "quantize what attention remembers to 2, 3, 4, 5, 6 or 8 bits; 0 does not")
 	f.Int("kv-group-size", 64, "elements that share a scale with --kv-bits: 32, 64 or 128 (by default 32 where 64 does not divide the head size)")
 	f.Int("quantized-kv-start", 5000, "positions before --kv-bits begins")
 }
 
-func addMaxKVSize(f *pflag.FlagSet) {
-	f.Int("max-kv-size", 0, "most positions that attention remembers, the first 4 always; 0 is all")
-}
-
 // keptPositions is what a rotating cache keeps of the beginning.
 const keptPositions = 4
 
-func (o *kvOptions) check(from sources) error {
+// check refuses what cannot be meant; saved is whether a saved cache, which may be
+// quantized, goes on.
+func (o *kvOptions) check(from sources, saved bool) error {
 	switch {
 	case o.MaxKVSize < 0 || o.MaxKVSize > 0 && o.MaxKVSize <= keptPositions:
 		return usagef("--max-kv-size is %d: it must be above %d, the positions at the beginning that are kept, or 0 for no limit", o.MaxKVSize, keptPositions)
@@ -44,7 +40,7 @@ func (o *kvOptions) check(from sources) error {
 	case o.QuantizedKVStart < 0:
 		return usagef("--quantized-kv-start is %d: it must not be negative", o.QuantizedKVStart)
 	}
-	if o.KVBits == 0 && o.PromptCacheFile == "" {
+	if o.KVBits == 0 && !saved {
 		for _, name := range []string{"kv-group-size", "quantized-kv-start"} {
 			if from[name] == fromFlag {
 				return usagef("--%s needs --kv-bits", name)
@@ -55,11 +51,11 @@ func (o *kvOptions) check(from sources) error {
 }
 
 // checkBatch refuses what prompts that run together cannot have.
-func (o *kvOptions) checkBatch() error {
+func (o *generateOptions) checkBatch() error {
 	switch {
 	case o.PromptCacheFile != "":
 		return usagef("--prompt-cache-file and --prompts exclude each other: the saved beginning is of one prompt")
-	case o.KVBits != 0 && o.QuantizedKVStart != 0:
+	case o.KV.KVBits != 0 && o.KV.QuantizedKVStart != 0:
 		return usagef("--kv-bits with --prompts needs --quantized-kv-start 0: prompts that run together are stored alike")
 	}
 	return nil
@@ -76,12 +72,12 @@ func (o *kvOptions) options(from sources) llm.KVOptions {
 // openPromptCache opens --prompt-cache-file, nil without it. The file says which model
 // it is of, unless --model does, and how its prompt was made.
 func (o *generateOptions) openPromptCache() (*llm.PromptFile, error) {
-	if o.KV.PromptCacheFile == "" {
+	if o.PromptCacheFile == "" {
 		return nil, nil
 	}
-	f, err := llm.OpenPromptCache(o.KV.PromptCacheFile)
+	f, err := llm.OpenPromptCache(o.PromptCacheFile)
 	if err != nil {
-		return nil, err
+		return nil, ofFlag("prompt-cache-file", err)
 	}
 	if o.Model == "" {
 		o.Model = f.Model

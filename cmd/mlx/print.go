@@ -7,8 +7,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/schollz/progressbar/v3"
-
 	"github.com/mlxgo/mlx/internal/llm"
 )
 
@@ -102,6 +100,9 @@ func (p *printer) end(r *result) error {
 		if err == nil && t.CacheSaved > 0 {
 			_, err = fmt.Fprintf(p.s.out, "Attention cache: %.3f MB, %.3f MB saved\n", float64(t.CacheMemory)/1e6, float64(t.CacheSaved)/1e6)
 		}
+		if err == nil && t.Draft != nil {
+			_, err = fmt.Fprintf(p.s.out, "Draft: %s\n", draftText(t.Draft))
+		}
 	}
 	return err
 }
@@ -113,22 +114,5 @@ func (p *printer) explain(last llm.Token) {
 		p.s.note("interrupted")
 	case last.Finish == llm.FinishLength && strings.Contains(last.Detail, "context"):
 		p.s.note("%s", last.Detail)
-	}
-}
-
-// progress shows how much of a long prompt is done.
-func progress(w io.Writer, total int) func(done, total int) {
-	bar := progressbar.NewOptions(total,
-		progressbar.OptionSetWriter(w),
-		progressbar.OptionSetDescription("prompt"),
-		progressbar.OptionSetItsString("tok"),
-		progressbar.OptionShowIts(),
-		progressbar.OptionShowCount(),
-		progressbar.OptionClearOnFinish(),
-	)
-	// A terminal that cannot be written to is no reason to stop.
-	_ = bar.RenderBlank() // its clock starts here
-	return func(done, _ int) {
-		_ = bar.Set(done)
 	}
 }

@@ -40,6 +40,9 @@ func (o *generateOptions) checkPrompt() error {
 	if _, err := o.templateOptions(""); err != nil {
 		return err
 	}
+	if o.IgnoreChatTemplate && o.DefaultTemplate && o.from["ignore-chat-template"] == o.from["use-default-chat-template"] {
+		return usagef("--ignore-chat-template and --use-default-chat-template exclude each other")
+	}
 	against, force := "", fromDefault
 	switch {
 	case source == "prompts" && o.Prompts == "":
@@ -73,15 +76,33 @@ func (o *generateOptions) readPrompt(ctx context.Context, stdin io.Reader) (stri
 		return "", nil
 	case source == "prompt-file":
 		data, err := os.ReadFile(o.PromptFile)
-		return string(data), err
+		return string(data), ofFlag("prompt-file", err)
 	case o.Prompt == "-":
-		data, err := readAll(ctx, stdin)
-		if err != nil {
-			return "", fmt.Errorf("standard input: %w", err)
-		}
-		return string(data), nil
+		data, err := readInput(ctx, "prompt", o.Prompt, stdin)
+		return string(data), err
 	}
 	return unescape(o.Prompt), nil
+}
+
+// ofFlag names the flag that an error of a file is of; nil stays nil.
+func ofFlag(flag string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("--%s: %w", flag, err)
+}
+
+// readInput reads the file that a flag names, or standard input for -.
+func readInput(ctx context.Context, flag, name string, stdin io.Reader) ([]byte, error) {
+	if name != "-" {
+		data, err := os.ReadFile(name)
+		return data, ofFlag(flag, err)
+	}
+	data, err := readAll(ctx, stdin)
+	if err != nil {
+		return nil, fmt.Errorf("standard input: %w", err)
+	}
+	return data, nil
 }
 
 // readAll is io.ReadAll until ctx ends, which an ended program leaves waiting.
@@ -99,6 +120,33 @@ func readAll(ctx context.Context, r io.Reader) ([]byte, error) {
 	case <-ctx.Done():
 		return nil, errors.New("interrupted")
 	}
+}
+
+// prepareText gives m the chat template and the EOS token that are asked for, also by
+// what saved was made with, which may be nil.
+func (o *generateOptions) prepareText(s *streams, m *llm.Loaded, saved *llm.PromptFile) error {
+	if saved != nil && saved.EOSToken != "" {
+		if err := useEOS(m, saved.EOSToken); err != nil {
+			return err
+		}
+		o.ExtraEOSToken = append(o.ExtraEOSToken, saved.EOSToken)
+	}
+	if o.DefaultTemplate && m.Tokenizer != nil {
+		var unknown []string
+		if m.Tokenizer, unknown = m.Tokenizer.WithDefaultChatTemplate(); len(unknown) > 0 {
+			s.note("the default chat template is ChatML, and the tokenizer does not know %s", strings.Join(unknown, " and "))
+		}
+	}
+	return nil
+}
+
+// useEOS gives the tokenizer of m another eos_token.
+func useEOS(m *llm.Loaded, token string) (err error) {
+	if m.Tokenizer == nil {
+		return fmt.Errorf("there is no %s to look the EOS token %q up in", llm.TokenizerFile, token)
+	}
+	m.Tokenizer, err = m.Tokenizer.WithEOS(token)
+	return err
 }
 
 // promptIDs are the tokens of the prompt for m.

@@ -85,6 +85,12 @@ func randomModel(t testing.TB, context int) string {
 	return llmtest.Write(t, c, llmtest.Random(t, c, 1, mlx.Float32))
 }
 
+// otherModel has other weights than randomModel, and its vocabulary.
+func otherModel(t testing.TB) string {
+	c := llmtest.Tiny("llama")
+	return llmtest.Write(t, c, llmtest.Random(t, c, 2, mlx.Float32))
+}
+
 // nanModel's second token makes NaN.
 func nanModel(t testing.TB) string {
 	c := llmtest.Tiny("llama")
@@ -105,6 +111,7 @@ func TestScripts(t *testing.T) {
 		"EURO":   speaker(t, nil, tinyIDs(t, byteTokens...)...),
 		"THINK":  speaker(t, nil, tinyIDs(t, thinkTokens...)...),
 		"RANDOM": randomModel(t, 4096),
+		"OTHER":  otherModel(t),
 		"SHORT":  randomModel(t, 8),
 		"NAN":    nanModel(t),
 	}

@@ -22,9 +22,12 @@ func TestSignal(t *testing.T) {
 	if err := os.Symlink(exe, link); err != nil {
 		t.Fatal(err)
 	}
-	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+	for i, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM, os.Interrupt} {
 		dir := randomModel(t, 1<<30) // would go on until it is stopped
 		cmd := exec.Command(link, "generate", "--model", dir, "--prompt-tokens", "5", "--json", "--max-tokens", "-1", "--ignore-eos", "--config", filepath.Join(dir, "fifo"))
+		if i == 2 {
+			cmd.Args = append(cmd.Args, "--draft-model", dir)
+		}
 		// Reading the config from a FIFO tells when the program is past its setup of
 		// signals.
 		if err := syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600); err != nil {

@@ -22,6 +22,9 @@ type Step struct {
 	Purpose tensor.Purpose
 	// Shapeless keeps the traced graph for other sizes of axes.
 	Shapeless bool
+	// Rewrite, if not nil, gives what stands for a primitive of the function. Set it
+	// before the first use.
+	Rewrite func(tensor.Primitive) tensor.Primitive
 
 	name    string
 	f       Traced
@@ -112,6 +115,11 @@ func (s *Step) build(in, state []tensor.Spec, stream tensor.Stream) (*Exec, erro
 	g, err := trace(s.f, in, state, stream.Device)
 	if err != nil {
 		return nil, err
+	}
+	if s.Rewrite != nil {
+		for i := range g.Nodes {
+			g.Nodes[i].Prim = s.Rewrite(g.Nodes[i].Prim)
+		}
 	}
 	if err := g.optimize(); err != nil {
 		return nil, err

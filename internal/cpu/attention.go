@@ -30,7 +30,7 @@ type attention struct {
 	group            int // query heads of a key head
 	block            int // positions of a unit
 	blocks, units    int
-	segments         int       // > 1: parts of a unit
+	segments         int       // > 1: parts of a unit, of which some may see nothing
 	parts            []float32 // [units, segments, partLen]
 	partLen          int
 	pk, pv           *packed // keys and values that are packed, else nil
@@ -80,6 +80,9 @@ func (a *attention) cut() {
 	a.blocks = (a.l + a.block - 1) / a.block
 	a.units = a.b * a.hk * a.blocks
 	a.segments = (a.keys + simd.AttendSegment - 1) / simd.AttendSegment
+	if a.p.Ring && a.segments > 1 {
+		a.segments++ // the first and the last one may share their rows
+	}
 }
 
 // views takes the optional inputs.
@@ -111,8 +114,8 @@ func (a *attention) run(s *scratch, c, nc int) {
 	for i := lo; i < hi; i++ {
 		u := a.unit(i)
 		a.prepare(&s.att, &m, u)
-		if a.pk != nil {
-			a.attendPacked(s, &m, u, work)
+		if a.pk != nil || a.p.Ring {
+			a.attendSegments(s, &m, u, work)
 		} else {
 			simd.Attend(m.y, a.dv, &s.att, work)
 		}
@@ -134,8 +137,8 @@ func (a *attention) runPart(s *scratch, c, nc int) {
 			a.prepare(&s.att, &m, a.unit(n))
 			have = n
 		}
-		if a.pk != nil {
-			a.packedPart(a.part(&s.att, n, g), s, &m, a.unit(n), g*simd.AttendSegment, work)
+		if a.pk != nil || a.p.Ring {
+			a.segmentPart(a.part(&s.att, n, g), s, &m, a.unit(n), firstSegment(&s.att)+g*simd.AttendSegment, work)
 			continue
 		}
 		simd.K.AttendPart(a.part(&s.att, n, g), &s.att, g*simd.AttendSegment, (g+1)*simd.AttendSegment, work)
@@ -247,9 +250,9 @@ func (a *attention) prepare(x *simd.Attention, m *attMemory, u attUnit) {
 	x.Q = m.q
 	a.queries(m.q, u)
 	a.visible(x, u.b, u.i)
-	if a.pk == nil {
-		x.K, x.KStride = keysAt(a.k, u.b, u.g, x.Keys, a.d)
-		x.V, x.VStride = keysAt(a.v, u.b, u.g, x.Keys, a.dv)
+	if a.pk == nil && !a.p.Ring {
+		x.K, x.KStride = keysAt(a.k, u.b, u.g, 0, x.Keys, a.d)
+		x.V, x.VStride = keysAt(a.v, u.b, u.g, 0, x.Keys, a.dv)
 	}
 	if a.mask != nil && x.Keys > 0 {
 		a.loadMask(x, m, u)
@@ -289,7 +292,9 @@ func (a *attention) visible(x *simd.Attention, b, i int) {
 	x.Keys, x.Offset = a.keys, a.keys-a.l
 	if a.pos != nil {
 		x.Offset = int(at[int32](a.pos, b*a.pos.Strides[0], 1)[0])
-		x.Keys = min(a.keys, max(x.Offset+a.l, 0))
+		if x.Keys = max(x.Offset+a.l, 0); !a.p.Ring {
+			x.Keys = min(a.keys, x.Keys)
+		}
 	}
 	x.Offset += i
 	x.Window = max(a.p.Window, 0)
@@ -297,13 +302,13 @@ func (a *attention) visible(x *simd.Attention, b, i int) {
 	x.Causal = a.p.Causal || x.Window > 0
 }
 
-// keysAt is the keys or values of key head g.
-func keysAt(v *View, b, g, n, d int) (simd.Raw, int) {
+// keysAt is n keys or values of key head g, from row `first` on.
+func keysAt(v *View, b, g, first, n, d int) (simd.Raw, int) {
 	st := v.Strides[2]
 	if n == 0 {
 		return rawAt(v, 0, 0), st
 	}
-	return rawAt(v, b*v.Strides[0]+g*v.Strides[1], (n-1)*st+d), st
+	return rawAt(v, b*v.Strides[0]+g*v.Strides[1]+first*st, (n-1)*st+d), st
 }
 
 // loadMask points x at the mask's rows, or at copies of them if they are strided
@@ -391,21 +396,23 @@ func (a *attention) wideRow(y, score []float64, b, h, i, from, to int) {
 	ko, vo := b*a.k.Strides[0]+g*a.k.Strides[1], b*a.v.Strides[0]+g*a.v.Strides[1]
 	top := math.Inf(-1)
 	for j := from; j < to; j++ {
-		score[j] = math.Inf(-1)
+		r := a.row(j)
+		score[r] = math.Inf(-1)
 		bias, see := a.bias64(b, h, i, j)
 		if !see {
 			continue
 		}
 		var dot float64
+		key := ko + r*a.k.Strides[2]
 		for t := range a.d {
-			dot += float64At(a.q, qo+t) * float64At(a.k, ko+j*a.k.Strides[2]+t)
+			dot += float64At(a.q, qo+t) * float64At(a.k, key+t)
 		}
-		score[j] = dot * a.p.Scale.Value()
+		score[r] = dot * a.p.Scale.Value()
 		if c := a.p.SoftCap.Value(); c > 0 {
-			score[j] = c * math.Tanh(score[j]/c)
+			score[r] = c * math.Tanh(score[r]/c)
 		}
-		score[j] += bias
-		top = max(top, score[j])
+		score[r] += bias
+		top = max(top, score[r])
 	}
 	var sum float64
 	if a.sinks != nil {
@@ -418,13 +425,15 @@ func (a *attention) wideRow(y, score []float64, b, h, i, from, to int) {
 		return
 	}
 	for j := from; j < to; j++ {
-		if math.IsInf(score[j], -1) {
+		r := a.row(j)
+		if math.IsInf(score[r], -1) {
 			continue
 		}
-		w := math.Exp(score[j] - top)
+		w := math.Exp(score[r] - top)
 		sum += w
+		value := vo + r*a.v.Strides[2]
 		for t := range y {
-			y[t] += w * float64At(a.v, vo+j*a.v.Strides[2]+t)
+			y[t] += w * float64At(a.v, value+t)
 		}
 	}
 	for t := range y {

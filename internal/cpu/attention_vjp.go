@@ -190,12 +190,22 @@ func (a *attentionVJP) logSum(have float32, x, bias []float32, b, h, i, j int) f
 	a.cap(x)
 	if a.mask != nil {
 		a.added(bias, b, h, i, j+lo)
-		simd.K.Binary[simd.Add](x, x, bias)
+		for t, v := range bias {
+			x[t] = hiddenBy(x[t], v)
+		}
 	}
 	if math.IsInf(float64(simd.K.Max(x)), -1) {
 		return have
 	}
 	return logAdd(have, simd.K.LogSumExp(x))
+}
+
+// hiddenBy is a score and what the mask adds: what lies at hidden keys does not matter.
+func hiddenBy(x, v float32) float32 {
+	if math.IsInf(float64(v), -1) {
+		return v
+	}
+	return x + v
 }
 
 // cap bends scores to tanh.
@@ -243,6 +253,7 @@ func (a *attentionVJP) close(r, h int) {
 type vjpMemory struct {
 	k, kt, v, dk, dv       []float32
 	p, ds, tanh, tmp, bias []float32
+	odd                    bool // the keys are not all finite
 }
 
 func (a *attentionVJP) memory(s *scratch) (m vjpMemory) {
@@ -292,6 +303,8 @@ func (a *attentionVJP) keyBlock(m *vjpMemory, part, b, g, j int) {
 			m.k[r*d+t], m.kt[t*n+r] = x, x
 		}
 	}
+	sq := simd.K.Dot(m.k[:n*d], m.k[:n*d])
+	m.odd = sq-sq != 0
 	clear(m.dk)
 	clear(m.dv)
 	for h := g * a.group; h < (g+1)*a.group; h++ {
@@ -336,18 +349,37 @@ func (a *attentionVJP) pair(m *vjpMemory, b, h, i, rows, j, n int, dq []float32)
 	}
 	simd.K.Unary[simd.Exp](p, p)
 	simd.K.Binary[simd.Mul](ds, ds, p)
+	odd := simd.K.FirstNaN(ds) >= 0 || m.odd
+	if odd { // values at hidden keys may be anything
+		for t, v := range p {
+			if v == 0 {
+				ds[t] = 0
+			}
+		}
+	}
 	if a.dmask != nil {
 		a.storeMask(ds, b, h, i, rows, j, n)
 	}
 	if a.softcap > 0 {
 		for t, v := range m.tanh[:n*rows] {
-			v /= a.softcap
-			ds[t] *= 1 - v*v
+			if v /= a.softcap; ds[t] != 0 {
+				ds[t] *= 1 - v*v
+			}
 		}
 	}
 	a.addProduct(m.dv[:n*dv], m, p, rows, n, c, cs, dv, rows)
 	a.addProduct(m.dk[:n*d], m, ds, rows, n, q, qs, d, rows)
-	a.addProduct(dq[:d*rows], m, m.kt, n, d, simd.RawF32(ds), rows, rows, n)
+	if !odd {
+		a.addProduct(dq[:d*rows], m, m.kt, n, d, simd.RawF32(ds), rows, rows, n)
+		return
+	}
+	for t := range n {
+		for r, v := range ds[t*rows : (t+1)*rows] {
+			for k := 0; v != 0 && k < d; k++ {
+				dq[k*rows+r] += v * m.k[t*d+k]
+			}
+		}
+	}
 }
 
 // addProduct adds x·w to y, which has no gaps.
@@ -371,7 +403,7 @@ func (a *attentionVJP) hide(m *vjpMemory, p []float32, b, h, i, rows, j, n int) 
 		if a.mask != nil && lo < hi {
 			a.added(m.bias[:hi-lo], b, h, i+r, j+lo)
 			for t, v := range m.bias[:hi-lo] {
-				p[(lo+t)*rows+r] += v
+				p[(lo+t)*rows+r] = hiddenBy(p[(lo+t)*rows+r], v)
 			}
 		}
 	}

@@ -104,6 +104,9 @@ func (a *attentionVJP) wideScores(w *wideVJP, b, h, i int) (delta float64) {
 		sum += w.p[j]
 	}
 	for j := lo; j < hi; j++ {
+		if w.p[j] == 0 {
+			continue
+		}
 		w.p[j] /= sum
 		for t, c := range w.c {
 			w.ds[j] += c * float64At(a.v, vo+j*a.v.Strides[2]+t)

@@ -146,14 +146,8 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 		return copyTask(&in[0], &out[0]), nil
 	case tensor.Bitcast:
 		return bitcastTask(in, out), nil
-	case tensor.Broadcast:
-		return viewTask(p, in, out)
-	case tensor.Transpose:
-		return viewTask(p, in, out)
-	case tensor.Slice:
-		return viewTask(p, in, out)
-	case tensor.AsStrided:
-		return viewTask(p, in, out)
+	case tensor.Broadcast, tensor.Transpose, tensor.Slice, tensor.AsStrided:
+		return viewTask(p.(tensor.Viewer), in, out)
 	case tensor.Pad:
 		return padTask(p, in, out), nil
 	case tensor.Concatenate:
@@ -181,24 +175,12 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 	case tensor.GateVJP:
 		return gateVJPTask(p, in, out), nil
 
-	// reduce.go, rows.go, sort.go, scan.go
+	// reduce.go, rows.go, sort.go, scan.go, index.go, gather.go, scatter.go
 	case tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.Scan, tensor.LinearScan,
 		tensor.Sort, tensor.ArgSort, tensor.Permute, tensor.SearchSorted:
 		return bindRows(p, in, out)
-	case tensor.Take:
-		return takeTask(in, out)
-
-	// gather.go, scatter.go
-	case tensor.Gather:
-		return gatherTask(p, in, out), nil
-	case tensor.GatherAxis:
-		return gatherAxisTask(p, in, out), nil
-	case tensor.Scatter:
-		return scatterTask(p, in, out)
-	case tensor.ScatterAxis:
-		return scatterAxisTask(p, in, out)
-	case tensor.SliceUpdate:
-		return sliceUpdateTask(p, in, out)
+	case tensor.Take, tensor.Gather, tensor.GatherAxis, tensor.Scatter, tensor.ScatterAxis, tensor.SliceUpdate:
+		return bindIndex(p, in, out)
 
 	// matmul.go, quant.go
 	case tensor.MatMul:

@@ -144,11 +144,25 @@ func unaryTask(p tensor.Unary, in, out []View) (task, error) {
 	if f == nil {
 		return task{}, fmt.Errorf("%w for %v", tensor.ErrUnsupported, in[0].DType)
 	}
-	weight := 1
-	if p.Op >= tensor.OpSqrt {
-		weight = 20
+	return mapTask(in, out, f, unaryWeight(p.Op)), nil
+}
+
+// unaryWeight and binaryWeight are the costs of an element.
+func unaryWeight(op tensor.UnaryOp) int {
+	if op >= tensor.OpSqrt {
+		return 20
 	}
-	return mapTask(in, out, f, weight), nil
+	return 1
+}
+
+func binaryWeight(op tensor.BinaryOp) int {
+	switch op {
+	case tensor.OpPower, tensor.OpArcTan2, tensor.OpLogAddExp:
+		return 60
+	case tensor.OpFloorDivide, tensor.OpRemainder:
+		return 10
+	}
+	return 1
 }
 
 func binaryTask(p tensor.Binary, in, out []View) (task, error) {
@@ -156,14 +170,7 @@ func binaryTask(p tensor.Binary, in, out []View) (task, error) {
 	if f == nil {
 		return task{}, fmt.Errorf("%w for %v", tensor.ErrUnsupported, in[0].DType)
 	}
-	weight := 1
-	switch p.Op {
-	case tensor.OpPower, tensor.OpArcTan2, tensor.OpLogAddExp:
-		weight = 60
-	case tensor.OpFloorDivide, tensor.OpRemainder:
-		weight = 10
-	}
-	return mapTask(in, out, f, weight), nil
+	return mapTask(in, out, f, binaryWeight(p.Op)), nil
 }
 
 func selectTask(in, out []View) task {

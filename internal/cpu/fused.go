@@ -101,15 +101,11 @@ func fusedLoop(p tensor.Fused, s tensor.FusedStep) (st fusedStep, weight int, er
 	case tensor.Unary:
 		st.f = unaryLoops[op.Op][computeType(from)]
 		exact = op.Op == tensor.OpNegative || op.Op == tensor.OpAbs
-		if op.Op >= tensor.OpSqrt {
-			weight = 20
-		}
+		weight = unaryWeight(op.Op)
 	case tensor.Binary:
 		st.f = binaryLoops[op.Op][computeType(from)]
 		exact = op.Op == tensor.OpMaximum || op.Op == tensor.OpMinimum
-		if op.Op == tensor.OpPower {
-			weight = 60
-		}
+		weight = binaryWeight(op.Op)
 	case tensor.Select:
 		st.f, exact = selectOf(computeType(s.Out).Size()), true
 	case tensor.Cast:

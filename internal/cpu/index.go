@@ -6,8 +6,28 @@ import (
 	"github.com/mlxgo/mlx/internal/tensor"
 )
 
+// bindIndex is bind for what indexes.
+func bindIndex(p tensor.Primitive, in, out []View) (task, error) {
+	switch p := p.(type) {
+	case tensor.Take:
+		return takeTask(in, out), nil
+	// gather.go, scatter.go
+	case tensor.Gather:
+		return gatherTask(p, in, out), nil
+	case tensor.GatherAxis:
+		return gatherAxisTask(p, in, out), nil
+	case tensor.Scatter:
+		return scatterTask(p, in, out)
+	case tensor.ScatterAxis:
+		return scatterAxisTask(p, in, out)
+	case tensor.SliceUpdate:
+		return sliceUpdateTask(p, in, out)
+	}
+	return task{}, tensor.ErrUnsupported
+}
+
 // takeTask copies rows of the table; an id outside is a fault.
-func takeTask(in, out []View) (task, error) {
+func takeTask(in, out []View) task {
 	table, y := &in[0], &out[0]
 	size := y.DType.Size()
 	stride, width := table.Strides[0], tensor.Shape(table.Shape[1:]).Size()
@@ -33,5 +53,5 @@ func takeTask(in, out []View) (task, error) {
 				copy(unsafe.Slice((*byte)(dst), inner), unsafe.Slice((*byte)(src), inner))
 			}
 		}
-	}), nil
+	})
 }

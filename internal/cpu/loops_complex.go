@@ -132,7 +132,7 @@ func logAddExpComplex(a, b complex64) complex64 {
 
 // logAddExpWide takes the larger out, in the order of lessComplex.
 func logAddExpWide(hi, lo complex128) complex128 {
-	if hi != hi || lo != lo {
+	if nanWide(hi) || nanWide(lo) {
 		return cmplx.NaN()
 	}
 	if real(hi) < real(lo) || real(hi) == real(lo) && imag(hi) < imag(lo) {
@@ -146,10 +146,10 @@ func logAddExpWide(hi, lo complex128) complex128 {
 
 func infComplex(z complex64) bool { return cmplx.IsInf(complex128(z)) }
 
-func nanComplex(z complex64) bool {
-	re, im := real(z), imag(z)
-	return re != re || im != im
-}
+func nanComplex(z complex64) bool { return nanWide(complex128(z)) }
+
+// nanWide is also true beside an infinite part, unlike cmplx.IsNaN.
+func nanWide(z complex128) bool { return math.IsNaN(real(z)) || math.IsNaN(imag(z)) }
 
 func lessComplex(a, b complex64) bool {
 	return real(a) < real(b) || real(a) == real(b) && imag(a) < imag(b)

@@ -3,8 +3,10 @@ package cpu
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
+	"github.com/mlxgo/mlx/internal/cpu/simd"
 	"github.com/mlxgo/mlx/internal/dtype"
 	"github.com/mlxgo/mlx/internal/quant"
 	"github.com/mlxgo/mlx/internal/tensor"
@@ -168,5 +170,56 @@ func TestManyRows(t *testing.T) {
 				t.Errorf("element %d,%d is off by %g", i, j, d)
 			}
 		}
+	}
+}
+
+// TestRowsAlone: rows of such a product have the bits of products of one row, in every
+// tier, whatever else may be rounded.
+func TestRowsAlone(t *testing.T) {
+	active := simd.Active()
+	defer func() {
+		if err := simd.Select(active); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	const n, k = 75, 384
+	row := func(x *tensor.Array, i int) *tensor.Array { return tensor.SliceAxis(x, 0, i, i+1, none) }
+	differ := 0
+	for _, tier := range simd.Available() {
+		if err := simd.Select(tier); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range schemes() {
+			for _, d := range []dtype.DType{dtype.Float32, dtype.BFloat16} {
+				rng := newRand(uint64(s.Bits)<<8 | uint64(d))
+				w, _ := normalArray(rng, d, n, k)
+				q := append(quant.QuantizeOf(w, s, none), nil)
+				for _, m := range []int{2, 3, 4, 5, 7, 8, 13} {
+					x, _ := normalArray(rng, d, m, k)
+					for _, round := range []bool{false, true} {
+						product := func(x *tensor.Array, alone bool) []float64 {
+							in := []*tensor.Array{x, q[0], q[1]}
+							if s.Mode == quant.Affine {
+								in = append(in, q[2])
+							}
+							return floatsOf(values(t, tensor.Apply1(quant.MatMul{Scheme: s, Transpose: true, Round: round, Alone: alone}, none, in...)))
+						}
+						var want []float64
+						for i := range m {
+							want = append(want, product(row(x, i), false)...)
+						}
+						if got := product(x, true); !slices.Equal(got, want) {
+							t.Fatalf("%s: %v of %v, %d rows, round %v: other bits than alone", tier, s, d, m, round)
+						}
+						if !slices.Equal(product(x, false), want) {
+							differ++
+						}
+					}
+				}
+			}
+		}
+	}
+	if differ == 0 && active != "pure" {
+		t.Error("no product of several rows rounds otherwise: the test shows nothing")
 	}
 }

@@ -79,7 +79,7 @@ func qmatmulTask(p quant.MatMul, in, out []View) (task, error) {
 	if p.Round && isHalf(x.DType) {
 		precision = simd.Rounded
 	}
-	return productTask(&product{weights: w, x: x, y: y, k: w.cols, n: w.rows}, m, precision), nil
+	return productTask(&product{weights: w, x: x, y: y, k: w.cols, n: w.rows, alone: p.Alone}, m, precision), nil
 }
 
 // A product is x·Wᵀ with packed W: the rows of x are prepared once, by all
@@ -88,7 +88,8 @@ type product struct {
 	weights *packed
 	x, y    *View
 	k, n    int
-	first   int // row of x
+	alone   bool // see quant.MatMul
+	first   int  // row of x
 	plan    simd.QPlan
 	rows    int // of a unit
 	bm, bn  int // units
@@ -103,6 +104,7 @@ type prepKey struct {
 	mode        simd.Mode
 	bits, group int
 	cols        int
+	alone       int // rows, each by a plan of its own; 0: all by one
 }
 
 // productTask is a product of m rows, or a chain of products of as many rows as
@@ -111,9 +113,16 @@ func productTask(g *product, m int, p simd.Precision) task {
 	w := g.weights
 	q := simd.QMatrix{Mode: w.mode, Bits: w.bits, Group: w.group, Rows: w.rows, Cols: w.cols, Elem: w.elem}
 	whole := simd.K.QPlan(&q, m, p)
+	if g.alone && m > 1 {
+		if one := simd.K.QPlan(&q, 1, p); !one.SameSums(&whole) {
+			t := g.rowByRow(one, m)
+			t.prep = &prepKey{one, w.mode, w.bits, w.group, w.cols, m}
+			return t
+		}
+	}
 	if whole.Prep <= maxPrep || m <= whole.Rows {
 		t := g.task(whole)
-		t.prep = &prepKey{whole, w.mode, w.bits, w.group, w.cols}
+		t.prep = &prepKey{whole, w.mode, w.bits, w.group, w.cols, 0}
 		return t
 	}
 	rows := max(maxPrep/(whole.Prep/m)/whole.Rows, 1) * whole.Rows
@@ -149,6 +158,37 @@ func (g *product) task(plan simd.QPlan) task {
 		then := t
 		t = newTask(units, 2*m*g.k, func(s *scratch, c, nc int) { g.prepare(s, pass, c, nc) })
 		t.shared, t.then = pl.Prep, &then
+	}
+	return t
+}
+
+// rowByRow is m products of one row, few: they take turns at each range of columns, so
+// that memory gives the weights once and cache the rest.
+func (g *product) rowByRow(one simd.QPlan, m int) task {
+	g.plan = one
+	pl, w := &g.plan, g.weights
+	line := (pl.Prep + 63) &^ 63
+	g.bn = (g.n + pl.Cols - 1) / pl.Cols
+	t := newTask(g.bn, m*g.n*g.k, func(s *scratch, c, nc int) {
+		q, work := w.matrix(&s.q), piece[byte](s, pl.Scratch)
+		lo, hi := span(g.bn, c, nc)
+		for ; lo < hi; lo++ {
+			n0, n1 := lo*pl.Cols, min((lo+1)*pl.Cols, g.n)
+			for i := range m {
+				y := rawAt(g.y, i*g.n+n0, n1-n0)
+				simd.K.QGemmNT(pl, y, g.n, s.shared[i*line:i*line+pl.Prep], q, 0, 1, n0, n1, work)
+			}
+		}
+	})
+	for pass := pl.Passes - 1; pass >= 0; pass-- {
+		then := t
+		t = newTask(m, 2*m*g.k, func(s *scratch, c, nc int) {
+			q, work := w.matrix(&s.q), piece[byte](s, pl.Scratch)
+			for i, hi := span(m, c, nc); i < hi; i++ {
+				simd.K.QPrep(pl, pass, s.shared[i*line:i*line+pl.Prep], rawAt(g.x, i*g.k, g.k), q, 0, 1, work)
+			}
+		})
+		t.shared, t.then = line*m, &then
 	}
 	return t
 }

@@ -67,7 +67,11 @@ func reduceRef(op tensor.ReduceOp, d, out dtype.DType, vals []value, idx []int) 
 	}
 	if op == tensor.OpMean {
 		n := float64(len(idx))
-		acc.z = complex(real(acc.z)/n, imag(acc.z)/n)
+		im := imag(acc.z)
+		if d == dtype.Complex64 {
+			im /= n
+		}
+		acc.z = complex(real(acc.z)/n, im)
 	}
 	if isInt(out) {
 		acc.u = wrap(out, acc.u)
@@ -81,7 +85,7 @@ func TestReduce(t *testing.T) {
 		axes  []int
 	}{
 		{[]int{}, nil}, {[]int{7}, []int{0}}, {[]int{2500}, []int{0}}, {[]int{3, 4}, []int{0}}, {[]int{3, 4}, []int{1}},
-		{[]int{2, 3, 5}, []int{1}}, {[]int{2, 3, 5}, []int{0, 2}}, {[]int{2, 3, 5}, []int{0, 1, 2}}, {[]int{5, 700}, []int{0}},
+		{[]int{2, 3, 5}, []int{1}}, {[]int{2, 3, 5}, []int{0, 2}}, {[]int{2, 3, 5}, []int{0, 1, 2}}, {[]int{5, 700}, []int{0}}, {[]int{6, 1100}, []int{0}}, {[]int{1, 19, 4100}, []int{1}},
 		{[]int{2, 3, 4, 5}, []int{0, 2}}, {[]int{2, 3, 4, 5}, []int{1, 3}}, {[]int{0, 3}, []int{0}}, {[]int{2, 0}, []int{1}}, {[]int{4, 1, 3}, []int{1}},
 	}
 	for op := range tensor.NumReduce {
@@ -205,6 +209,26 @@ func checkRows(t *testing.T, what string, d dtype.DType, s []int, a *tensor.Arra
 	compareValues(t, "argmax "+what, dtype.Uint32, values(t, tensor.Apply1(tensor.ArgReduce{}, none, a)), hi, 0)
 	compareValues(t, "argmin "+what, dtype.Uint32, values(t, tensor.Apply1(tensor.ArgReduce{Min: true}, none, a)), lo, 0)
 	compareValues(t, "argsort "+what, dtype.Uint32, values(t, tensor.Apply1(tensor.ArgSort{}, none, a)), order, 0)
+	sorted := make([]value, len(vals))
+	for r := 0; r < len(vals); r += k {
+		for i := range k {
+			sorted[r+i] = vals[r+int(order[r+i].u)]
+		}
+	}
+	y := tensor.Apply1(tensor.Sort{}, none, a)
+	compareValues(t, "sort "+what, d, values(t, y), sorted, 0)
+	o := tensor.Apply1(tensor.ArgSort{}, none, a)
+	compareValues(t, "permute "+what, d, values(t, tensor.Apply1(tensor.Permute{}, none, a, o)), sorted, 0)
+	for op, join := range map[tensor.ScanOp]tensor.BinaryOp{tensor.ScanMax: tensor.OpMaximum, tensor.ScanMin: tensor.OpMinimum} {
+		want := make([]value, len(vals))
+		for i, v := range vals {
+			want[i] = v
+			if i%k > 0 {
+				want[i] = binaryRef(join, d, want[i-1], v)
+			}
+		}
+		compareValues(t, op.String()+" "+what, d, values(t, tensor.Apply1(tensor.Scan{Op: op}, none, a)), want, 0)
+	}
 	for _, p := range []tensor.Scan{{}, {Reverse: true}, {Exclusive: true}, {Reverse: true, Exclusive: true}} {
 		spec, _ := p.Infer([]tensor.Spec{{Shape: s, DType: d}})
 		want := make([]value, len(vals))

@@ -68,19 +68,19 @@ func (c *combiner) run(m *combining, dst, src unsafe.Pointer, sd, ss, n int) {
 		return
 	}
 	a, b := unsafe.Pointer(unsafe.SliceData(m.a)), unsafe.Pointer(unsafe.SliceData(m.b))
-	for ; n > 0; n -= indexBlock {
-		k := min(n, indexBlock)
-		moveBytes(a, dst, c.size, 1, sd, k)
-		moveBytes(b, src, c.size, 1, ss, k)
+	for i := 0; i < n; i += indexBlock {
+		k := min(n-i, indexBlock)
+		y := unsafe.Add(dst, i*sd*c.size)
+		moveBytes(a, y, c.size, 1, sd, k)
+		moveBytes(b, unsafe.Add(src, i*ss*c.size), c.size, 1, ss, k)
 		if isHalf(c.d) {
-			x, y := widen(m.wa, a, c.d, k), widen(m.wb, b, c.d, k)
-			c.f(unsafe.Pointer(unsafe.SliceData(x)), unsafe.Pointer(unsafe.SliceData(x)), unsafe.Pointer(unsafe.SliceData(y)), nil, k)
+			x, u := widen(m.wa, a, c.d, k), widen(m.wb, b, c.d, k)
+			c.f(unsafe.Pointer(unsafe.SliceData(x)), unsafe.Pointer(unsafe.SliceData(x)), unsafe.Pointer(unsafe.SliceData(u)), nil, k)
 			narrow(a, x, c.d)
 		} else {
 			c.f(a, a, b, nil, k)
 		}
-		moveBytes(dst, a, c.size, sd, 1, k)
-		dst, src = unsafe.Add(dst, k*sd*c.size), unsafe.Add(src, k*ss*c.size)
+		moveBytes(y, a, c.size, sd, 1, k)
 	}
 }
 

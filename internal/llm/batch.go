@@ -118,10 +118,8 @@ func (b *Batch) Step(tokens []int) ([][]float32, error) {
 // is false where the backend cannot. The sequences stay as they are.
 func (b *Batch) Dispatch() (kernels, barriers int, ok bool, err error) {
 	s := b.s
-	if s.exec == nil {
-		if err := s.prepare(); err != nil {
-			return 0, 0, false, err
-		}
+	if err := s.prepare(1); err != nil {
+		return 0, 0, false, err
 	}
 	s.write(make([]int, s.batch))
 	return s.exec.Dispatch()

@@ -59,6 +59,48 @@ func ParseChatTemplate(files map[string][]byte) (*ChatTemplate, error) {
 	return c, nil
 }
 
+// defaultTemplate is ChatML, which transformers took for models without a template.
+const defaultTemplate = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}" +
+	"{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+
+// WithDefaultChatTemplate is t with ChatML for its chat template if the model has none.
+// unknown are the tokens of ChatML that the vocabulary lacks: they are text to it.
+func (t *Tokenizer) WithDefaultChatTemplate() (with *Tokenizer, unknown []string) {
+	if t.HasChatTemplate() {
+		return t, nil
+	}
+	set, err := template.ParseSet(nil, []byte(defaultTemplate), nil)
+	if err != nil {
+		panic(err) // a constant
+	}
+	with = t.copy()
+	with.chat.set = set
+	for _, token := range []string{"<|im_start|>", "<|im_end|>"} {
+		if _, ok := t.TokenID(token); !ok {
+			unknown = append(unknown, token)
+		}
+	}
+	return with, unknown
+}
+
+// WithEOS is t with another eos_token, as the chat template gets it.
+func (t *Tokenizer) WithEOS(token string) (*Tokenizer, error) {
+	if _, ok := t.TokenID(token); !ok {
+		return nil, fmt.Errorf("the EOS token %q is not a token of the tokenizer", token)
+	}
+	with := t.copy()
+	with.chat.special = with.chat.special.Clone()
+	with.chat.special.Set("eos_token", token)
+	return with, nil
+}
+
+// copy shares all but the ChatTemplate.
+func (t *Tokenizer) copy() *Tokenizer {
+	chat, with := *t.chat, *t
+	with.chat = &chat
+	return &with
+}
+
 // RenderOptions are what a chat template gets beside the messages.
 type RenderOptions struct {
 	// AddGenerationPrompt begins the assistant's turn; ContinueFinalMessage leaves the
@@ -98,7 +140,7 @@ func (c *ChatTemplate) Render(messages template.Value, o RenderOptions) (string,
 	}
 	tmpl, err := template.Parse(source)
 	if err != nil {
-		return "", fmt.Errorf("chat template: %w", err)
+		return "", c.fault(err)
 	}
 	text, err := tmpl.Chat(messages, template.ChatOptions{
 		Tools:                o.Tools,
@@ -111,19 +153,22 @@ func (c *ChatTemplate) Render(messages template.Value, o RenderOptions) (string,
 		Options:              template.Options{Now: o.Now},
 	})
 	if err != nil {
-		return "", fmt.Errorf("chat template: %w", err)
+		return "", c.fault(err)
 	}
 	return text, nil
 }
 
-// check says what is wrong with the template, if there is one.
-func (c *ChatTemplate) check() error {
+// fault names the file of an error.
+func (c *ChatTemplate) fault(err error) error { return fmt.Errorf("%s: %w", c.set.From(), err) }
+
+// Check says what is wrong with the template, if there is one.
+func (c *ChatTemplate) Check() error {
 	source, ok, err := c.set.Source("", false)
 	if err != nil || !ok {
 		return err
 	}
 	if _, err := template.Parse(source); err != nil {
-		return fmt.Errorf("chat template: %w", err)
+		return c.fault(err)
 	}
 	return nil
 }

@@ -27,6 +27,13 @@ type Options struct {
 	PrefillStep int
 	// KV says how attention remembers; a Sequence has its own.
 	KV KVOptions
+	// Draft is a smaller model with the same vocabulary that guesses the next tokens, nil
+	// for none. The tokens are those without it, sampled ones too: each draws once, and
+	// the rows of passes that judge guesses have the bits of single tokens. It remembers
+	// as KV says.
+	Draft *Loaded
+	// DraftTokens is how many tokens are guessed at once, at most MaxDraftTokens; 0 means 3.
+	DraftTokens int
 	// Progress is called after each chunk of the prompt.
 	Progress func(done, total int)
 	// Eager builds and runs a graph per step instead of replaying a Plan: for tests.
@@ -52,6 +59,8 @@ type Token struct {
 	// Text is what became certain with this token: whole characters, nothing that a
 	// stop string may still take back. Concatenated it is the text of the answer.
 	Text string
+	// FromDraft says that the draft model guessed it.
+	FromDraft bool
 	// Finish is set in the last Token.
 	Finish FinishReason
 	// Detail says more of the end, as which stop string or limit it was.
@@ -72,6 +81,8 @@ type Statistics struct {
 	// that is than of one that keeps all positions in the computing type.
 	CacheMemory int64 `json:"cache_memory"`
 	CacheSaved  int64 `json:"cache_saved,omitempty"`
+	// Draft is nil without a draft model.
+	Draft *DraftStatistics `json:"draft,omitempty"`
 }
 
 // Generation is a run that is being iterated; its statistics are those so far.
@@ -95,4 +106,11 @@ func Generate(m *Loaded, prompt []int, o Options) (*Generation, error) {
 func (g *Generation) Tokens(ctx context.Context) iter.Seq2[Token, error] { return g.run(ctx) }
 
 // Statistics is the numbers so far.
-func (g *Generation) Statistics() Statistics { return g.stats }
+func (g *Generation) Statistics() Statistics {
+	s := g.stats
+	if s.Draft != nil {
+		draft := *s.Draft
+		s.Draft = &draft
+	}
+	return s
+}

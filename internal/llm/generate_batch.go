@@ -2,6 +2,7 @@ package llm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -21,7 +22,7 @@ type BatchResult struct {
 // rows may round otherwise than those of one, so that a token whose rival is as likely
 // can come out differently. With size 1 all bits are those of Generate.
 //
-// The cache of all may rotate; if it is quantized, then with QuantizedStart 0.
+// There is no draft model. The cache of all may rotate; if it is quantized, then with QuantizedStart 0.
 //
 // A prompt that cannot run is an error before the first result. When ctx ends, those
 // that run end with FinishCancelled, and those that did not begin have no result. The
@@ -29,6 +30,9 @@ type BatchResult struct {
 func GenerateBatch(ctx context.Context, m *Loaded, prompts [][]int, o Options, size int) (iter.Seq2[BatchResult, error], error) {
 	if size < 1 {
 		return nil, fmt.Errorf("a batch of %d sequences", size)
+	}
+	if o.Draft != nil {
+		return nil, errors.New("a draft model guesses for one sequence, not for a batch")
 	}
 	kv, err := o.KV.resolve(m.Model.Layout())
 	if err != nil {

@@ -59,6 +59,13 @@ type PromptInfo struct {
 	// IgnoreChatTemplate. TemplateConfig is the text of the object.
 	Prompt         *PromptOptions
 	TemplateConfig string
+	// EOSToken is the eos_token in place of the tokenizer's own; "" for that.
+	EOSToken string
+}
+
+// tokenizerMeta is what mlx-lm's key of the tokenizer's configuration has.
+type tokenizerMeta struct {
+	EOSToken string `json:"eos_token,omitempty"`
 }
 
 // The keys of the metadata: mlx-lm's two and ours, a JSON object.
@@ -95,8 +102,12 @@ func (q *Sequence) Save(path string, info PromptInfo) error {
 	if err != nil {
 		return err
 	}
+	config, err := json.Marshal(tokenizerMeta{info.EOSToken})
+	if err != nil {
+		return err
+	}
 	q.s.release()
-	return q.s.cache.Save(path, map[string]string{metaModel: info.Model, metaTokenizer: "{}", metaOwn: string(text)})
+	return q.s.cache.Save(path, map[string]string{metaModel: info.Model, metaTokenizer: string(config), metaOwn: string(text)})
 }
 
 // A PromptFile is a saved prompt cache that is not loaded yet.
@@ -115,6 +126,14 @@ func OpenPromptCache(path string) (*PromptFile, error) {
 	}
 	out := &PromptFile{path: path, file: f}
 	out.Model = f.Metadata[metaModel]
+	if text, ok := f.Metadata[metaTokenizer]; ok {
+		var config tokenizerMeta
+		if err := json.Unmarshal([]byte(text), &config); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("%s: metadata 1.%s: %w", path, metaTokenizer, JSONError(err))
+		}
+		out.EOSToken = config.EOSToken
+	}
 	if text, ok := f.Metadata[metaOwn]; ok {
 		out.own = &ownMeta{}
 		if err := json.Unmarshal([]byte(text), out.own); err != nil {
@@ -141,6 +160,13 @@ func (f *PromptFile) Load(m *Loaded, name string, o KVOptions) (*Sequence, error
 	o, err := f.options(o, m.Model.Layout())
 	if err != nil {
 		return nil, err
+	}
+	kind, err := f.file.Kind(m.Model.Layout())
+	if err != nil {
+		return nil, err
+	}
+	if err := m.checkCacheMemory(kind, 1, cache.CapacityFor(f.file.Len+1)); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.path, err)
 	}
 	c, err := f.file.Load(m.Model.Layout(), m.DType)
 	if err != nil {
@@ -178,7 +204,10 @@ func (f *PromptFile) checkModel(m *Loaded, name string) error {
 
 // options are those of the file with what o adds.
 func (f *PromptFile) options(o KVOptions, layout []cache.Layout) (KVOptions, error) {
-	k := f.file.Kind
+	k, err := f.file.Kind(layout)
+	if err != nil {
+		return o, err
+	}
 	if o.MaxSize != 0 && !cache.Rotating(o.MaxSize).Same(k, layout) {
 		return o, fmt.Errorf("%s is a cache %s: it cannot become one of %d positions", f.path, sizeText(k), o.MaxSize)
 	}
@@ -192,7 +221,7 @@ func (f *PromptFile) options(o KVOptions, layout []cache.Layout) (KVOptions, err
 		o.Bits, o.GroupSize = k.Bits, k.Group
 	}
 	o.MaxSize = 0 // the file has what it has
-	o, err := o.resolve(layout)
+	o, err = o.resolve(layout)
 	o.MaxSize = k.MaxSize
 	return o, err
 }

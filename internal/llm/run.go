@@ -44,6 +44,9 @@ func newGeneration(m *Loaded, prompt []int, o Options, q *Sequence) (*Generation
 	} else {
 		err = m.checkNew(o.KV, len(prompt))
 	}
+	if err == nil && o.Draft != nil {
+		err = m.checkDraft(prompt, &o, q)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -73,9 +76,10 @@ type runner struct {
 	ctx      context.Context
 	yield    func(Token, error) bool
 	sequence *Sequence
-	history  []int // the prompt and what was generated
-	before   int   // positions before the history: of tokens that are not known
-	text     *text // nil without a tokenizer
+	draft    *drafter // nil: none
+	history  []int    // the prompt and what was generated
+	before   int      // positions before the history: of tokens that are not known
+	text     *text    // nil without a tokenizer
 	start    time.Time
 	first    time.Time
 }
@@ -109,8 +113,20 @@ func (g *Generation) runner(ctx context.Context, q *Sequence, yield func(Token, 
 
 // all prefills and decodes. A false yield ends it quietly.
 func (r *runner) all() error {
+	if r.o.Draft != nil {
+		var err error
+		if r.draft, err = r.newDrafter(r.sequence); err != nil {
+			return err
+		}
+	}
 	if done, err := r.prefill(); done || err != nil {
 		return err
+	}
+	if r.draft != nil {
+		if done, err := r.prefillDraft(); done || err != nil {
+			return err
+		}
+		return r.speculate()
 	}
 	for {
 		token, err := r.next(r.sequence.s.logits)
@@ -124,7 +140,7 @@ func (r *runner) all() error {
 			r.yield(r.last(FinishCancelled), nil)
 			return nil
 		}
-		if _, err := r.sequence.feed([]int{token.ID}, 1); err != nil {
+		if err := r.sequence.grow(token.ID, r.o.PrefillStep); err != nil {
 			return err
 		}
 	}

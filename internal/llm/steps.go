@@ -11,15 +11,18 @@ import (
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/compile"
 	"github.com/mlxgo/mlx/internal/llm/cache"
+	"github.com/mlxgo/mlx/internal/quant"
 	"github.com/mlxgo/mlx/internal/tensor"
 )
 
 // steps are a model's compiled passes, shared by its generations. The inputs are
-// tokens int32 [B, L], pos int32 [B] and, for prefill, row and last int32 [B]; the
-// states are the cache; the result is float32 logits [B, V].
+// tokens int32 [B, L], pos int32 [B] and, for prefill, row and last int32 [B], or for
+// verify, how many of the tokens count and last; the states are the cache; the result is
+// float32 logits [B, V], or of verify, of one sequence, [L, V].
 type steps struct {
 	decode  *compile.Step
 	prefill *compile.Step
+	verify  *compile.Step
 }
 
 // stepSet is a model's steps by the kind of cache.
@@ -51,13 +54,19 @@ func newSteps(m Model, kind cache.Kind) *steps {
 		}),
 		prefill: compile.New("prefill", func(in, state []*mlx.Array) (out, next []*mlx.Array) {
 			at := cache.Place{Pos: in[1], Last: in[3]}
-			if kind.MaxSize > 0 { // what comes after a full cache is padding in it
+			if kind.Rotates(m.Layout()) { // what comes after a full cache is padding in it
 				at.Count = in[2].Add(1)
 			}
 			return forward(m, kind, in[0], in[2], at, state)
 		}),
+		verify: compile.New("verify", func(in, state []*mlx.Array) (out, next []*mlx.Array) {
+			kv, after := cache.Bind(kind, m.Layout(), state, cache.Place{Pos: in[1], Last: in[3], Count: in[2]})
+			logits := m.Forward(in[0], nil, kv)
+			return []*mlx.Array{logits.Reshape(in[0].Dim(1), -1).AsType(mlx.Float32)}, after()
+		}),
 	}
 	s.decode.Limit, s.decode.Purpose, s.prefill.Purpose = keptCapacities, tensor.Cache, tensor.Cache
+	s.verify.Limit, s.verify.Purpose, s.verify.Rewrite = keptCapacities, tensor.Cache, quant.RowsAlone
 	return s
 }
 
@@ -79,10 +88,14 @@ type session struct {
 	eager  bool
 	more   bool      // what is fed is no whole prompt: its last token is not special
 	logits []float32 // [batch, V]
+	table  []float32 // of verify: [length, V]
 
-	// Replay of the decode program for the present capacity; nil before the first.
-	exec *compile.Exec
-	bind []tensor.View // tokens, pos, states, logits
+	// Replay of a program for the present capacity: decode's, or with a length above 1
+	// verify's; nil before the first.
+	exec   *compile.Exec
+	length int           // of the program's tokens
+	inputs int           // of the program
+	bind   []tensor.View // inputs, states, logits
 }
 
 // newSession goes on from what c has seen.
@@ -114,6 +127,7 @@ func (s *session) reserve(n int) error {
 		if err := s.m.checkCacheMemory(s.cache.Kind(), s.batch, want); err != nil {
 			return err
 		}
+		s.release() // a program may hold what grows
 	}
 	return s.cache.Reserve(n)
 }
@@ -261,31 +275,42 @@ func (s *session) forwardEager(ids []int32, n int, row, count *mlx.Array, known 
 // step replays the decode program with one token for each sequence: two small host
 // writes, one run, one read, no allocation.
 func (s *session) step(tokens ...int) error {
-	if s.exec == nil || s.cache.Len() == s.cache.Capacity() {
-		if err := s.prepare(); err != nil {
-			return err
-		}
+	if err := s.prepare(1); err != nil {
+		return err
 	}
 	s.write(tokens)
-	event, err := s.exec.Run(s.bind)
-	if err == nil {
-		err = event.Wait()
-	}
-	if err != nil {
+	if err := s.replay(s.logits); err != nil {
 		return fmt.Errorf("decode: %w", err)
 	}
 	s.cache.Advance(1)
 	for i := range s.lens {
 		s.lens[i]++
 	}
-	tensor.CopyView(s.logits, &s.bind[len(s.bind)-1])
+	return nil
+}
+
+// replay runs the bound program and copies its logits.
+func (s *session) replay(logits []float32) error {
+	event, err := s.exec.Run(s.bind)
+	if err == nil {
+		err = event.Wait()
+	}
+	if err != nil {
+		return err
+	}
+	tensor.CopyView(logits, &s.bind[len(s.bind)-1])
 	runtime.KeepAlive(s.bind)
 	return nil
 }
 
+// input is the memory of an input of the bound program.
+func (s *session) input(i int) []int32 {
+	return unsafe.Slice((*int32)(s.bind[i].Ptr()), s.bind[i].Shape.Size())
+}
+
 // write puts the tokens and their position where the program reads them.
 func (s *session) write(tokens []int) {
-	ids, positions := unsafe.Slice((*int32)(s.bind[0].Ptr()), s.batch), unsafe.Slice((*int32)(s.bind[1].Ptr()), s.batch)
+	ids, positions := s.input(0), s.input(1)
 	for i, token := range tokens {
 		ids[i], positions[i] = int32(token), int32(s.cache.Len())
 		if s.lens != nil {
@@ -294,19 +319,27 @@ func (s *session) write(tokens []int) {
 	}
 }
 
-// prepare binds the decode program of the capacity that one more token needs; the
-// cache's memory becomes the program's states.
-func (s *session) prepare() error {
+// prepare binds the program of so many tokens, decode's for 1, in the capacity that they
+// need, unless it is bound; the cache's memory becomes the program's states.
+func (s *session) prepare(length int) error {
+	if s.exec != nil && s.length == length && s.cache.Len()+length <= s.cache.Capacity() {
+		return nil
+	}
 	s.release()
-	if err := s.reserve(1); err != nil {
+	if err := s.reserve(length); err != nil {
 		return err
 	}
-	in := []tensor.Spec{{Shape: tensor.Shape{s.batch, 1}, DType: mlx.Int32}, {Shape: tensor.Shape{s.batch}, DType: mlx.Int32}}
+	one := tensor.Spec{Shape: tensor.Shape{s.batch}, DType: mlx.Int32}
+	in := []tensor.Spec{{Shape: tensor.Shape{s.batch, length}, DType: mlx.Int32}, one}
+	program := s.steps.decode
+	if length > 1 {
+		in, program = append(in, one, one), s.steps.verify
+	}
 	var state []tensor.Spec
 	for _, a := range s.cache.Arrays() {
 		state = append(state, tensor.SpecOf(a))
 	}
-	exec, err := s.steps.decode.For(in, state)
+	exec, err := program.For(in, state)
 	if err != nil {
 		return err
 	}
@@ -325,7 +358,7 @@ func (s *session) prepare() error {
 	if err != nil {
 		return err
 	}
-	s.exec, s.bind = exec, bind
+	s.exec, s.bind, s.length, s.inputs = exec, bind, length, len(in)
 	return nil
 }
 
@@ -334,8 +367,8 @@ func (s *session) release() {
 	if s.exec == nil {
 		return
 	}
-	arrays := make([]*mlx.Array, 0, len(s.bind)-3)
-	for _, v := range s.bind[2 : len(s.bind)-1] {
+	arrays := make([]*mlx.Array, 0, len(s.bind)-s.inputs-1)
+	for _, v := range s.bind[s.inputs : len(s.bind)-1] {
 		arrays = append(arrays, tensor.FromView(v))
 	}
 	s.cache.SetArrays(arrays)

@@ -18,6 +18,9 @@ func cacheCases() (cases []Case) {
 			cases = append(cases, ringMask(tfast.RingMask{Keep: c.Keep, Ring: c.Ring, Rows: rows}))
 		}
 	}
+	for _, rows := range []int{1, 5, 70} {
+		cases = append(cases, ringAttention(rows, []int32{600, 30}), ringAttention(rows, []int32{511, 1200}))
+	}
 	for _, bits := range []int{2, 3, 4, 5, 6, 8} {
 		cases = append(cases,
 			packedAttention("decode", bits, 32, 1, 600, []int32{570, 3}, tfast.Attention{Causal: true}),
@@ -97,6 +100,30 @@ func ringMask(p tfast.RingMask) Case {
 			}
 			return []*mlx.Array{mlx.FromSlice(mask, len(pos), 1, p.Rows, len(mask)/len(pos)/p.Rows)}
 		}}
+}
+
+// ringAttention has the bits of attention over the same keys in order.
+func ringAttention(rows int, pos []int32) Case {
+	const keys, ring, d, dv = 1300, 512, 32, 64
+	p := tfast.Attention{Scale: tensor.MakeF64(0.125), Causal: true, Window: 400}
+	count := []int32{pos[0] + int32(rows), pos[1] + int32(rows)}
+	attend := func(in []*mlx.Array, turn bool) []*mlx.Array {
+		p, k, v := p, in[1], in[2]
+		if p.Ring = turn; turn {
+			write := func(a *mlx.Array) *mlx.Array {
+				state := tensor.SliceAxis(a, 2, keys-ring, keys, none)
+				return tfast.RingWriteOf(tfast.CacheWrite{Ring: ring}, state, a, mlx.FromSlice([]int32{0, 0}), in[4], none)
+			}
+			k, v = write(k), write(v)
+		}
+		return []*mlx.Array{tfast.AttentionOf(p, in[0], k, v, nil, nil, in[3], none)}
+	}
+	return Case{
+		Name:   fmt.Sprintf("attention of %d rows at %v over a ring", rows, pos),
+		Inputs: made(ramp(2, 6, rows, d), ramp(2, 2, keys, d).Add(0.1), ramp(2, 2, keys, dv).Mul(-1), mlx.FromSlice(pos), mlx.FromSlice(count)),
+		Build:  func(in []*mlx.Array) []*mlx.Array { return attend(in, true) },
+		Want:   func(in []*mlx.Array) []*mlx.Array { return attend(in, false) },
+	}
 }
 
 // packedAttention has the bits of attention over the unpacked keys and values.

@@ -49,7 +49,8 @@ var indexEdges = func() map[string]func() []*mlx.Array {
 			}
 			return nil
 		},
-		"index/contains": func() []*mlx.Array { return as(mlx.Any(arr([]int{1, 2}).Eq(2))) },
+		"index/string_error": func() []*mlx.Array { return as(arr("abc")) },
+		"index/contains":     func() []*mlx.Array { return as(mlx.Any(arr([]int{1, 2}).Eq(2))) },
 		"grad/take_duplicate": gradients(func(in []*mlx.Array) *mlx.Array { return in[0].Index(arr([]int{0, 0, 2})) },
 			f(1, 2, 3)),
 		"grad/at_add": gradients(func(in []*mlx.Array) *mlx.Array { return in[0].At(arr([]int{0, 0})).Add(in[1]).Mul(f(2, 3)) },

@@ -131,3 +131,33 @@ func BenchmarkIndexing(b *testing.B) {
 		})
 	}
 }
+
+// TestLongRows: rows longer than a block, along and across memory, in the dtypes that
+// are computed by blocks.
+func TestLongRows(t *testing.T) {
+	const n = 700
+	x, u := mlx.Arange(2*n).Reshape(2, n), mlx.Arange(3*n).Reshape(3, n)
+	small := func(a *mlx.Array, d mlx.DType) *mlx.Array {
+		return a.Mul(7).AsType(mlx.Uint8).AsType(mlx.Int32).AsType(d).Mul(0.25)
+	}
+	at := indices([]int{1, 0, 1})
+	for _, d := range []mlx.DType{mlx.Float16, mlx.Complex64, mlx.Float64, mlx.Float32} {
+		a, v := small(x, d), small(u, d)
+		wide, add := mlx.ToSlice[float64](a.AsType(mlx.Float64)), mlx.ToSlice[float64](v.AsType(mlx.Float64))
+		for i, r := range []int{1, 0, 1} {
+			for j := range n {
+				wide[r*n+j] += add[i*n+j]
+			}
+		}
+		want := mlx.FromSlice(wide, 2, n)
+		for name, got := range map[string]*mlx.Array{
+			"rows":    a.At(at).Add(v),
+			"columns": a.T().At(mlx.Colon, at).Add(v.T()).T(),
+			"strided": a.T().At(mlx.Colon, at).Add(tensor.CopyOf(v.T(), none)).T(),
+		} {
+			if err := Diff(got.AsType(mlx.Float64), want, Exact); err != nil {
+				t.Errorf("%v, %s: %v", d, name, err)
+			}
+		}
+	}
+}

@@ -272,7 +272,7 @@ func show(ix []any) string {
 func TestIndexing(t *testing.T) {
 	r := rand.New(rand.NewPCG(6, 78))
 	for range 3000 {
-		shape := [][]int{{4, 3, 5}, {3, 2, 4, 2}, {5}, {2, 6}, {2, 1, 3, 2, 2}}[r.IntN(5)]
+		shape := [][]int{{4, 3, 5}, {3, 2, 4, 2}, {5}, {2, 6}, {2, 1, 3, 2, 2}, {1, 2, 1, 2, 1, 2, 1, 3, 2}}[r.IntN(6)]
 		ix, spans := randomIndex(r, shape)
 		a := grid(shape...)
 		result, from := numpyIndex(shape, ix, spans)

@@ -138,6 +138,7 @@ type (
 		Scheme
 		Transpose bool
 		Round     bool // activations of half precision may be rounded for speed
+		Alone     bool // a row has the bits that it has in a product of one row
 	}
 )
 
@@ -263,8 +264,24 @@ func DequantizeOf(weight, scales, biases *Array, s Scheme, to tensor.DType, on S
 func MatMulOf(x, weight, scales, biases *Array, s Scheme, transpose, round bool, on Stream) *Array {
 	s = must("quantized_matmul", s)
 	s.Rounding = 0
+	if d := x.DType(); d.Is(dtype.Integer) || d == dtype.Bool { // as MLX: integers take the scales' dtype
+		d = dtype.Float32
+		if s.Mode == Affine && scales.DType().Is(dtype.Floating) {
+			d = scales.DType()
+		}
+		x = tensor.AsType(x, d, on)
+	}
 	in := append([]*Array{x}, packed(weight, scales, biases)...)
-	return tensor.Apply1(MatMul{s, transpose, round}, on, in...)
+	return tensor.Apply1(MatMul{s, transpose, round, false}, on, in...)
+}
+
+// RowsAlone is p, if it is a product with the rows Alone.
+func RowsAlone(p tensor.Primitive) tensor.Primitive {
+	if m, ok := p.(MatMul); ok {
+		m.Alone = true
+		return m
+	}
+	return p
 }
 
 func packed(weight, scales, biases *Array) []*Array {

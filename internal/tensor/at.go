@@ -81,18 +81,31 @@ func valueFor(op string, a *Array, v any, s Stream) *Array {
 	return AsType(w.scalar(d, s), d, s)
 }
 
+// atNames and atOps are the methods and their elementwise forms, by ScatterOp.
+var (
+	atNames = [...]string{"at.set", "at.add", "at.multiply", "at.maximum", "at.minimum"}
+	atOps   = [...]BinaryOp{0, OpAdd, OpMultiply, OpMaximum, OpMinimum}
+)
+
 func (r Ref) put(op ScatterOp, v any) *Array {
-	x := valueFor(op.String(), r.a, v, Stream{})
+	name := atNames[op]
+	x := valueFor(name, r.a, v, Stream{})
 	if out := r.masked(op, x); out != nil {
 		return out
 	}
-	p := pick(op.String(), r.a, r.ix)
+	p := pick(name, r.a, r.ix)
 	t := p.result()
 	x = dropLeading(x, len(t), Stream{})
-	if got := BroadcastShapes(op.String(), SpecOf(x).Shape, t); !slices.Equal(got, t) {
-		Throw(op.String(), []Spec{SpecOf(r.a), SpecOf(x)}, "values of shape %v cannot be broadcast to %v", SpecOf(x).Shape, t)
+	if !fits(SpecOf(x).Shape, t) {
+		Throw(name, []Spec{SpecOf(r.a), SpecOf(x)}, "values of shape %v cannot be broadcast to %v", SpecOf(x).Shape, t)
 	}
 	return p.write(op, r.a, fit(x, t, Stream{}), Stream{})
+}
+
+// fits reports whether shape s can be broadcast to t.
+func fits(s, t Shape) bool {
+	_, err := Broadcast{MakeInts(t...)}.Infer([]Spec{{Shape: s}})
+	return err == nil
 }
 
 // masked writes the same values wherever a lone mask is true, without reading the
@@ -111,12 +124,12 @@ func (r Ref) masked(op ScatterOp, x *Array) *Array {
 	}
 	rest := sh[len(m):]
 	x = dropLeading(x, len(rest), Stream{})
-	if x.NDim() > len(rest) || !slices.Equal(BroadcastShapes(op.String(), SpecOf(x).Shape, rest), rest) {
+	if !fits(SpecOf(x).Shape, rest) {
 		return nil
 	}
 	x = fit(fit(x, rest, Stream{}), sh, Stream{})
 	if op != ScatterSet {
-		x = BinaryOf([...]BinaryOp{0, OpAdd, OpMultiply, OpMaximum, OpMinimum}[op], r.a, x, Stream{})
+		x = BinaryOf(atOps[op], r.a, x, Stream{})
 	}
 	mask = ReshapeTo(mask, append(slices.Clone(m), fill(1, len(rest))...), Stream{})
 	return Where(mask, x, r.a, Stream{})

@@ -391,7 +391,7 @@ func (p *selection) write(op ScatterOp, a, v *Array, s Stream) *Array {
 		in := append(append([]*Array{p.part(a, s)}, p.arrays...), v)
 		v = Apply1(Scatter{MakeInts(p.axes...), op}, s, in...)
 	} else if op != ScatterSet {
-		v = BinaryOf([...]BinaryOp{0, OpAdd, OpMultiply, OpMaximum, OpMinimum}[op], p.part(a, s), v, s)
+		v = BinaryOf(atOps[op], p.part(a, s), v, s)
 	}
 	v = ReshapeTo(v, p.sliced, s)
 	if p.whole {

@@ -153,10 +153,13 @@ func (p Concatenate) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
 // VJP is c @ b^T and a^T @ c.
 func (p MatMul) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array {
 	return grads(need, func(i int) *Array {
+		var g *Array // inputs may have two dtypes
 		if i == 0 {
-			return Apply1(p, s, cotan[0], SwapAxes(in[1], -1, -2, s))
+			g = Apply1(p, s, cotan[0], SwapAxes(in[1], -1, -2, s))
+		} else {
+			g = Apply1(p, s, SwapAxes(in[0], -1, -2, s), cotan[0])
 		}
-		return Apply1(p, s, SwapAxes(in[0], -1, -2, s), cotan[0])
+		return AsType(g, in[i].DType(), s)
 	})
 }
 

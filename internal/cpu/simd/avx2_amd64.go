@@ -47,6 +47,7 @@ func avx2Table() Table {
 	} {
 		t.Binary[op] = func(y, a, b []float32) { f(ptr(y), ptr(a[:len(y)]), ptr(b[:len(y)]), len(y)) }
 	}
+	t.MaxRows, t.MinRows = rowByRow(t.Binary[Maximum]), rowByRow(t.Binary[Minimum])
 	t.SwiGLU = func(y, a, b []float32) { a2SwiGLU(ptr(y), ptr(a[:len(y)]), ptr(b[:len(y)]), len(y)) }
 	t.ArgMax, t.ArgMin = argMaxAVX2, argMinAVX2
 	t.Max, t.Min, t.FirstNaN = maxAVX2, minAVX2, firstNaNAVX2

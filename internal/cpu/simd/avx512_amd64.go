@@ -62,6 +62,8 @@ func avx512Table() Table {
 	for op, f := range binaryKernels {
 		t.Binary[op] = func(y, a, b []float32) { binaryAVX512(f, y, a, b) }
 	}
+	t.MaxRows = func(y, x []float32, ld int) { rowsAVX512(rowsMaxF32, y, x, ld) }
+	t.MinRows = func(y, x []float32, ld int) { rowsAVX512(rowsMinF32, y, x, ld) }
 	t.SwiGLU = func(y, a, b []float32) { binaryAVX512(swigluF32, y, a, b) }
 	t.Axpy = axpyAVX512
 	return t
@@ -87,6 +89,10 @@ func unaryAVX512(f func(y, x *float32, n int), y, x []float32) {
 
 func binaryAVX512(f func(y, a, b *float32, n int), y, a, b []float32) {
 	f(ptr(y), ptr(a[:len(y)]), ptr(b[:len(y)]), len(y))
+}
+
+func rowsAVX512(f func(y, x *float32, ld, n int), y, x []float32, ld int) {
+	f(ptr(y), ptr(x[:3*ld+len(y)]), 4*ld, len(y))
 }
 
 func f16ToF32AVX512(dst []float32, src []uint16)  { cvtF16(ptr(dst[:len(src)]), ptr(src), len(src)) }

@@ -224,3 +224,12 @@ func swiGLU(y, gate, up []float32) {
 		y[i] = float32(float64(v)*sigmoid64(v)) * up[i]
 	}
 }
+
+// rowByRow folds four rows into y one by one.
+func rowByRow(f func(y, a, b []float32)) func(y, x []float32, ld int) {
+	return func(y, x []float32, ld int) {
+		for k := range 4 {
+			f(y, y, x[k*ld:k*ld+len(y)])
+		}
+	}
+}

@@ -222,3 +222,31 @@ func TestUnaryGoldens(t *testing.T) {
 		t.Errorf("erfinv differs by %g of %g", d, s)
 	}
 }
+
+// TestRows: four rows at a time are four times one row, NaN and both zeros among them.
+func TestRows(t *testing.T) {
+	everyTier(t, func(t *testing.T) {
+		r := newRand(12)
+		for _, n := range []int{0, 1, 7, 16, 33, 100} {
+			ld := n + 3
+			x, y := normals(r, 3*ld+n), normals(r, n)
+			for i := range x {
+				if i%11 == 3 {
+					x[i] = []float32{nan32, 0, float32(math.Copysign(0, -1)), inf32, -inf32}[i%5]
+				}
+			}
+			for op, f := range map[BinaryOp]func(y, x []float32, ld int){Maximum: K.MaxRows, Minimum: K.MinRows} {
+				got, want := append([]float32{}, y...), append([]float32{}, y...)
+				f(got, x, ld)
+				for k := range 4 {
+					K.Binary[op](want, want, x[k*ld:k*ld+n])
+				}
+				for i := range want {
+					if math.Float32bits(got[i]) != math.Float32bits(want[i]) && want[i] == want[i] || (got[i] != got[i]) != (want[i] != want[i]) {
+						t.Errorf("op %d, %d elements: element %d is %v, want %v", op, n, i, got[i], want[i])
+					}
+				}
+			}
+		}
+	})
+}

@@ -41,6 +41,12 @@ func vecMinF32(y, a, b *float32, n int)
 func vecMaxF32(y, a, b *float32, n int)
 
 //go:noescape
+func rowsMinF32(y, x *float32, ld, n int)
+
+//go:noescape
+func rowsMaxF32(y, x *float32, ld, n int)
+
+//go:noescape
 func vecAddF16(y, a *float32, b *uint16, n int)
 
 //go:noescape

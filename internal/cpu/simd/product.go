@@ -28,6 +28,10 @@ type QPlan struct {
 	kind    int // the tier's own
 }
 
+// SameSums reports whether rows of a product by p have the bits that they have by o, a
+// plan for another number of rows of the same product.
+func (p *QPlan) SameSums(o *QPlan) bool { return p.kind == o.kind }
+
 // Tiles of products in float32: rows of x that stay in cache, and rows of w.
 const (
 	tileRows = 64

@@ -96,6 +96,9 @@ type Table struct {
 	Unary [NumUnary]func(y, x []float32)
 	// Binary[op](y, a, b): y = op(a, b) over len(y) elements; y may be a or b.
 	Binary [NumBinary]func(y, a, b []float32)
+	// MaxRows and MinRows: y = the extreme of y and four rows of x, ld elements apart.
+	MaxRows func(y, x []float32, ld int)
+	MinRows func(y, x []float32, ld int)
 	// SwiGLU: y = gate·sigmoid(gate)·up.
 	SwiGLU func(y, gate, up []float32)
 	// Axpy: y += a·x.
@@ -194,7 +197,7 @@ func pureTable() Table {
 		Softmax: softmax, LogSumExp: logSumExp,
 		RopeTable: ropeTable, RopePeriods: ropePeriods, Rope: rope,
 		AttendPartScratchLen: attendPartScratchLen, AttendPart: attendPart,
-		Unary: pureUnary, Binary: pureBinary, SwiGLU: swiGLU, Axpy: axpy,
+		Unary: pureUnary, Binary: pureBinary, MaxRows: rowByRow(maximum), MinRows: rowByRow(minimum), SwiGLU: swiGLU, Axpy: axpy,
 		ArgMax: argMax, ArgMin: argMin, Max: maxRow, Min: minRow, FirstNaN: firstNaN,
 	}
 }

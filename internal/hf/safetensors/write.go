@@ -14,7 +14,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
-	"github.com/mlxgo/mlx/internal/beside"
+	"github.com/mlxgo/mlx/internal/atomicfile"
 	"github.com/mlxgo/mlx/internal/fmap"
 )
 
@@ -67,7 +67,7 @@ func WriteFunc(path string, tensors []Tensor, metadata map[string]string, sync b
 		}
 		return &Error{Path: path, Err: err}
 	}
-	return beside.Write(path, sync, func(f *os.File) error { return write(f, path, header, order, fill) })
+	return atomicfile.Write(path, sync, func(f *os.File) error { return write(f, path, header, order, fill) })
 }
 
 // WriteTo writes a file to w: tensors with their Data in the order that is given. Errors

@@ -21,6 +21,8 @@ type Layout struct {
 	KeyDim, ValueDim int
 	Window           int     // a query sees itself and the Window-1 keys before; 0: all
 	SoftCap          float64 // > 0: bounds scores, see fast.Attention
+	Shared           bool    // KV.Again is called
+	Sparse           *Sparse // what a query sees beside a window; nil: all
 }
 
 // Bytes is the size of capacity positions in dtype d.
@@ -41,8 +43,9 @@ type Cache struct {
 	arrays   []*mlx.Array // of keys, then of values, layer by layer
 	capacity int
 	length   int
-	top      int // rings hold what positions below it wrote last
-	single   int // see Single
+	top      int   // rings hold what positions below it wrote last
+	floor    []int // of each layer: positions below are missing in it; nil: none
+	single   int   // see Single
 }
 
 // New makes an empty cache that keeps all positions of batch sequences in dtype d.
@@ -85,8 +88,11 @@ func (c *Cache) Bytes() (n, plain int64) {
 	if c.capacity == 0 {
 		return 0, 0
 	}
+	for _, l := range c.layout {
+		plain += l.Bytes(c.capacity, c.dtype)
+	}
 	b := int64(c.batch)
-	return b * c.kind.Bytes(c.layout, c.capacity, c.dtype), b * Kind{}.Bytes(c.layout, c.capacity, c.dtype)
+	return b * c.kind.Bytes(c.layout, c.capacity, c.dtype), b * plain
 }
 
 // Trim forgets the last n positions. It is an error, and nothing changes, if there are
@@ -97,29 +103,56 @@ func (c *Cache) Trim(n int) error {
 		return fmt.Errorf("the cache of %d positions cannot go back by %d", c.length, n)
 	}
 	clean := true // nothing is lost, or nothing is needed
-	for _, l := range c.layout {
-		keep, window := c.kind.ring(l)
-		if window == 0 || c.top <= keep+window || to <= keep {
+	for i, l := range c.layout {
+		ok := true
+		switch keep, window := c.kind.ring(l); {
+		case window == 0 || to <= keep:
 			continue
+		case keep > 0:
+			if c.top <= keep+window {
+				continue
+			}
+			ok = to >= c.top-1 // one position may go: the row after it overwrites it
+		default:
+			lost := c.lost(i)
+			if lost == 0 {
+				continue
+			}
+			ok = to-window+1 >= lost
 		}
 		clean = false
-		if to < c.top-1 { // one position may go: the row after it overwrites it
-			return fmt.Errorf("the cache has %d positions and keeps the last %d: it cannot go back by %d", c.length, window, n)
+		if !ok {
+			return fmt.Errorf("the cache has %d positions, of which layer %d forgets the earlier ones: it cannot go back by %d", c.length, i, n)
 		}
 	}
 	c.length = to
 	if clean {
-		c.top, c.single = to, 0
+		c.setLen(to)
 	}
 	return nil
 }
 
+// lost is how many of the first positions layer i, which keeps none, has no longer.
+func (c *Cache) lost(i int) int {
+	_, window := c.kind.ring(c.layout[i])
+	n := 0
+	if window > 0 {
+		n = max(c.top-ringRows(window), 0)
+	}
+	if c.floor != nil {
+		n = max(n, c.floor[i])
+	}
+	return n
+}
+
+func (c *Cache) setLen(n int) { c.length, c.top, c.single, c.floor = n, n, 0, nil }
+
 // Reset forgets all positions; the memory stays.
-func (c *Cache) Reset() { c.length, c.top, c.single = 0, 0, 0 }
+func (c *Cache) Reset() { c.setLen(0) }
 
 // SetLen gives a cache of several sequences the length of the longest, when one of them
 // was replaced. What rings have forgotten is the caller's business.
-func (c *Cache) SetLen(n int) { c.length, c.top, c.single = n, n, 0 }
+func (c *Cache) SetLen(n int) { c.setLen(n) }
 
 // CapacityFor is the capacity that a cache of n positions has: one of eight steps
 // of each power of two, so that at most an eighth of it, or 255 positions, lie idle.

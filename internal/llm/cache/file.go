@@ -42,7 +42,7 @@ func (c *Cache) Save(path string, metadata map[string]string) error {
 	for i, l := range c.layout {
 		rows := 0
 		for j, a := range c.arrays[2*n*i : 2*n*(i+1)] {
-			ordered, err := c.ordered(l, a)
+			ordered, err := c.ordered(i, a)
 			if err != nil {
 				return fmt.Errorf("%s: layer %d: %w", path, i, err)
 			}
@@ -77,7 +77,8 @@ func (c *Cache) describe(meta map[string]string, i int, l Layout, rows int) {
 		class, state = classRotating, []int{keep, window, c.length, rows}
 	}
 	if k := c.kind; k.Bits > 0 {
-		if window > 0 {
+		// mlx-lm has no rotating quantized class, and needs none while all is there.
+		if window > 0 && (window != l.Window || rows < c.length) {
 			class, state = classBoth, append(state, k.Group, k.Bits)
 		} else {
 			class, state = classQuantized, []int{c.length, k.Group, k.Bits}
@@ -92,14 +93,24 @@ func (c *Cache) describe(meta map[string]string, i int, l Layout, rows int) {
 	}
 }
 
-// ordered is the rows of an array of a layer by position: all, or of a ring that has
+// ordered is the rows of an array of layer i by position: all, or of a ring that has
 // forgotten some the first it keeps and the last.
-func (c *Cache) ordered(l Layout, a *mlx.Array) (out *mlx.Array, err error) {
-	keep, window := c.kind.ring(l)
+func (c *Cache) ordered(i int, a *mlx.Array) (out *mlx.Array, err error) {
+	keep, window := c.kind.ring(c.layout[i])
 	err = mlx.Try(func() {
-		if window == 0 || c.length <= keep+window {
+		switch {
+		case window > 0 && keep == 0:
+			rows := a.Shape()[2]
+			from := max(c.lost(i), c.length-window+1-Slack, 0)
+			first, last := from%rows, c.length%rows // the rows from first on, as a ring
+			if c.length-from < rows && first < last {
+				out = rowsOf(a, first, last)
+			} else {
+				out = rowsOf(a, first, rows, 0, last)
+			}
+		case window == 0 || c.length <= keep+window:
 			out = rowsOf(a, 0, c.length)
-		} else {
+		default:
 			oldest := keep + (c.length-keep)%window
 			skip := 0
 			if c.top > c.length { // after a Trim the oldest row is of no position
@@ -128,15 +139,18 @@ func rowsOf(a *mlx.Array, ranges ...int) *mlx.Array {
 
 // A File is a saved cache whose arrays are not read yet. Close it after Load.
 type File struct {
-	Kind     Kind
 	Len      int               // positions
 	Metadata map[string]string // the caller's of Save
 
 	path    string
 	file    *safetensors.File
 	classes []string
-	states  [][]int
+	layers  []fileLayer
 }
+
+// fileLayer is the state of a layer: how many positions it keeps, the window after them
+// (0: it is none that rotates) and the row that is next, and how it is quantized.
+type fileLayer struct{ keep, window, next, group, bits int }
 
 // OpenFile reads the description of a saved cache; errors name the file.
 func OpenFile(path string) (*File, error) {
@@ -179,67 +193,104 @@ func (f *File) parse(meta map[string]string) error {
 			}
 			state = append(state, n)
 		}
-		f.classes, f.states = append(f.classes, class), append(f.states, state)
+		if err := f.describe(i, class, state); err != nil {
+			return err
+		}
 	}
 	if len(f.classes) == 0 {
 		return errors.New("it has no classes of caches in its metadata")
 	}
-	return f.describe()
+	return nil
 }
 
-// describe finds the kind that the layers agree on, and the length.
-func (f *File) describe() error {
-	for i, class := range f.classes {
-		state := f.states[i]
-		want, ok := map[string]int{classPlain: 0, classRotating: 4, classQuantized: 3, classBoth: 6}[class]
-		if !ok {
-			return fmt.Errorf("layer %d is a %s", i, class)
+// maxPositions is what positions in int32 can count, with room for a step.
+const maxPositions = 1 << 30
+
+// describe adds layer i. All layers have the same length and are quantized alike.
+func (f *File) describe(i int, class string, state []int) error {
+	want, ok := map[string]int{classPlain: 0, classRotating: 4, classQuantized: 3, classBoth: 6}[class]
+	if !ok {
+		return fmt.Errorf("layer %d is a %s", i, class)
+	}
+	if len(state) != want {
+		return fmt.Errorf("the state of layer %d, a %s, has %d numbers, not %d", i, class, len(state), want)
+	}
+	var l fileLayer
+	n := 0
+	switch class {
+	case classPlain:
+		if t, ok := f.file.Tensor(fmt.Sprintf("%d.0", i)); ok && len(t.Shape) == 4 {
+			n = t.Shape[2]
 		}
-		if len(state) != want {
-			return fmt.Errorf("the state of layer %d, a %s, has %d numbers, not %d", i, class, len(state), want)
+	case classRotating, classBoth:
+		l.keep, l.window, n, l.next = state[0], state[1], state[2], state[3]
+		if l.window <= l.keep {
+			return fmt.Errorf("layer %d has room for %d positions and keeps %d", i, l.window, l.keep)
 		}
-		var k Kind
-		n := 0
-		switch class {
-		case classPlain:
-			if t, ok := f.file.Tensor(fmt.Sprintf("%d.0", i)); ok && len(t.Shape) == 4 {
-				n = t.Shape[2]
-			}
-		case classRotating, classBoth:
-			k.Keep, k.MaxSize, n = state[0], state[1], state[2]
-		case classQuantized:
-			n = state[0]
-		}
-		if class == classQuantized || class == classBoth {
-			k.Group, k.Bits = state[want-2], state[want-1]
-		}
-		if i == 0 {
-			f.Len = n
-		}
-		if n != f.Len || n == 0 {
-			return fmt.Errorf("layer %d has %d positions, and layer 0 has %d", i, n, f.Len)
-		}
-		if k.Bits != f.Kind.Bits && i > 0 || k.Group != f.Kind.Group && i > 0 {
-			return fmt.Errorf("layer %d is quantized otherwise than layer 0", i)
-		}
-		f.Kind.Bits, f.Kind.Group = k.Bits, k.Group
-		f.Kind.MaxSize, f.Kind.Keep = max(f.Kind.MaxSize, k.MaxSize), max(f.Kind.Keep, k.Keep)
+	case classQuantized:
+		n = state[0]
+	}
+	if class == classQuantized || class == classBoth {
+		l.group, l.bits = state[want-2], state[want-1]
+	}
+	if n > maxPositions {
+		return fmt.Errorf("layer %d has %d positions, more than are possible", i, n)
+	}
+	if i == 0 {
+		f.Len = n
+	}
+	if n != f.Len || n == 0 {
+		return fmt.Errorf("layer %d has %d positions, and layer 0 has %d", i, n, f.Len)
+	}
+	f.classes, f.layers = append(f.classes, class), append(f.layers, l)
+	if l.group != f.layers[0].group || l.bits != f.layers[0].bits {
+		return fmt.Errorf("layer %d is quantized otherwise than layer 0", i)
 	}
 	return nil
+}
+
+// Kind is the kind of the cache for a model of this layout: a layer that rotates in its
+// own window says nothing of others. The error says what does not fit.
+func (f *File) Kind(layout []Layout) (k Kind, err error) {
+	if len(layout) != len(f.classes) {
+		return k, fmt.Errorf("%s is the cache of a model with %d layers, and this one has %d", f.path, len(f.classes), len(layout))
+	}
+	k.Bits, k.Group = f.layers[0].bits, f.layers[0].group
+	for i, l := range f.layers {
+		if own := layout[i].Window; l.window > 0 && (own == 0 || l.window < own) {
+			k.MaxSize, k.Keep = max(k.MaxSize, l.window), max(k.Keep, l.keep)
+		}
+	}
+	for i, l := range f.layers {
+		keep, window := k.ring(layout[i])
+		if l.window == 0 && window == layout[i].Window {
+			continue // all positions, of which it needs the last
+		}
+		if l.keep != keep || l.window != window {
+			what := "keeps all positions"
+			if l.window > 0 {
+				what = fmt.Sprintf("keeps %d positions and a window of %d", l.keep, l.window)
+			}
+			return k, fmt.Errorf("%s: layer %d %s, and this model's layer has a window of %d", f.path, i, what, window)
+		}
+	}
+	if err := k.Check(layout); err != nil {
+		return k, fmt.Errorf("%s: %w", f.path, err)
+	}
+	return k, nil
 }
 
 // Load is the cache of the file for a model of this layout that computes in d. The
 // error says what does not fit.
 func (f *File) Load(layout []Layout, d mlx.DType) (*Cache, error) {
-	if len(layout) != len(f.classes) {
-		return nil, fmt.Errorf("%s is the cache of a model with %d layers, and this one has %d", f.path, len(f.classes), len(layout))
+	kind, err := f.Kind(layout)
+	if err != nil {
+		return nil, err
 	}
-	if err := f.Kind.Check(layout); err != nil {
-		return nil, fmt.Errorf("%s: %w", f.path, err)
-	}
-	c := NewOf(f.Kind, layout, 1, d)
-	c.length, c.top = f.Len, f.Len
+	c := NewOf(kind, layout, 1, d)
+	c.setLen(f.Len)
 	c.capacity = CapacityFor(f.Len + 1)
+	c.floor = make([]int, len(layout))
 	for i, l := range layout {
 		if err := f.layer(c, i, l); err != nil {
 			return nil, fmt.Errorf("%s: layer %d %w", f.path, i, err)
@@ -253,10 +304,6 @@ func (f *File) Load(layout []Layout, d mlx.DType) (*Cache, error) {
 
 // layer adds the arrays of layer i to c.
 func (f *File) layer(c *Cache, i int, l Layout) error {
-	keep, window := c.kind.ring(l)
-	if state := f.states[i]; (len(state) == 4 || len(state) == 6) != (window > 0) || window > 0 && (state[0] != keep || state[1] != window) {
-		return fmt.Errorf("is a %s %v, which is not how this model keeps %d positions", f.classes[i], state, c.kind.MaxSize)
-	}
 	n := c.kind.parts()
 	for j := range 2 * n {
 		name := partName(i, j, n)
@@ -272,7 +319,7 @@ func (f *File) layer(c *Cache, i int, l Layout) error {
 		if t.DType != want.DType {
 			return fmt.Errorf("is of %v, and the model computes in %v (see --dtype)", t.DType, c.dtype)
 		}
-		a, err := f.place(c, i, mlx.FromBytes(t.Data, t.Shape, t.DType), keep, window, want.Shape[2])
+		a, err := f.place(c, i, mlx.FromBytes(t.Data, t.Shape, t.DType), want.Shape[2])
 		if err != nil {
 			return err
 		}
@@ -282,35 +329,49 @@ func (f *File) layer(c *Cache, i int, l Layout) error {
 }
 
 // place is the rows of a file where layer i has them, in so many rows.
-func (f *File) place(c *Cache, i int, a *mlx.Array, keep, window, rows int) (out *mlx.Array, err error) {
+func (f *File) place(c *Cache, i int, a *mlx.Array, rows int) (out *mlx.Array, err error) {
 	have := a.Shape()[2]
-	if window == 0 && have != f.Len || have > f.Len || have < min(keep, f.Len) || have < f.Len && rows != keep+window {
+	keep, window := c.kind.ring(c.layout[i])
+	least := f.Len
+	switch {
+	case window > 0 && keep == 0:
+		least = min(f.Len, window-1)
+	case window > 0 && rows == keep+window:
+		least = min(f.Len, keep)
+	}
+	if have > f.Len || have < least {
 		return nil, fmt.Errorf("has %d rows for %d positions", have, f.Len)
 	}
 	err = mlx.Try(func() {
-		if window > 0 {
-			if idx := f.states[i][3]; idx > keep && idx < have { // mlx-lm's ring: the oldest row is at idx
-				a = rowsOf(a, 0, keep, idx, have, keep, idx)
-			}
+		if l := f.layers[i]; l.window > 0 && l.next > l.keep && l.next < have { // mlx-lm's ring: the oldest row is next
+			a = rowsOf(a, 0, l.keep, l.next, have, l.keep, l.next)
 		}
-		if have == f.Len && have <= rows {
+		switch {
+		case window > 0 && keep == 0:
+			tail := min(have, rows)
+			c.floor[i] = f.Len - tail
+			out = turned(rowsOf(a, have-tail, have), rows, f.Len)
+		case have == f.Len && have <= rows:
 			out = padRows(a, 0, rows-have)
-			return
-		}
-		tail := min(have-keep, window)
-		c.lacks(keep, window, tail)
-		if tail == 0 {
-			out = padRows(a, 0, window)
-			return
-		}
-		last := padRows(rowsOf(a, have-tail, have), window-tail, 0)
-		turn := window - (f.Len-keep)%window // what comes after the last position
-		out = rowsOf(last, turn, window, 0, turn)
-		if keep > 0 {
+		default:
+			tail := min(have-keep, window)
+			c.lacks(keep, window, tail)
+			if tail == 0 {
+				out = padRows(a, 0, window)
+				return
+			}
+			out = turned(rowsOf(a, have-tail, have), window, f.Len-keep)
 			out = tensor.ConcatenateOf([]*mlx.Array{rowsOf(a, 0, keep), out}, 2, mlx.Stream{})
 		}
 	})
 	return out, err
+}
+
+// turned is the ring of so many rows that ends with a, the last of n positions.
+func turned(a *mlx.Array, rows, n int) *mlx.Array {
+	last := padRows(a, rows-a.Shape()[2], 0)
+	turn := rows - n%rows // what comes after the last position
+	return rowsOf(last, turn, rows, 0, turn)
 }
 
 // lacks notes that a ring has the last tail positions only: what rows of a longer pass

@@ -2,14 +2,15 @@ package cache
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/quant"
 	"github.com/mlxgo/mlx/internal/tensor"
 )
 
-// Kind says how a cache keeps what it has seen. The zero value keeps all of it, in
-// the computing type.
+// Kind says how a cache keeps what it has seen. The zero value keeps all of it, or what
+// the window of a layer needs, in the computing type.
 type Kind struct {
 	// MaxSize > 0: a layer attends to so many positions at most. A layer with a
 	// smaller window of its own keeps that window.
@@ -39,8 +40,16 @@ func (k Kind) Check(layout []Layout) error {
 	if k.MaxSize > 0 && k.MaxSize <= k.Keep {
 		return fmt.Errorf("a cache of %d positions has no room beside the first %d, which it keeps", k.MaxSize, k.Keep)
 	}
-	if k.Bits == 0 {
+	for i, l := range layout {
+		if k.MaxSize > 0 && l.Sparse != nil {
+			return fmt.Errorf("a cache that forgets is not possible: the queries of layer %d see keys by blocks, not by their distance", i)
+		}
+	}
+	switch {
+	case k.Bits == 0:
 		return nil
+	case k.Group == 0: // which is no default here
+		return fmt.Errorf("a cache of %d bits in groups of 0 is not possible", k.Bits)
 	}
 	if _, err := k.scheme().Resolve(); err != nil {
 		return fmt.Errorf("the cache: %w", err)
@@ -74,19 +83,43 @@ func (k Kind) scheme() quant.Scheme {
 // all.
 func (k Kind) ring(l Layout) (keep, window int) {
 	switch {
-	case k.MaxSize == 0:
-		return 0, 0
-	case l.Window > 0:
+	case l.Window > 0 && k.MaxSize > 0:
 		return 0, min(l.Window, k.MaxSize)
+	case l.Window > 0:
+		return 0, l.Window
 	}
 	return k.Keep, k.MaxSize
 }
 
+// Rotates reports whether any layer of this layout forgets positions.
+func (k Kind) Rotates(layout []Layout) bool {
+	return slices.ContainsFunc(layout, func(l Layout) bool {
+		_, window := k.ring(l)
+		return window > 0
+	})
+}
+
+// Slack is how many positions a layer with a window remembers at least beyond what the
+// next one sees: so far it can go back, and so many positions a pass may have in a
+// piece.
+const Slack = 64
+
+// ringRows is the rows of a ring without kept positions: its window and Slack, in
+// whole segments of attention, which reads them in the order of positions.
+func ringRows(window int) int {
+	const segment = 512
+	window = min(window, 1<<40) // which is as good as none, and does not overflow
+	return (window + Slack + segment - 1) / segment * segment
+}
+
 // capacity is the rows that layer l has for n positions. A ring grows as other layers
-// do until its window would be full; then it has all its rows at once.
+// do until it has all its rows.
 func (k Kind) capacity(l Layout, n int) int {
 	c := CapacityFor(n)
-	if keep, window := k.ring(l); window > 0 && c >= window {
+	switch keep, window := k.ring(l); {
+	case window > 0 && keep == 0:
+		return min(c, ringRows(window))
+	case window > 0 && c >= window:
 		return keep + window
 	}
 	return c

@@ -288,12 +288,12 @@ func TestQuantizeLater(t *testing.T) {
 	}
 }
 
-// TestTrimRing: a ring goes back while nothing is overwritten, then by one position, and
-// to its kept ones.
-func TestTrimRing(t *testing.T) {
-	f := newFixture(t, cache.Kind{MaxSize: 10}, 0, 60)
+// TestTrimKept: a ring with kept positions goes back while nothing is overwritten, then
+// by one position, and to its kept ones.
+func TestTrimKept(t *testing.T) {
+	f := newFixture(t, cache.Kind{MaxSize: 10, Keep: 2}, 0, 60)
 	f.check(9, 0, window(10))
-	if err := f.c.Trim(8); err != nil {
+	if err := f.c.Trim(7); err != nil {
 		t.Fatal(err)
 	}
 	f.check(5, 0, window(10))
@@ -308,12 +308,16 @@ func TestTrimRing(t *testing.T) {
 		if f.c.Trim(1) == nil {
 			t.Fatal("one more")
 		}
-		f.check(1, 0, window(10))
+		f.check(1, 0, func(i, j int) bool { return j < 2 || j > i-8 })
 	}
 	if err := f.c.Trim(1); err != nil {
 		t.Fatal(err)
 	}
 	f.check(3, 0, window(10))
+	if err := f.c.Trim(f.c.Len() - 2); err != nil {
+		t.Fatal(err)
+	}
+	f.check(25, 0, window(10))
 	if err := f.c.Trim(f.c.Len()); err != nil {
 		t.Fatal(err)
 	}
@@ -370,8 +374,8 @@ func TestSave(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if file.Len != n-back || file.Kind != kind || file.Metadata["model"] != "m" {
-					t.Fatalf("%d: %+v of %d, %v", i, file.Kind, file.Len, file.Metadata)
+				if k, err := file.Kind(f.layout); file.Len != n-back || k != kind || err != nil || file.Metadata["model"] != "m" {
+					t.Fatalf("%d: %+v of %d, %v, %v", i, k, file.Len, file.Metadata, err)
 				}
 				saved := f.c
 				if f.c, err = file.Load(f.layout, mlx.Float32); err != nil {

@@ -112,7 +112,9 @@ func TestGenerateBatchKinds(t *testing.T) {
 					if ids, _ := idsOf(r.Tokens); !slices.Equal(ids, want) {
 						t.Errorf("%+v, size %d, prompt %d: %v, alone %v", kv, size, i, ids, want)
 					}
-					if s := r.Statistics; s.CacheMemory <= 0 || s.CacheSaved <= 0 {
+					// A ring in a window of the model's own has no fewer rows than short texts have.
+					few := kv.Bits == 0 && c["sliding_window"] != nil
+					if s := r.Statistics; s.CacheMemory <= 0 || (s.CacheSaved > 0) == few {
 						t.Errorf("%+v, size %d, prompt %d: %+v", kv, size, i, s)
 					}
 				}

@@ -5,11 +5,28 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/hf/safetensors"
 	"github.com/mlxgo/mlx/internal/llm"
 	"github.com/mlxgo/mlx/internal/llm/llmtest"
 	"github.com/mlxgo/mlx/internal/llm/models"
 )
+
+// TestInspectWindows: the memory at a context length is that of the windows.
+func TestInspectWindows(t *testing.T) {
+	c := llmtest.Tiny("gemma2").With(llmtest.Config{"sliding_window": 100, "num_hidden_layers": 4, "max_position_embeddings": 65536})
+	dir := llmtest.Write(t, c, llmtest.Random(t, c, 3, mlx.BFloat16))
+	const row = 2 * 2 * 16 * 2 // keys and values of 2 heads of 16
+	for context, want := range map[int]int64{10: 4 * 256 * row, 512: 4 * 512 * row, 32768: 2*512*row + 2*32768*row} {
+		i, err := llm.InspectDir(dir, headers(t, dir), llm.LoadOptions{New: models.New}, context)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i.Memory.Cache != want || i.Memory.Total != i.Memory.Weights+i.Memory.Converted+want {
+			t.Errorf("%d tokens: %+v, not %d bytes", context, i.Memory, want)
+		}
+	}
+}
 
 // headers are the weights of dir without their data.
 func headers(t *testing.T, dir string) *safetensors.Set {

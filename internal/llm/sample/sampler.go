@@ -79,6 +79,13 @@ func (s *Sampler) Sample(logits []float32, history []int) (token int, logprob fl
 	return token, s.logprobs[token], nil
 }
 
+// Follow makes s draw next with the keys that o will draw with; o takes none.
+func (s *Sampler) Follow(o *Sampler) {
+	if s.gen != nil && o.gen != nil {
+		s.gen.SetState(o.gen.State())
+	}
+}
+
 // Logprobs returns the log-probabilities [vocab] of the last row sampled, after
 // the processors and before the filters. The slice is valid until the next call
 // of a sampling method.

@@ -22,6 +22,12 @@ type Attention struct {
 	Causal bool
 	// Window > 0: a query sees itself and the Window-1 keys before it.
 	Window int
+	// Ring: keys and values are a ring of C rows, where key t lies in row t % C, as
+	// CacheWrite{Ring: C} leaves it. It needs a window and pos, and no mask. The caller
+	// sees to it that the ring has what the first query sees: C >= Window-1+L, and C a
+	// multiple of 512, unless all keys so far are fewer than C. The bits are those of
+	// the same keys in order.
+	Ring bool
 	// Mask announces an input that broadcasts to [B, Hq, L, C]: bool (true keeps)
 	// or floating (added).
 	Mask bool
@@ -56,6 +62,9 @@ func (p Attention) Infer(in []Spec) ([]Spec, error) {
 	d := dtype.Promote(dtype.Promote(in[0].DType, in[1].DType), in[2].DType)
 	if !d.Is(dtype.Floating) {
 		return nil, fmt.Errorf("%v is not floating", d)
+	}
+	if p.Ring && (p.Window <= 0 || !p.Causal || !p.Pos || p.Mask) {
+		return nil, errors.New("a ring of keys needs a window and a position, and no mask")
 	}
 	rest := in[3:]
 	next := func() (s Spec) { s, rest = rest[0], rest[1:]; return s }

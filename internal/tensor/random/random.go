@@ -111,6 +111,9 @@ func f32(v float64, s Stream) *Array { return tensor.FloatScalar(v, dtype.Float3
 // Normal is mx.random.normal: sqrt(2) * scale * erfinv(u) + loc with u uniform in
 // (-1, 1).
 func Normal(key *Array, shape Shape, d tensor.DType, loc, scale float64, s Stream) *Array {
+	if d == dtype.Complex64 {
+		return complexNormal(key, shape, loc, scale, s)
+	}
 	checkFloat("normal", d)
 	u := Uniform(key, f32(float64(math.Nextafter32(-1, 0)), s), f32(1, s), shape, dtype.Float32, s)
 	x := tensor.AsType(tensor.UnaryOf(tensor.OpErfInv, u, s), d, s)
@@ -120,6 +123,24 @@ func Normal(key *Array, shape Shape, d tensor.DType, loc, scale float64, s Strea
 		return x
 	}
 	return tensor.BinaryOf(tensor.OpAdd, x, tensor.FloatScalar(loc, d, s), s)
+}
+
+// complexNormal has pairs of float32 draws as its parts, whose variances add up to
+// scale's square: the sqrt(2) is left out.
+func complexNormal(key *Array, shape Shape, loc, scale float64, s Stream) *Array {
+	n := len(shape)
+	pairs := append(append(Shape(nil), shape...), 2)
+	u := Uniform(key, f32(float64(math.Nextafter32(-1, 0)), s), f32(1, s), pairs, dtype.Float32, s)
+	x := tensor.BinaryOf(tensor.OpMultiply, tensor.UnaryOf(tensor.OpErfInv, u, s), f32(scale, s), s)
+	part := func(i int) *Array {
+		p := tensor.Squeeze(tensor.SliceAxis(x, n, i, i+1, s), []int{n}, s)
+		return tensor.AsType(p, dtype.Complex64, s)
+	}
+	z := tensor.BinaryOf(tensor.OpAdd, part(0), tensor.BinaryOf(tensor.OpMultiply, part(1), tensor.ComplexScalar(1i, s), s), s)
+	if loc == 0 {
+		return z
+	}
+	return tensor.BinaryOf(tensor.OpAdd, z, tensor.FloatScalar(loc, dtype.Complex64, s), s)
 }
 
 // Gumbel is mx.random.gumbel: -log(-log(u)), in dtype d throughout.

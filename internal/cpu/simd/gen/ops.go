@@ -94,6 +94,22 @@ func simple() {
 		})
 		end()
 	}
+	for i, op := range []string{"Min", "Max"} { // of y and four rows, ld bytes apart; a NaN stays
+		args("rows"+op+"F32", "y, x *float32, ld, n int", 32, [][2]string{{"y+0", "DI"}, {"x+8", "SI"}, {"ld+16", "DX"}, {"n+24", "CX"}})
+		p("LEAQ (DX)(DX*2), R8")
+		loop(map[string]int{"DI": 4, "SI": 4}, func(m string) {
+			loadW("F32", "(DI)", m, 0)
+			for k, row := range []string{"(SI)", "(SI)(DX*1)", "(SI)(DX*2)", "(SI)(R8*1)"} {
+				from, to := k%2, 1-k%2
+				loadW("F32", row, m, 3)
+				p("VCMPPS $3, Z3, Z%d, K2", from)
+				p("VRANGEPS $%d, Z3, Z%d, Z%d", 4+i, from, to)
+				p("VADDPS Z3, Z%d, K2, Z%d", from, to)
+			}
+			store(m)
+		})
+		end()
+	}
 	for _, e := range []string{"F16", "BF16"} {
 		t := "*uint16"
 		args("vecAdd"+e, "y, a *float32, b "+t+", n int", 32, [][2]string{{"y+0", "DI"}, {"a+8", "SI"}, {"b+16", "DX"}, {"n+24", "CX"}})
