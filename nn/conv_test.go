@@ -1,6 +1,7 @@
 package nn_test
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -119,12 +120,34 @@ func TestSpatialErrors(t *testing.T) {
 		"smaller than the window's 5":   func() { pool(true, []int{5}).Forward(x) },
 		"2 values of the stride for 1":  func() { pool(true, []int{2}, []int{1, 1}).Forward(x) },
 		`mode "lanczos" is not nearest`: func() { (&nn.Upsample{Scale: []float64{2}, Mode: "lanczos"}).Forward(x) },
+		"antialiasing is for":           func() { (&nn.Upsample{Scale: []float64{2}, Antialias: true}).Forward(x) },
 		"2 scales for 1":                func() { (&nn.Upsample{Scale: []float64{2, 2}}).Forward(x) },
 	} {
 		if err := mlx.Try(f); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
+}
+
+// smoothCubic resamples x with Keys' kernel, stretched by 1/scale where it shrinks.
+func smoothCubic(x []float64, scale float64) (y []float32) {
+	wide := math.Max(1/scale, 1)
+	for i := range int(scale * float64(len(x))) {
+		center, sum, total := (float64(i)+0.5)/scale-0.5, 0.0, 0.0
+		for j, v := range x {
+			d := math.Abs(center-float64(j)) / wide
+			w := 0.0
+			switch {
+			case d < 1:
+				w = 1.5*d*d*d - 2.5*d*d + 1
+			case d < 2:
+				w = -0.5*d*d*d + 2.5*d*d - 4*d + 2
+			}
+			sum, total = sum+w*v, total+w
+		}
+		y = append(y, float32(sum/total))
+	}
+	return y
 }
 
 // TestUpsampleSizes: fractions, integers and both ways of nearest.
@@ -137,8 +160,14 @@ func TestUpsampleSizes(t *testing.T) {
 		{nn.Upsample{Scale: []float64{1.5}}, []float32{1, 1, 2, 3, 3, 4}},
 		{nn.Upsample{Scale: []float64{0.5}}, []float32{1, 3}},
 		{nn.Upsample{Scale: []float64{0.5}, Mode: "linear"}, []float32{1.5, 3.5}},
+		{nn.Upsample{Scale: []float64{0.5}, Mode: "linear", Antialias: true}, []float32{(3*1 + 3*2 + 3) / 7., (2 + 3*3 + 3*4) / 7.}},
+		{nn.Upsample{Scale: []float64{2}, Mode: "cubic", Antialias: true}, nil},
+		{nn.Upsample{Scale: []float64{0.5}, Mode: "cubic", Antialias: true}, nil},
 		{nn.Upsample{Scale: []float64{2}, Mode: "linear", AlignCorners: true}, []float32{1, 10. / 7, 13. / 7, 16. / 7, 19. / 7, 22. / 7, 25. / 7, 4}},
 	} {
+		if c.want == nil { // the kernel with a = -0.5, written out
+			c.want = smoothCubic([]float64{1, 2, 3, 4}, c.u.Scale[0])
+		}
 		if err := optest.Diff(c.u.Forward(x).Flatten(), mlx.FromSlice(c.want), optest.F32); err != nil {
 			t.Errorf("%+v %v", c.u, err)
 		}

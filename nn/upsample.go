@@ -15,6 +15,9 @@ type Upsample struct {
 	Scale        []float64 // one value for all spatial axes or one for each
 	Mode         string    // "nearest" (""), "linear" or "cubic"
 	AlignCorners bool      // the first and last elements stay at the ends; not for nearest
+	// Antialias widens the kernels of linear and cubic where the size shrinks, and makes
+	// cubic's parameter a -0.5 rather than -0.75. It excludes AlignCorners.
+	Antialias bool
 }
 
 // Forward resizes the spatial axes. It panics with *mlx.Error for an unknown mode and
@@ -36,6 +39,9 @@ func (u *Upsample) Forward(x *mlx.Array) *mlx.Array {
 	default:
 		tensor.Throw("nn.upsample", nil, "mode %q is not nearest, linear or cubic", u.Mode)
 	}
+	if u.Antialias && (u.AlignCorners || u.Mode == "" || u.Mode == "nearest") {
+		tensor.Throw("nn.upsample", nil, "antialiasing is for linear and cubic, without AlignCorners")
+	}
 	for i, s := range scale {
 		if !(s > 0) || s*float64(x.Dim(i+1)) > math.MaxInt32 {
 			tensor.Throw("nn.upsample", []mlx.Spec{tensor.SpecOf(x)}, "scale %v of spatial axis %d does not fit", s, i)
@@ -52,6 +58,9 @@ func (u *Upsample) axis(x *mlx.Array, axis int, scale float64) *mlx.Array {
 	m := int(scale * float64(n))
 	if n == 0 {
 		return x
+	}
+	if u.Antialias {
+		return mixed(x, axis, smoothSamples(n, scale, u.places(n, m, scale), u.Mode == "cubic"))
 	}
 	switch u.Mode {
 	case "linear":
@@ -127,18 +136,56 @@ func cubicSamples(n int, places []float32) []samples {
 		low := math.Floor(float64(p))
 		for i := range out {
 			at := low + float64(i-1)
-			out[i].add(min(max(at, 0), float64(n-1)), cubicWeight(math.Abs(float64(p)-at)))
+			out[i].add(min(max(at, 0), float64(n-1)), float32(cubicWeight(math.Abs(float64(p)-at), -0.75)))
 		}
 	}
 	return out
 }
 
-func cubicWeight(x float64) float32 {
-	const a = -0.75
-	if x <= 1 {
-		return float32(((a+2)*x-(a+3))*x*x + 1)
+// cubicWeight is the cubic kernel with parameter a at distance x.
+func cubicWeight(x, a float64) float64 {
+	switch {
+	case x <= 1:
+		return ((a+2)*x-(a+3))*x*x + 1
+	case x <= 2:
+		return (((x-5)*x+8)*x - 4) * a
 	}
-	return float32((((x-5)*x+8)*x - 4) * a)
+	return 0
+}
+
+// smoothSamples weigh all neighbours under a triangle or the cubic kernel, which is as
+// wide as the step between places if that is above 1. Weights sum to 1; there are none
+// beyond the ends.
+func smoothSamples(n int, scale float64, places []float32, cubic bool) []samples {
+	radius, kernel := 1.0, func(x float64) float64 { return max(1-x, 0) }
+	if cubic {
+		radius, kernel = 2, func(x float64) float64 { return cubicWeight(x, -0.5) }
+	}
+	wide := max(1/scale, 1)
+	taps := int(math.Ceil(radius * wide))
+	out := make([]samples, 2*taps+1)
+	weights := make([]float64, len(out))
+	for _, p := range places {
+		low, sum := math.Floor(float64(p)), 0.0
+		for i := range out {
+			at := low + float64(i-taps)
+			weights[i] = 0
+			if at >= 0 && at < float64(n) {
+				weights[i] = kernel(math.Abs(float64(p)-at) / wide)
+			}
+			sum += weights[i]
+		}
+		if sum <= 0 {
+			sum = 1
+		}
+		for i, w := range weights {
+			at := low + float64(i-taps)
+			out[i].add(min(max(at, 0), float64(n-1)), float32(w/sum))
+		}
+	}
+	return slices.DeleteFunc(out, func(s samples) bool {
+		return !slices.ContainsFunc(s.weight, func(w float32) bool { return w != 0 })
+	})
 }
 
 // mixed is the sum of the samples of an axis.

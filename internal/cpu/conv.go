@@ -175,7 +175,7 @@ func (v *conv) run(s *scratch, c, nc int) {
 func (v *conv) runDepthwise(s *scratch, c, nc int) {
 	lo, hi := span(v.rows, c, nc)
 	n, image := v.Groups, v.step[0]*v.size[0]
-	at, sum, row := piece[int](s, v.n), piece[float32](s, n), piece[float32](s, n)
+	at, sum, row, tmp := piece[int](s, v.n), piece[float32](s, n), piece[float32](s, n), piece[float32](s, n)
 	w, turned := piece[float32](s, n*v.taps), piece[float32](s, n*v.taps)
 	simd.K.Load(w, rawAt(v.w, 0, n*v.taps))
 	for g := range n {
@@ -191,9 +191,8 @@ func (v *conv) runDepthwise(s *scratch, c, nc int) {
 			} else {
 				simd.K.Load(row, rawAt(v.x, off, n))
 			}
-			for i, k := range turned[t*n : (t+1)*n] {
-				sum[i] += float32(x[i] * k)
-			}
+			simd.K.Binary[simd.Mul](tmp, x, turned[t*n:(t+1)*n])
+			simd.K.Axpy(sum, 1, tmp)
 			off += n
 		}
 	}
