@@ -155,10 +155,26 @@ func Where[C, X, Y Operand](cond C, x X, y Y, opts ...StreamOrDevice) *Array {
 }
 
 // Clip is mx.clip(x, lo, hi): the smaller of hi and the larger of lo and x; NaN in
-// any is NaN. For one side use [Maximum] or [Minimum].
+// any is NaN. A nil *[Array] is no bound; it panics if neither is given.
 func Clip[L, H Operand](x *Array, lo L, hi H, opts ...StreamOrDevice) *Array {
 	s := on("clip", opts)
-	return tensor.BinaryAny(tensor.OpMinimum, tensor.BinaryAny(tensor.OpMaximum, x, lo, s), hi, s)
+	below, above := noBound(lo), noBound(hi)
+	if below && above {
+		tensor.Throw("clip", []Spec{tensor.SpecOf(x)}, "neither bound is given")
+	}
+	if !below {
+		x = tensor.BinaryAny(tensor.OpMaximum, x, lo, s)
+	}
+	if !above {
+		x = tensor.BinaryAny(tensor.OpMinimum, x, hi, s)
+	}
+	return x
+}
+
+// noBound reports whether v is a nil array.
+func noBound(v any) bool {
+	a, ok := v.(*Array)
+	return ok && a == nil
 }
 
 func closeness(op string, opts []opt.Close) (tensor.Closeness, Stream) {

@@ -176,6 +176,11 @@ func Ones(shape Shape, opts ...CreateOption) *Array { return filled("ones", shap
 
 func filled(op string, shape Shape, v float64, opts []opt.Create) *Array {
 	d, s := creation(op, opts, Float32)
+	for _, n := range shape {
+		if n < 0 {
+			tensor.Throw(op, nil, "shape %v has a negative axis", shape)
+		}
+	}
 	return tensor.FullOf(tensor.FloatScalar(v, d, s), shape, s)
 }
 

@@ -43,7 +43,7 @@ func Grad[F ArrayFunc](f F, arg ...ArgNum) F {
 		k += n
 	}
 	if len(arg) > 1 || k < 0 || k >= n {
-		tensor.Throw("grad", nil, "argument %v of a function of %d arrays", arg, n)
+		tensor.Throw("grad", nil, "no argument %v in a function of %d arrays; the first is 0", arg, n)
 	}
 	g := reflect.MakeFunc(fn.Type(), func(args []reflect.Value) []reflect.Value {
 		x, _ := args[k].Interface().(*Array)

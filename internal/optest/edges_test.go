@@ -3,6 +3,7 @@ package optest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -93,7 +94,13 @@ func TestEdges(t *testing.T) {
 		t.Run(c.ID, func(t *testing.T) {
 			var out []*mlx.Array
 			err := mlx.Try(func() { out = build() })
-			if err == nil {
+			var typed *mlx.Error
+			switch {
+			case c.Error != "" && err == nil:
+				t.Errorf("%s\nis built; MLX says %s", c.Make, c.Error)
+			case err != nil && (!errors.As(err, &typed) || typed.Op == "" || typed.Err == nil):
+				t.Errorf("%s\n%v names no op", c.Make, err)
+			case err == nil:
 				err = mlx.Eval(out)
 			}
 			switch {

@@ -174,12 +174,15 @@ func (s Scheme) check(in []Spec) (tensor.Shape, error) {
 		want = 3
 	}
 	if len(in) != want {
-		return nil, fmt.Errorf("%s has %d arrays, not %d", s.Mode, want, len(in))
+		if s.Mode == Affine {
+			return nil, errors.New("affine needs biases beside the scales")
+		}
+		return nil, fmt.Errorf("%s has scales and no biases", s.Mode)
 	}
 	w, g := in[0].Shape, in[1].Shape
 	n := len(w)
 	if n < 2 || len(g) != n || in[0].DType != dtype.Uint32 || !slices.Equal(w[:n-1], g[:n-1]) {
-		return nil, fmt.Errorf("weight %v and scales %v do not fit", in[0], in[1])
+		return nil, fmt.Errorf("weight %v is not uint32 [..., N, W] with scales [..., N, G]: they are %v", in[0], in[1])
 	}
 	k := g[n-1] * s.GroupSize
 	if w[n-1]*32 != k*s.Bits {

@@ -35,7 +35,7 @@ func (MatMul) Infer(in []Spec) ([]Spec, error) {
 		return nil, errors.New("batch axes differ")
 	}
 	if !in[0].DType.Is(dtype.Inexact) || !in[1].DType.Is(dtype.Inexact) {
-		return nil, errors.New("needs floating inputs")
+		return nil, errors.New("needs floating inputs; convert integers with AsType")
 	}
 	s := slices.Clone(a)
 	s[n-1] = b[n-1]
@@ -44,8 +44,11 @@ func (MatMul) Infer(in []Spec) ([]Spec, error) {
 
 // Infer joins the shapes.
 func (Take) Infer(in []Spec) ([]Spec, error) {
-	if len(in[0].Shape) == 0 || !in[1].DType.Is(dtype.Integer) {
-		return nil, errors.New("needs a table with an axis and integer ids")
+	if len(in[0].Shape) == 0 {
+		return nil, errors.New("a scalar has nothing to take")
+	}
+	if !in[1].DType.Is(dtype.Integer) {
+		return nil, fmt.Errorf("indices are integers, not %v", in[1].DType)
 	}
 	if in[0].Shape[0] == 0 && in[1].Shape.Size() > 0 {
 		return nil, errors.New("cannot take from an empty axis")
@@ -97,6 +100,9 @@ func matmulBatch(a, b *Array, s Stream) *Array {
 		}
 		out := Apply1(MatMul{}, s, ReshapeTo(a, []int{x[:n-1].Size(), x[n-1]}, s), b)
 		return ReshapeTo(out, append(slices.Clone(x[:n-1]), y[1]), s)
+	}
+	if !canBroadcast(x[:n-2], y[:m-2]) {
+		Throw("matmul", []Spec{SpecOf(a), SpecOf(b)}, "batch axes %v and %v cannot be broadcast", x[:n-2], y[:m-2])
 	}
 	batch := BroadcastShapes("matmul", x[:n-2], y[:m-2])
 	a = fit(a, append(slices.Clone(batch), x[n-2:]...), s)

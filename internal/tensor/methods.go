@@ -114,6 +114,9 @@ func (a *Array) BroadcastTo(dims ...int) *Array { return BroadcastTo(a, dims, St
 
 // All is "for i, row in enumerate(a)": the slices along the first axis.
 func (a *Array) All() iter.Seq2[int, *Array] {
+	if a.NDim() == 0 {
+		Throw("iterate", []Spec{SpecOf(a)}, "a scalar has no axis; use Item")
+	}
 	n := a.Dim(0)
 	rest := a.Shape()[1:]
 	return func(yield func(int, *Array) bool) {

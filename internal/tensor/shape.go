@@ -278,6 +278,16 @@ func BroadcastTo(a *Array, shape Shape, s Stream) *Array {
 	return Apply1(Broadcast{MakeInts(shape...)}, s, a)
 }
 
+// canBroadcast reports whether two shapes can be broadcast.
+func canBroadcast(a, b Shape) bool {
+	for i, j := len(a)-1, len(b)-1; i >= 0 && j >= 0; i, j = i-1, j-1 {
+		if a[i] != b[j] && a[i] != 1 && b[j] != 1 {
+			return false
+		}
+	}
+	return true
+}
+
 // BroadcastShapes is the shape that a and b are broadcast to.
 func BroadcastShapes(op string, a, b Shape) Shape {
 	if len(a) < len(b) {
@@ -357,7 +367,7 @@ func ExpandDims(a *Array, axes []int, s Stream) *Array {
 			x += n
 		}
 		if x < 0 || x >= n || at.Has(x) {
-			Throw("expand_dims", []Spec{SpecOf(a)}, "axes %v do not fit", axes)
+			Throw("expand_dims", []Spec{SpecOf(a)}, "axes %v are not distinct axes of a result with %d", axes, n)
 		}
 		at |= 1 << x
 	}

@@ -54,7 +54,7 @@ func (p Attention) Infer(in []Spec) ([]Spec, error) {
 		return nil, errors.New("needs q, k and v of four axes")
 	}
 	if q[0] != k[0] || k[0] != v[0] || k[1] != v[1] || k[2] != v[2] || q[3] != k[3] {
-		return nil, errors.New("batch, heads, length or head size of q, k and v do not fit")
+		return nil, errors.New("q [B, Hq, Lq, D], k [B, Hkv, Lk, D] and v [B, Hkv, Lk, Dv] do not share B, Hkv, Lk or D")
 	}
 	if k[1] == 0 || q[1]%k[1] != 0 {
 		return nil, fmt.Errorf("%d query heads are no multiple of %d key heads", q[1], k[1])

@@ -43,7 +43,7 @@ func affine(in []Spec) ([]Spec, error) {
 	out, n := in[0], in[0].Shape[len(in[0].Shape)-1]
 	for _, w := range in[1:] {
 		if len(w.Shape) != 1 || w.Shape[0] != n {
-			return nil, fmt.Errorf("weight %v does not have the size %d of the last axis", w.Shape, n)
+			return nil, fmt.Errorf("weight or bias %v does not have the size %d of the last axis", w.Shape, n)
 		}
 		out.DType = dtype.Promote(out.DType, w.DType)
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/mlxgo/mlx/internal/dtype"
 	"github.com/mlxgo/mlx/internal/tensor"
@@ -102,6 +101,9 @@ func Uniform(key, low, high *Array, shape Shape, d tensor.DType, s Stream) *Arra
 	checkFloat("uniform", d)
 	low, high = tensor.AsType(low, d, s), tensor.AsType(high, d, s)
 	width := tensor.BinaryOf(tensor.OpSubtract, high, low, s)
+	if w := tensor.SpecOf(width).Shape; !fits(w, shape) {
+		tensor.Throw("uniform", nil, "bounds of shape %v do not broadcast to %v, the shape that is drawn", w, shape)
+	}
 	u := unit(key, shape, d, s)
 	return tensor.BinaryOf(tensor.OpAdd, tensor.BinaryOf(tensor.OpMultiply, width, u, s), low, s)
 }
@@ -112,6 +114,7 @@ func f32(v float64, s Stream) *Array { return tensor.FloatScalar(v, dtype.Float3
 // Normal is mx.random.normal: sqrt(2) * scale * erfinv(u) + loc with u uniform in
 // (-1, 1). loc and scale broadcast to shape; nil stands for 0 and 1.
 func Normal(key *Array, shape Shape, d tensor.DType, loc, scale *Array, s Stream) *Array {
+	checkParameters("normal", shape, loc, scale)
 	if d == dtype.Complex64 {
 		return complexNormal(key, shape, loc, scale, s)
 	}
@@ -122,19 +125,37 @@ func Normal(key *Array, shape Shape, d tensor.DType, loc, scale *Array, s Stream
 	if scale != nil {
 		k = tensor.BinaryOf(tensor.OpMultiply, k, tensor.AsType(scale, d, s), s)
 	}
-	return plus("normal", tensor.BinaryOf(tensor.OpMultiply, k, x, s), loc, shape, s)
+	return plus(tensor.BinaryOf(tensor.OpMultiply, k, x, s), loc, s)
 }
 
-// plus is x + loc in x's dtype, loc nil or an array. It panics if loc, or the scale that
-// is already in x, has more than the shape that was asked for.
-func plus(op string, x, loc *Array, shape Shape, s Stream) *Array {
-	if loc != nil {
-		x = tensor.BinaryOf(tensor.OpAdd, x, tensor.AsType(loc, x.DType(), s), s)
+// fits reports whether an array of shape a broadcasts to shape b.
+func fits(a, b Shape) bool {
+	if len(a) > len(b) {
+		return false
 	}
-	if got := tensor.SpecOf(x).Shape; !slices.Equal(got, shape) {
-		tensor.Throw(op, nil, "loc and scale make the shape %v, not %v; they must broadcast to it", got, shape)
+	for i, n := range a {
+		if n != 1 && n != b[len(b)-len(a)+i] {
+			return false
+		}
 	}
-	return x
+	return true
+}
+
+// plus is x + loc in x's dtype; loc may be nil.
+func plus(x, loc *Array, s Stream) *Array {
+	if loc == nil {
+		return x
+	}
+	return tensor.BinaryOf(tensor.OpAdd, x, tensor.AsType(loc, x.DType(), s), s)
+}
+
+// checkParameters panics if loc or scale does not broadcast to shape.
+func checkParameters(op string, shape Shape, loc, scale *Array) {
+	for name, a := range map[string]*Array{"loc": loc, "scale": scale} {
+		if a != nil && !fits(tensor.SpecOf(a).Shape, shape) {
+			tensor.Throw(op, nil, "%s of shape %v does not broadcast to %v, the shape that is drawn", name, tensor.SpecOf(a).Shape, shape)
+		}
+	}
 }
 
 // complexNormal has pairs of float32 draws as its parts, whose variances add up to
@@ -152,7 +173,7 @@ func complexNormal(key *Array, shape Shape, loc, scale *Array, s Stream) *Array 
 	if scale != nil {
 		z = tensor.BinaryOf(tensor.OpMultiply, z, tensor.AsType(scale, dtype.Complex64, s), s)
 	}
-	return plus("normal", z, loc, shape, s)
+	return plus(z, loc, s)
 }
 
 // Gumbel is mx.random.gumbel: -log(-log(u)), in dtype d throughout.
@@ -170,6 +191,7 @@ func Gumbel(key *Array, shape Shape, d tensor.DType, s Stream) *Array {
 // 0 and 1.
 func Laplace(key *Array, shape Shape, d tensor.DType, loc, scale *Array, s Stream) *Array {
 	checkFloat("laplace", d)
+	checkParameters("laplace", shape, loc, scale)
 	u := Uniform(key, f32(float64(math.Nextafter32(-1, 0)), s), f32(1, s), shape, dtype.Float32, s)
 	neg := tensor.UnaryOf(tensor.OpNegative, tensor.UnaryOf(tensor.OpAbs, u, s), s)
 	x := tensor.BinaryOf(tensor.OpMultiply, tensor.UnaryOf(tensor.OpSign, u, s), tensor.UnaryOf(tensor.OpLog1p, neg, s), s)
@@ -177,7 +199,7 @@ func Laplace(key *Array, shape Shape, d tensor.DType, loc, scale *Array, s Strea
 	if scale != nil {
 		x = tensor.BinaryOf(tensor.OpMultiply, tensor.AsType(scale, d, s), x, s)
 	}
-	return plus("laplace", x, loc, shape, s)
+	return plus(x, loc, s)
 }
 
 // TruncatedNormal is mx.random.truncated_normal in [low, high], in dtype d
@@ -236,7 +258,7 @@ func Categorical(key, logits *Array, axis, num int, draws Shape, s Stream) *Arra
 	v := sh[axis]
 	shape := append(append(Shape(nil), sh[:axis]...), sh[axis+1:]...)
 	if draws != nil {
-		if !slices.Equal(tensor.BroadcastShapes("categorical", draws, shape), draws) {
+		if !fits(shape, draws) {
 			tensor.Throw("categorical", []Spec{tensor.SpecOf(logits)}, "shape %v is not one that %v, the logits without axis %d, broadcasts to", draws, shape, axis)
 		}
 		axis += len(draws) - len(shape)
