@@ -119,20 +119,20 @@ func fromLeaves(leaves []reflect.Value, shape Shape, wide bool) *Array {
 	var a *Array
 	switch {
 	case d == Complex64:
-		a = tensor.FromSlice(each(leaves, asComplex), shape...)
+		a = tensor.FromSlice(each(leaves, asComplex), len(leaves))
 	case d.Is(Floating):
-		a = tensor.FromSlice(each(leaves, func(v reflect.Value) float64 { return real(asComplex(v)) }), shape...)
+		a = tensor.FromSlice(each(leaves, func(v reflect.Value) float64 { return real(asComplex(v)) }), len(leaves))
 	case d == Uint64:
 		a = tensor.FromSlice(each(leaves, func(v reflect.Value) uint64 {
 			if v.CanUint() {
 				return v.Uint()
 			}
 			return uint64(asInt(v))
-		}), shape...)
+		}), len(leaves))
 	default:
-		a = tensor.FromSlice(each(leaves, asInt), shape...)
+		a = tensor.FromSlice(each(leaves, asInt), len(leaves))
 	}
-	return tensor.AsType(a, d, Stream{})
+	return tensor.ReshapeTo(tensor.AsType(a, d, Stream{}), shape, Stream{})
 }
 
 func each[T any](vs []reflect.Value, f func(reflect.Value) T) []T {
