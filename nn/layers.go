@@ -10,12 +10,12 @@ import (
 // LinearOption is [Bias].
 type LinearOption interface{ linear(*settings) }
 
-// NormOption is [Eps].
+// NormOption is [Eps], [Affine] or [Bias].
 type NormOption interface{ norm(*settings) }
 
 type settings struct {
-	bias bool
-	eps  float64
+	bias, affine bool
+	eps          float64
 }
 
 // Bias is bias=, true by default where a layer has one.
@@ -24,8 +24,13 @@ type Bias bool
 // Eps is eps=, 1e-5 by default.
 type Eps float64
 
+// Affine is affine=: learn a scale and a bias.
+type Affine bool
+
 func (b Bias) linear(s *settings) { s.bias = bool(b) }
+func (b Bias) norm(s *settings)   { s.bias = bool(b) }
 func (e Eps) norm(s *settings)    { s.eps = float64(e) }
+func (a Affine) norm(s *settings) { s.affine = bool(a) }
 
 // Linear is nn.Linear: x @ Weight.T + Bias.
 type Linear struct {

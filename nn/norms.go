@@ -16,15 +16,15 @@ type RMSNorm struct {
 
 // NewRMSNorm is nn.RMSNorm(dims, eps), ones.
 func NewRMSNorm(dims int, opts ...NormOption) *RMSNorm {
-	return &RMSNorm{Weight: mlx.Ones(mlx.Shape{dims}), Eps: epsOf(opts)}
+	return &RMSNorm{Weight: mlx.Ones(mlx.Shape{dims}), Eps: normSettings(opts).eps}
 }
 
-func epsOf(opts []NormOption) float64 {
-	s := settings{eps: 1e-5}
+func normSettings(opts []NormOption) settings {
+	s := settings{eps: 1e-5, affine: true, bias: true}
 	for _, o := range opts {
 		o.norm(&s)
 	}
-	return s.eps
+	return s
 }
 
 // Forward normalizes the last axis.
@@ -39,14 +39,24 @@ func (n *RMSNorm) Forward(x *mlx.Array) *mlx.Array {
 type LayerNorm struct {
 	Weight *mlx.Array // [dims], or nil for none
 	Bias   *mlx.Array // [dims], or nil for none
+	Dims   int        `mlx:"-"` // how it prints without a weight
 	Eps    float64    `mlx:"-"`
 	// Offset is added to the weight in float32: 1 for Nemotron's norms (not in mlx.nn).
 	Offset float64 `mlx:"-"`
 }
 
-// NewLayerNorm is nn.LayerNorm(dims): ones and zeros.
+// NewLayerNorm is nn.LayerNorm(dims, eps, affine, bias): ones and zeros; without
+// [Affine] there is neither.
 func NewLayerNorm(dims int, opts ...NormOption) *LayerNorm {
-	return &LayerNorm{Weight: mlx.Ones(mlx.Shape{dims}), Bias: mlx.Zeros(mlx.Shape{dims}), Eps: epsOf(opts)}
+	s := normSettings(opts)
+	n := &LayerNorm{Dims: dims, Eps: s.eps}
+	if s.affine {
+		n.Weight = mlx.Ones(mlx.Shape{dims})
+		if s.bias {
+			n.Bias = mlx.Zeros(mlx.Shape{dims})
+		}
+	}
+	return n
 }
 
 // Forward normalizes the last axis.

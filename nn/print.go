@@ -1,0 +1,223 @@
+package nn
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/tree"
+)
+
+// Describer is _extra_repr of nn.Module: a module of yours that has it tells [Sprint]
+// what stands in its parentheses.
+type Describer interface {
+	Describe() string
+}
+
+// Sprint is str(model): the tree of modules as MLX prints it. The layers of this
+// package are Stringers by it.
+//
+//	MLP(
+//	  (linear1): Linear(input_dims=2, output_dims=64, bias=True)
+//	  (linear2): Linear(input_dims=64, output_dims=2, bias=True)
+//	)
+//
+// Modules are pointers to structs, functions as layers, and what else has Forward. A
+// [Func] has the name of its function; one without a name is Func().
+func Sprint(model any) string {
+	v := reflect.ValueOf(model)
+	if !v.IsValid() {
+		return "None"
+	}
+	if c, ok := model.(*checkpoint); ok {
+		return Sprint(c.Layer)
+	}
+	var b strings.Builder
+	b.WriteString(nameOf(v) + "(" + described(model))
+	children := 0
+	tree.Walk(model, func(p tree.Place) bool {
+		m, ok := moduleAt(p.Value)
+		if ok {
+			children++
+			b.WriteString("\n  (" + p.Path + "): " + strings.ReplaceAll(Sprint(m), "\n", "\n  "))
+		}
+		return !ok && !isFunc(p.Value)
+	})
+	if children > 0 {
+		b.WriteByte('\n')
+	}
+	b.WriteByte(')')
+	return b.String()
+}
+
+func isFunc(v reflect.Value) bool { return v.Kind() == reflect.Func }
+
+// moduleAt is the module that a place holds; ok is false for arrays, for lists and
+// maps of modules, and for what is no part of a model.
+func moduleAt(v reflect.Value) (m any, ok bool) {
+	for v.Kind() == reflect.Interface && !v.IsNil() {
+		v = v.Elem()
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		t := v.Type()
+		if v.IsNil() || t == reflect.TypeFor[*mlx.Array]() || t.Elem().Kind() != reflect.Struct {
+			return nil, false
+		}
+		_, layer := v.Interface().(Layer)
+		return v.Interface(), layer || tree.Holds(t)
+	case reflect.Func:
+		f, layer := v.Interface().(Layer)
+		return f, layer && !v.IsNil()
+	case reflect.Struct:
+		if v.CanAddr() {
+			if l, layer := v.Addr().Interface().(Layer); layer {
+				return l, true
+			}
+		}
+		l, layer := v.Interface().(Layer)
+		return l, layer
+	}
+	return nil, false
+}
+
+// nameOf is the name of a module's class.
+func nameOf(v reflect.Value) string {
+	if isFunc(v) {
+		return funcName(v)
+	}
+	t := v.Type()
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	name, _, _ := strings.Cut(t.Name(), "[") // without type arguments
+	if d, ok := v.Interface().(*Dropout); ok && d.Spatial > 0 {
+		return fmt.Sprintf("%s%dd", name, d.Spatial)
+	}
+	return name
+}
+
+// funcName is the name of a function without its package; of a literal it is Func.
+func funcName(v reflect.Value) string {
+	full := runtime.FuncForPC(v.Pointer()).Name()
+	_, name, _ := strings.Cut(full[strings.LastIndexByte(full, '/')+1:], ".")
+	if name == "" || strings.Contains(name, ".func") {
+		return "Func"
+	}
+	return name[strings.LastIndexByte(name, '.')+1:]
+}
+
+// described is what MLX prints in the parentheses of a module.
+func described(model any) string {
+	switch l := model.(type) {
+	case *Linear:
+		return linearText(l.Weight.Dim(1), l.Weight.Dim(0), l.Bias)
+	case *QuantizedLinear:
+		return linearText(unpacked(l.Weight, l.Scheme), l.Weight.Dim(0), l.Bias) + ", " + schemeText(l.Scheme)
+	case *Embedding:
+		return fmt.Sprintf("%d, %d", l.Weight.Dim(0), l.Weight.Dim(1))
+	case *QuantizedEmbedding:
+		return fmt.Sprintf("%d, %d, %s", l.Weight.Dim(0), unpacked(l.Weight, l.Scheme), schemeText(l.Scheme))
+	case *LayerNorm:
+		return normText(l.Dims, l.Weight, l.Eps) + ", affine=" + python(l.Weight != nil)
+	case *RMSNorm:
+		return normText(0, l.Weight, l.Eps)
+	case *Dropout:
+		return "p=" + pythonFloat(1-(1-l.P)) // MLX keeps 1-p
+	case *RoPE:
+		return fmt.Sprintf("%d, traditional=%s", l.Dims, python(l.Traditional))
+	case *RNN:
+		name := "tanh"
+		if l.Nonlinearity != nil {
+			name = funcName(reflect.ValueOf(l.Nonlinearity))
+		}
+		return recurrentText(l.Wxh, 1, "nonlinearity="+name+", ", l.Bias)
+	case *GRU:
+		return recurrentText(l.Wx, 3, "", l.B)
+	case *LSTM:
+		return recurrentText(l.Wx, 4, "", l.Bias)
+	case Describer:
+		return l.Describe()
+	}
+	return ""
+}
+
+func linearText(in, out int, bias *mlx.Array) string {
+	return fmt.Sprintf("input_dims=%d, output_dims=%d, bias=%s", in, out, python(bias != nil))
+}
+
+func recurrentText(w *mlx.Array, gates int, more string, bias *mlx.Array) string {
+	return fmt.Sprintf("input_dims=%d, hidden_size=%d, %sbias=%s", w.Dim(1), w.Dim(0)/gates, more, python(bias != nil))
+}
+
+func normText(dims int, weight *mlx.Array, eps float64) string {
+	if weight != nil {
+		dims = weight.Dim(0)
+	}
+	return strconv.Itoa(dims) + ", eps=" + pythonFloat(eps)
+}
+
+func schemeText(s mlx.Scheme) string {
+	if full, err := s.Resolve(); err == nil {
+		s = full
+	}
+	return fmt.Sprintf("group_size=%d, bits=%d, mode=%s", s.GroupSize, s.Bits, s.Mode)
+}
+
+// unpacked is the number of elements in a row of packed words.
+func unpacked(packed *mlx.Array, s mlx.Scheme) int {
+	full, err := s.Resolve()
+	if err != nil {
+		return 0
+	}
+	return packed.Dim(-1) * 32 / full.Bits
+}
+
+func python(b bool) string {
+	if b {
+		return "True"
+	}
+	return "False"
+}
+
+// pythonFloat is repr of a Python float.
+func pythonFloat(x float64) string {
+	if a := math.Abs(x); a != 0 && (a < 1e-4 || a >= 1e16) || math.IsNaN(x) {
+		return strings.ToLower(strconv.FormatFloat(x, 'e', -1, 64))
+	}
+	s := strconv.FormatFloat(x, 'f', -1, 64)
+	if !strings.Contains(s, ".") {
+		s += ".0"
+	}
+	return s
+}
+
+// The layers print as MLX prints them.
+
+func (f Func) String() string                          { return Sprint(f) }
+func (i Identity) String() string                      { return Sprint(i) }
+func (l *Sequential) String() string                   { return Sprint(l) }
+func (l *Linear) String() string                       { return Sprint(l) }
+func (l *QuantizedLinear) String() string              { return Sprint(l) }
+func (l *Embedding) String() string                    { return Sprint(l) }
+func (l *QuantizedEmbedding) String() string           { return Sprint(l) }
+func (l *LayerNorm) String() string                    { return Sprint(l) }
+func (l *RMSNorm) String() string                      { return Sprint(l) }
+func (l *Dropout) String() string                      { return Sprint(l) }
+func (l *PReLU) String() string                        { return Sprint(l) }
+func (l *RoPE) String() string                         { return Sprint(l) }
+func (l *SinusoidalPositionalEncoding) String() string { return Sprint(l) }
+func (l *RNN) String() string                          { return Sprint(l) }
+func (l *GRU) String() string                          { return Sprint(l) }
+func (l *LSTM) String() string                         { return Sprint(l) }
+func (l *MultiHeadAttention) String() string           { return Sprint(l) }
+func (l *Transformer) String() string                  { return Sprint(l) }
+func (l *TransformerEncoder) String() string           { return Sprint(l) }
+func (l *TransformerEncoderLayer) String() string      { return Sprint(l) }
+func (l *TransformerDecoder) String() string           { return Sprint(l) }
+func (l *TransformerDecoderLayer) String() string      { return Sprint(l) }
+func (c *checkpoint) String() string                   { return Sprint(c) }
