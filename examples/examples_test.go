@@ -18,9 +18,6 @@ var arguments = map[string][]string{
 	"fast":    {"-iters", "1", "-batch", "16"},
 }
 
-// later are examples whose packages are not finished.
-var later = map[string]bool{"saving": true}
-
 // TestExamples runs each example and compares what it prints with its EXPECTED.txt.
 func TestExamples(t *testing.T) {
 	gobin, err := exec.LookPath("go")
@@ -34,9 +31,7 @@ func TestExamples(t *testing.T) {
 	dir := t.TempDir()
 	build := []string{"build", "-o", dir + string(filepath.Separator)}
 	for _, m := range mains {
-		if name := filepath.Dir(m); !later[name] {
-			build = append(build, "./"+name)
-		}
+		build = append(build, "./"+filepath.Dir(m))
 	}
 	if out, err := exec.Command(gobin, build...).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -44,9 +39,6 @@ func TestExamples(t *testing.T) {
 	for _, m := range mains {
 		name := filepath.Dir(m)
 		t.Run(name, func(t *testing.T) {
-			if later[name] {
-				t.Skip("not finished")
-			}
 			run(t, name, filepath.Join(dir, name))
 		})
 	}

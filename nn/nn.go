@@ -26,7 +26,7 @@ import (
 	"github.com/mlxgo/mlx/internal/tree"
 )
 
-// Layer is a module of one array to one array.
+// Layer is a module of one array to one array: an nn.Module with __call__(x).
 type Layer interface {
 	Forward(x *mlx.Array) *mlx.Array
 }
@@ -41,8 +41,8 @@ func (f Func) Forward(x *mlx.Array) *mlx.Array { return f(x) }
 // maps.Collect(nn.Parameters(model)).
 func Parameters(model any) iter.Seq2[string, *mlx.Array] { return tree.Leaves(model) }
 
-// NumParameters is the number of elements of all parameters; packed words count
-// as they are.
+// NumParameters is the number of elements of all parameters, sum(p.size) over
+// tree_flatten(model.parameters()) in Python; packed words count as they are.
 func NumParameters(model any) int {
 	n := 0
 	for _, a := range tree.Leaves(model) {
@@ -54,7 +54,7 @@ func NumParameters(model any) int {
 // Modules is model.named_modules(), parents first, in field order.
 func Modules(model any) iter.Seq2[string, any] { return nn.Modules(model) }
 
-// Replace is model.update_modules: every [Layer] in a field or slice that is
+// Replace is model.update_modules(): every [Layer] in a field or slice that is
 // declared as Layer, or as an interface that includes it, becomes what f returns.
 func Replace(model any, f func(path string, l Layer) Layer) { nn.Replace(model, f) }
 
@@ -84,7 +84,7 @@ func Update(model any, params iter.Seq2[string, *mlx.Array]) error {
 	return nn.Assign(model, known, true)
 }
 
-// Quantizable is a layer with to_quantized(): Linear, Embedding, and yours.
+// Quantizable is a layer with l.to_quantized(): Linear, Embedding, and yours.
 type Quantizable interface {
 	Layer
 	ToQuantized(s mlx.Scheme) Layer
