@@ -10,12 +10,15 @@ import (
 // LinearOption is [Bias].
 type LinearOption interface{ linear(*settings) }
 
-// NormOption is [Eps], [Affine] or [Bias].
+// NormOption is [Eps], [Bias], [Affine], [Momentum] or [PyTorchCompatible]. A norm
+// panics at one that it does not take.
 type NormOption interface{ norm(*settings) }
 
+// settings are the keywords of one layer; given names those of norms that were given.
 type settings struct {
-	bias, affine bool
-	eps          float64
+	bias, affine, contiguous bool
+	eps, momentum            float64
+	given                    []string
 }
 
 // Bias is bias=, true by default where a layer has one.
@@ -27,10 +30,51 @@ type Eps float64
 // Affine is affine=: learn a scale and a bias.
 type Affine bool
 
+// Momentum is momentum= of BatchNorm, 0.1 by default.
+type Momentum float64
+
+// PyTorchCompatible is pytorch_compatible= of GroupNorm: groups of neighbours.
+type PyTorchCompatible bool
+
 func (b Bias) linear(s *settings) { s.bias = bool(b) }
-func (b Bias) norm(s *settings)   { s.bias = bool(b) }
-func (e Eps) norm(s *settings)    { s.eps = float64(e) }
-func (a Affine) norm(s *settings) { s.affine = bool(a) }
+func (b Bias) norm(s *settings)   { s.note("Bias"); s.bias = bool(b) }
+func (e Eps) norm(s *settings)    { s.note("Eps"); s.eps = float64(e) }
+func (a Affine) norm(s *settings) { s.note("Affine"); s.affine = bool(a) }
+func (m Momentum) norm(s *settings) {
+	s.note("Momentum")
+	s.momentum = float64(m)
+}
+func (p PyTorchCompatible) norm(s *settings) {
+	s.note("PyTorchCompatible")
+	s.contiguous = bool(p)
+}
+
+func (s *settings) note(name string) { s.given = append(s.given, name) }
+
+// Bilinear is nn.Bilinear: x1 @ Weight[o] @ x2 for each output o, plus Bias.
+type Bilinear struct {
+	Weight *mlx.Array // [out, in2, in1]
+	Bias   *mlx.Array // [out] or nil
+}
+
+// NewBilinear is nn.Bilinear(in1, in2, out, bias), uniform in ±1/sqrt(in1).
+func NewBilinear(in1, in2, out int, opts ...LinearOption) *Bilinear {
+	k := 1 / math.Sqrt(float64(in1))
+	l := &Bilinear{Weight: random.Uniform(-k, k, mlx.Shape{out, in2, in1})}
+	if wantsBias(opts) {
+		l.Bias = random.Uniform(-k, k, mlx.Shape{out})
+	}
+	return l
+}
+
+// Forward is [..., in1], [..., in2] to [..., out].
+func (l *Bilinear) Forward(x1, x2 *mlx.Array) *mlx.Array {
+	out, in2, in1 := l.Weight.Dims3()
+	shape := x1.Shape()
+	y := x1.Reshape(-1, in1).MatMul(l.Weight.Reshape(out*in2, in1).T()).Reshape(-1, out, in2)
+	y = y.MatMul(x2.Reshape(-1, in2, 1)).Squeeze(-1)
+	return addBias(y.Reshape(append(shape[:len(shape)-1], out)...), l.Bias)
+}
 
 // Linear is nn.Linear: x @ Weight.T + Bias.
 type Linear struct {
@@ -41,13 +85,9 @@ type Linear struct {
 // NewLinear is nn.Linear(in, out, bias), uniform in ±1/sqrt(in). Parameters are
 // lazy: replacing them before use costs nothing.
 func NewLinear(in, out int, opts ...LinearOption) *Linear {
-	s := settings{bias: true}
-	for _, o := range opts {
-		o.linear(&s)
-	}
 	k := 1 / math.Sqrt(float64(in))
 	l := &Linear{Weight: random.Uniform(-k, k, mlx.Shape{out, in})}
-	if s.bias {
+	if wantsBias(opts) {
 		l.Bias = random.Uniform(-k, k, mlx.Shape{out})
 	}
 	return l

@@ -116,6 +116,9 @@ func described(model any) string {
 	switch l := model.(type) {
 	case *Linear:
 		return linearText(l.Weight.Dim(1), l.Weight.Dim(0), l.Bias)
+	case *Bilinear:
+		out, in2, in1 := l.Weight.Dims3()
+		return fmt.Sprintf("input1_dims=%d, input2_dims=%d, output_dims=%d, bias=%s", in1, in2, out, python(l.Bias != nil))
 	case *QuantizedLinear:
 		return linearText(unpacked(l.Weight, l.Scheme), l.Weight.Dim(0), l.Bias) + ", " + schemeText(l.Scheme)
 	case *Embedding:
@@ -126,6 +129,17 @@ func described(model any) string {
 		return normText(l.Dims, l.Weight, l.Eps) + ", affine=" + python(l.Weight != nil)
 	case *RMSNorm:
 		return normText(0, l.Weight, l.Eps)
+	case *GroupNorm:
+		return fmt.Sprintf("%d, %s, affine=%s, pytorch_compatible=%s", l.Groups, normText(l.Dims, nil, l.Eps), python(l.Weight != nil), python(l.Contiguous))
+	case *InstanceNorm:
+		return normText(l.Dims, l.Weight, l.Eps) + ", affine=" + python(l.Weight != nil)
+	case *BatchNorm:
+		features := l.Weight
+		if features == nil {
+			features = l.RunningMean
+		}
+		return fmt.Sprintf("%s, momentum=%s, affine=%s, track_running_stats=%s", normText(0, features, l.Eps), pythonFloat(l.Momentum),
+			python(l.Weight != nil), python(l.RunningMean != nil))
 	case *Dropout:
 		return "p=" + pythonFloat(1-(1-l.P)) // MLX keeps 1-p
 	case *RoPE:
@@ -207,6 +221,10 @@ func (l *Embedding) String() string                    { return Sprint(l) }
 func (l *QuantizedEmbedding) String() string           { return Sprint(l) }
 func (l *LayerNorm) String() string                    { return Sprint(l) }
 func (l *RMSNorm) String() string                      { return Sprint(l) }
+func (l *GroupNorm) String() string                    { return Sprint(l) }
+func (l *InstanceNorm) String() string                 { return Sprint(l) }
+func (l *BatchNorm) String() string                    { return Sprint(l) }
+func (l *Bilinear) String() string                     { return Sprint(l) }
 func (l *Dropout) String() string                      { return Sprint(l) }
 func (l *PReLU) String() string                        { return Sprint(l) }
 func (l *RoPE) String() string                         { return Sprint(l) }

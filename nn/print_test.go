@@ -79,6 +79,10 @@ var modulePrints = map[string]func() any{
 	"nn.LayerNorm not affine":       func() any { return nn.NewLayerNorm(16, nn.Affine(false)) },
 	"nn.LayerNorm no bias":          func() any { return nn.NewLayerNorm(16, nn.Eps(1e-6), nn.Bias(false)) },
 	"nn.RMSNorm":                    func() any { return nn.NewRMSNorm(16) },
+	"nn.GroupNorm":                  func() any { return nn.NewGroupNorm(4, 16) },
+	"nn.BatchNorm":                  func() any { return nn.NewBatchNorm(8) },
+	"nn.InstanceNorm":               func() any { return nn.NewInstanceNorm(8) },
+	"nn.Bilinear":                   func() any { return nn.NewBilinear(2, 3, 4) },
 	"nn.Dropout":                    func() any { return &nn.Dropout{P: 0.1} },
 	"nn.Dropout default":            func() any { return &nn.Dropout{P: 0.5} },
 	"nn.RoPE":                       func() any { return &nn.RoPE{Dims: 64} },
@@ -129,8 +133,7 @@ var notModules = map[string]string{
 }
 
 // laterModules print once they are there.
-var laterModules = []string{"nn.Conv1d", "nn.Conv2d", "nn.Conv2d no bias", "nn.Conv3d", "nn.MaxPool2d", "nn.AvgPool1d", "nn.Upsample",
-	"nn.GroupNorm", "nn.BatchNorm", "nn.InstanceNorm", "nn.Bilinear"}
+var laterModules = []string{"nn.Conv1d", "nn.Conv2d", "nn.Conv2d no bias", "nn.Conv3d", "nn.MaxPool2d", "nn.AvgPool1d", "nn.Upsample"}
 
 type printed struct{ Case, Make, Str, Error string }
 

@@ -94,7 +94,7 @@ func (g *GRU) Step(x, hidden *mlx.Array) *mlx.Array {
 	var all mlx.Arrays
 	for _, now := range times(addBias(x.MatMul(g.Wx.T()), g.B)) {
 		rz, n := parts(now)
-		var hn *mlx.Array
+		hn := g.Bhn // that of a hidden state of zeros
 		if hidden != nil {
 			var hrz *mlx.Array
 			hrz, hn = parts(hidden.MatMul(g.Wh.T()))
@@ -102,7 +102,7 @@ func (g *GRU) Step(x, hidden *mlx.Array) *mlx.Array {
 		}
 		gates := mlx.Split(mlx.Sigmoid(rz), 2, mlx.Axis(-1))
 		reset, update := gates[0], gates[1]
-		if hidden != nil {
+		if hn != nil {
 			n = n.Add(reset.Mul(hn))
 		}
 		now = mlx.Subtract(1, update).Mul(mlx.Tanh(n))

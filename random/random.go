@@ -112,9 +112,13 @@ func next() *mlx.Array {
 	defer generator.Unlock()
 	seedByTime()
 	if generator.shared != nil {
+		listed := tensor.Traced(generator.shared.A) // it is an input of a function that is being compiled
 		state, k := generator.shared.Split()
 		*generator.shared = state
-		return k.A
+		if listed {
+			return k.A
+		}
+		return tensor.Drawn(k.A)
 	}
 	var k threefry.Key
 	generator.state, k = generator.state.Split()

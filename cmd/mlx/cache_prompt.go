@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/atomicfile"
 	"github.com/mlxgo/mlx/internal/llm"
 )
 
@@ -98,6 +99,9 @@ func (o *cachePromptOptions) beginning(m *llm.Loaded, text string) ([]int, llm.P
 
 // runCachePrompt reads the prompt and writes the file.
 func runCachePrompt(ctx context.Context, s *streams, o *cachePromptOptions) error {
+	if err := atomicfile.Check(o.PromptCacheFile); err != nil {
+		return ofFlag("prompt-cache-file", err)
+	}
 	if err := o.begin(s); err != nil {
 		return err
 	}
@@ -126,25 +130,22 @@ func runCachePrompt(ctx context.Context, s *streams, o *cachePromptOptions) erro
 	if err != nil {
 		return err
 	}
-	var show func(done, total int)
-	if len(ids) > o.PrefillStepSize && s.errTTY {
-		show = progress(s.err, len(ids))
-	}
 	start := time.Now()
-	if err := q.Read(ctx, ids, o.PrefillStepSize, show); err != nil {
+	if err := q.Read(ctx, ids, o.PrefillStepSize, s.progress(len(ids), o.PrefillStepSize)); err != nil {
 		if ctx.Err() != nil {
 			return errors.New("interrupted: nothing is saved")
 		}
 		return err
 	}
-	rate := float64(len(ids)) / time.Since(start).Seconds()
-	if _, err := fmt.Fprintf(s.out, "Processed %6d tokens (%6.2f tok/s)\nPeak memory: %.3f GB\n", len(ids), rate, float64(mlx.PeakMemory())/1e9); err != nil {
+	rate, peak := float64(len(ids))/time.Since(start).Seconds(), float64(mlx.PeakMemory())/1e9
+	if err := q.Save(o.PromptCacheFile, info); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(s.out, "Processed %6d tokens (%6.2f tok/s)\nPeak memory: %.3f GB\n", len(ids), rate, peak); err != nil {
 		return err
 	}
 	if bytes, saved := q.Bytes(); saved > 0 {
-		if _, err := fmt.Fprintf(s.out, "Attention cache: %.3f MB, %.3f MB saved\n", float64(bytes)/1e6, float64(saved)/1e6); err != nil {
-			return err
-		}
+		_, err = fmt.Fprintf(s.out, "Attention cache: %.3f MB, %.3f MB saved\n", float64(bytes)/1e6, float64(saved)/1e6)
 	}
-	return q.Save(o.PromptCacheFile, info)
+	return err
 }

@@ -97,11 +97,16 @@ func addChatFlags(f *pflag.FlagSet) {
 	addDraftFlags(f)
 }
 
-// bind reads the options and refuses what cannot be meant.
+// bind reads the options and refuses what cannot be meant. The model stays that of the
+// first time: it may be the default, which no flag tells.
 func (o *chatOptions) bind(cmd *cobra.Command) error {
+	model := o.Model
 	var err error
 	if o.from, err = bind(cmd, o); err != nil {
 		return err
+	}
+	if model != "" {
+		o.Model = model
 	}
 	return o.check()
 }
@@ -222,7 +227,8 @@ func runChat(ctx context.Context, s *streams, o *chatOptions) error {
 	return c.run(ctx)
 }
 
-// untilInterrupt is a context that Ctrl-C ends; a second one kills.
+// untilInterrupt is a context that Ctrl-C ends; a second one kills, but not a chat that
+// is typed.
 func untilInterrupt(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	context.AfterFunc(ctx, stop)

@@ -10,6 +10,9 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/mlxgo/mlx/internal/atomicfile"
+	"github.com/mlxgo/mlx/internal/llm"
 )
 
 // listCommands shows the commands of mlx_lm.chat.
@@ -71,7 +74,7 @@ func (c *conversation) setSystem(_ context.Context, text string) error {
 		if c.system == "" {
 			c.s.note("there is no system message")
 		} else {
-			c.s.note("the system message is: %s", c.system)
+			c.s.note("the system message is: %s", visible(c.system))
 		}
 		return nil
 	case "-":
@@ -103,7 +106,10 @@ func (c *conversation) save(_ context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(path, append(data, '\n'), 0o666); err != nil {
+	if err := atomicfile.Write(path, false, func(f *os.File) error {
+		_, err := f.Write(append(data, '\n'))
+		return err
+	}); err != nil {
 		return err
 	}
 	c.s.note("saved %s to %s", plural(len(f.Messages), "message"), path)
@@ -147,7 +153,7 @@ func parseChatFile(data []byte) (chatFile, error) {
 		err = json.Unmarshal(data, &f)
 	}
 	if err != nil {
-		return f, fmt.Errorf("this is not a chat: %w", err)
+		return f, fmt.Errorf("this is not a chat: %w", llm.JSONError(err))
 	}
 	if f.Messages == nil {
 		return f, errors.New("this is not a chat: there are no messages")

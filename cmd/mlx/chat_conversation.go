@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
 
 	"golang.org/x/term"
@@ -42,6 +43,9 @@ func newConversation(s *streams, o *chatOptions, m *llm.Loaded) (*conversation, 
 	case !m.Tokenizer.HasChatTemplate():
 		return nil, fmt.Errorf("%s has no chat template, so it is not made for chats; mlx generate goes on with a text", o.Model)
 	}
+	if err := m.Tokenizer.ChatTemplate().Check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Model, err)
+	}
 	sequence, err := m.NewSequenceOf(o.KV.options(o.from))
 	if err != nil {
 		return nil, err
@@ -75,6 +79,10 @@ func newConversation(s *streams, o *chatOptions, m *llm.Loaded) (*conversation, 
 func (c *conversation) run(ctx context.Context) error {
 	fmt.Fprintf(c.s.err, "[INFO] Starting chat session with %s.\n", c.o.Model)
 	if c.typed {
+		// Ctrl-C must not end the program between answers, nor a second one at their end.
+		late := make(chan os.Signal, 1)
+		signal.Notify(late, os.Interrupt)
+		defer signal.Stop(late)
 		c.listCommands()
 	}
 	for {
@@ -94,7 +102,7 @@ func (c *conversation) run(ctx context.Context) error {
 		switch {
 		case done:
 			return nil
-		case err != nil && (!c.typed || closed(err)):
+		case err != nil && (!c.typed || c.s.closed()):
 			return err
 		case err != nil:
 			c.s.note("%v", err)
@@ -189,10 +197,11 @@ func (c *conversation) speak(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if c.s.errTTY && len(ids)-c.sequence.Len() > options.PrefillStep {
-		options.Progress = progress(c.s.err, len(ids))
-	}
+	options.Progress = c.s.progress(len(ids), c.sequence.Len()+options.PrefillStep)
 	g, err := c.sequence.Generate(ids, options)
+	if limit := c.m.Model.Info().MaxContext; err != nil && limit > 0 && len(ids) > limit {
+		return "", fmt.Errorf("%w; /reset begins a new chat", err)
+	}
 	if err != nil {
 		return "", samplingError(err)
 	}
@@ -234,7 +243,12 @@ func (c *conversation) show(ctx context.Context, g *llm.Generation, v *answerVie
 		}
 		last = token
 	}
-	err = errors.Join(err, v.end(), v.write("\n"))
+	if end := v.end(); err == nil {
+		err = end
+	}
+	if end := v.write("\n"); err == nil {
+		err = end
+	}
 	return text.String(), last, err
 }
 

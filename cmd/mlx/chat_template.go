@@ -77,7 +77,7 @@ func newChatTemplate(s *streams, runF func(context.Context, *streams, *chatTempl
 }
 
 func runChatTemplate(ctx context.Context, s *streams, o *chatTemplateOptions) error {
-	messages, options, err := o.read(s.in)
+	messages, options, err := o.read(ctx, s.in)
 	if err != nil {
 		return err
 	}
@@ -132,9 +132,9 @@ func (o *chatTemplateOptions) config() (*template.Dict, error) {
 
 // read reads the files and settles the options. Variables stay nil where the
 // messages are a list.
-func (o *chatTemplateOptions) read(stdin io.Reader) (template.Value, llm.RenderOptions, error) {
+func (o *chatTemplateOptions) read(ctx context.Context, stdin io.Reader) (template.Value, llm.RenderOptions, error) {
 	var options llm.RenderOptions
-	data, err := readFileOr(o.Messages, stdin)
+	data, err := readInput(ctx, "messages", o.Messages, stdin)
 	if err != nil {
 		return nil, options, err
 	}
@@ -164,7 +164,7 @@ func (o *chatTemplateOptions) read(stdin io.Reader) (template.Value, llm.RenderO
 	if o.Tools != "" {
 		data, err := os.ReadFile(o.Tools)
 		if err != nil {
-			return nil, options, err
+			return nil, options, ofFlag("tools", err)
 		}
 		if options.Tools, err = template.DecodeJSON(data); err != nil {
 			return nil, options, fmt.Errorf("%s: %w", o.Tools, err)
@@ -178,16 +178,4 @@ func (o *chatTemplateOptions) read(stdin io.Reader) (template.Value, llm.RenderO
 		options.Now = func() time.Time { return now }
 	}
 	return messages, options, nil
-}
-
-// readFileOr reads a file, or standard input for -.
-func readFileOr(name string, stdin io.Reader) ([]byte, error) {
-	if name != "-" {
-		return os.ReadFile(name)
-	}
-	data, err := io.ReadAll(stdin)
-	if err != nil {
-		return nil, fmt.Errorf("standard input: %w", err)
-	}
-	return data, nil
 }

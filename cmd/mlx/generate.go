@@ -129,7 +129,7 @@ func addGenerateFlags(f *pflag.FlagSet) {
 	f.StringArray("stop", nil, "end before this `TEXT`, with \\n and \\t as in --prompt (may be repeated)")
 	f.StringArray("extra-eos-token", nil, "id or text of one more `TOKEN` that ends the generation (may be repeated)")
 	f.Bool("ignore-eos", false, "go on after EOS tokens")
-	f.String("verbose", "true", "false or f prints the text alone")
+	f.String("verbose", "true", "false or f prints the text alone; all else is true, as in mlx-lm")
 	f.Bool("json", false, "print a JSON object with ids, text, log-probabilities and statistics instead")
 	addRunFlags(f)
 	f.String("prompt-cache-file", "", "prompt cache `FILE` of mlx cache-prompt or mlx-lm")
@@ -233,9 +233,7 @@ func (o *generateOptions) runPrompt(ctx context.Context, s *streams, m *llm.Load
 		return err
 	}
 	options.DraftTokens = o.Draft.NumDraftTokens
-	if len(prompt) > o.PrefillStepSize && s.errTTY {
-		options.Progress = progress(s.err, len(prompt))
-	}
+	options.Progress = s.progress(len(prompt), o.PrefillStepSize)
 	var g *llm.Generation
 	if past != nil {
 		g, err = past.Generate(prompt, options)

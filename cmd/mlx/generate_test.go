@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -116,7 +118,7 @@ func TestOutputFails(t *testing.T) {
 		for _, args := range [][]string{
 			{"generate", "--model", "builtin", "--max-tokens", "20"},
 			{"generate", "--model", "builtin", "--max-tokens", "20", "--json"},
-			{"tokenize", "a"}, {"tokenize", "--decode", "426"}, {"version"}, {"version", "--json"},
+			{"tokenize", "a"}, {"tokenize", "--decode", "426"}, {"version"}, {"version", "--json"}, {"--help"}, {"help", "chat"},
 		} {
 			var e bytes.Buffer
 			n := 0
@@ -127,6 +129,41 @@ func TestOutputFails(t *testing.T) {
 			if code != c.code || (e.Len() > 0) != (code != 0) {
 				t.Errorf("%v, %v: exit status %d, %q", args, c.err, code, e.String())
 			}
+		}
+	}
+}
+
+// What a command does besides is done though nobody reads what it says.
+func TestOutputFailsLate(t *testing.T) {
+	testHub(t, "org/name")
+	if _, stderr, code := command(t, false, "tokenize", "--model", "org/name", "a"); code != 0 {
+		t.Fatal(stderr)
+	}
+	path := filepath.Join(t.TempDir(), "cache.safetensors")
+	for _, args := range [][]string{
+		{"cache-prompt", "--model", "builtin", "--prompt", "Once", "--prompt-cache-file", path},
+		{"models", "rm", "--yes", "org/name"},
+	} {
+		var e bytes.Buffer
+		if code := run(args, &streams{in: strings.NewReader(""), out: &failing{err: syscall.EPIPE}, err: &e}); code != 0 {
+			t.Errorf("%v: exit status %d, %q", args, code, e.String())
+		}
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Error(err)
+	}
+	if out, _, _ := command(t, false, "models", "--json"); out != "[]\n" {
+		t.Errorf("%q", out)
+	}
+}
+
+func TestChatOutputFails(t *testing.T) {
+	for err, code := range map[error]int{syscall.EPIPE: 0, syscall.ENOSPC: 1} {
+		var e bytes.Buffer
+		in := strings.NewReader("Hello\nHello\n")
+		got := run([]string{"chat", "--model", "builtin", "--max-tokens", "3"}, &streams{in: in, out: &failing{n: 2, err: err}, err: &e})
+		if got != code || strings.Count(e.String(), err.Error()) != code {
+			t.Errorf("%v: exit status %d, %q", err, got, e.String())
 		}
 	}
 }

@@ -7,9 +7,9 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"path"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/pflag"
@@ -17,9 +17,6 @@ import (
 	"github.com/mlxgo/mlx/internal/builtin"
 	"github.com/mlxgo/mlx/internal/hf/hub"
 )
-
-// barThrottle is the time between two pictures of the bar.
-const barThrottle = 100 * time.Millisecond
 
 const modelUsage = "model directory, org/name on the Hugging Face Hub, or builtin for the model inside the program"
 
@@ -37,8 +34,11 @@ func (s *streams) defaultModel(name *string) {
 
 // checkModel says what is wrong with a value of --model before anything is read.
 func checkModel(name string) error {
-	if name == builtinModel {
+	switch name {
+	case builtinModel:
 		return nil
+	case "":
+		return usagef("--model is empty")
 	}
 	info, err := os.Stat(name)
 	switch {
@@ -48,6 +48,9 @@ func checkModel(name string) error {
 		return fmt.Errorf("the model %s is a file, not a directory", name)
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
+	}
+	if strings.Contains(name, "://") {
+		return fmt.Errorf("there is no directory %s: a model of the Hub is named org/name, without an address", name)
 	}
 	if hub.CheckRepo(name) != nil {
 		return fmt.Errorf("there is no directory %s", name)
@@ -67,6 +70,11 @@ func findModel(ctx context.Context, s *streams, name, revision string, want hub.
 			return "", usagef("--revision is for models of the Hub, and %s is none", name)
 		}
 		return name, nil
+	}
+	if revision != "" {
+		if err := hub.CheckRevision(revision); err != nil {
+			return "", usagef("--revision: %w", err)
+		}
 	}
 	v := &fetchView{s: s, repo: name}
 	client, err := newHub(v)
@@ -115,19 +123,12 @@ func (v *fetchView) Start(files int, bytes int64) {
 		v.s.note("fetching %s: %s, %s", v.repo, plural(files, "file"), hub.Bytes(bytes))
 		return
 	}
-	v.bar = progressbar.NewOptions64(bytes,
-		progressbar.OptionSetWriter(v.s.err),
-		progressbar.OptionSetDescription(shortName(v.repo)),
-		progressbar.OptionSetWidth(12), // so that all fits into 80 columns
+	v.bar = v.s.newBar(path.Base(v.repo), bytes,
 		progressbar.OptionShowCount(),
 		progressbar.OptionShowBytes(true),
 		progressbar.OptionShowTotalBytes(true),
 		progressbar.OptionSetPredictTime(true),
-		progressbar.OptionThrottle(barThrottle),
-		progressbar.OptionClearOnFinish(),
 	)
-	// A terminal that cannot be written to is no reason to stop.
-	_ = v.bar.RenderBlank()
 }
 
 func (v *fetchView) Add(n int64) {
@@ -162,15 +163,6 @@ func (v *fetchView) end() {
 	if v.bar != nil {
 		_ = v.bar.Clear()
 	}
-}
-
-// shortName is the name of a repository without its owner, cut to 22 letters.
-func shortName(repo string) string {
-	name := []rune(repo[strings.LastIndexByte(repo, '/')+1:])
-	if len(name) > 22 {
-		name = append(name[:21], '…')
-	}
-	return string(name)
 }
 
 // plural is n with a noun.

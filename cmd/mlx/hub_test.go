@@ -10,9 +10,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
+	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/hf/hub"
 	"github.com/mlxgo/mlx/internal/hf/hub/hubtest"
+	"github.com/mlxgo/mlx/internal/hf/safetensors"
 )
 
 // filesOf are the files of a directory.
@@ -92,6 +95,61 @@ func TestFetchView(t *testing.T) {
 	}
 }
 
+// TestNarrowBar: a bar stays in a line of its terminal.
+func TestNarrowBar(t *testing.T) {
+	for _, columns := range []int{20, 40, 80} {
+		var e bytes.Buffer
+		s := &streams{err: &e, errTTY: true, errColumns: columns}
+		v := &fetchView{s: s, repo: "org/A-model-with-a-name-that-does-not-end"}
+		v.Start(3, 123_456_789_012)
+		prompt := s.progress(123456, 512)
+		for i := range 2 {
+			time.Sleep(barThrottle + 20*time.Millisecond)
+			v.Add(12_345_678_901)
+			prompt(i*512, 123456)
+		}
+		pictures := strings.FieldsFunc(e.String(), func(r rune) bool { return r == '\r' || r == '\n' })
+		if len(pictures) < 4 {
+			t.Errorf("%d columns: %q", columns, pictures)
+		}
+		for _, line := range pictures {
+			if n := utf8.RuneCountInString(line); n > columns && (columns < barColumns || n > barColumns) {
+				t.Errorf("%d columns: %d in %q", columns, n, line)
+			}
+		}
+	}
+}
+
+// TestInspectFetchesHeaders: of weights on the Hub nothing is asked for but the beginning.
+func TestInspectFetchesHeaders(t *testing.T) {
+	h := testHub(t, "org/name")
+	path := filepath.Join(t.TempDir(), "model.safetensors")
+	tensor := safetensors.Tensor{Name: "x", DType: mlx.Float32, Shape: mlx.Shape{1 << 19}, Data: make([]byte, 4<<19)}
+	if err := safetensors.Write(path, []safetensors.Tensor{tensor}, nil); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Put("org/name", hubtest.Commit("9"), map[string][]byte{"config.json": []byte(`{"model_type": "llama"}`), "model.safetensors": data})
+	h.Requests()
+	if out, stderr, code := command(t, false, "inspect", "--model", "org/name"); code != 1 || !strings.Contains(out, "x       F32    [524288]") {
+		t.Errorf("%d: %q %q", code, out, stderr)
+	}
+	n := 0
+	for _, r := range h.Requests() {
+		if strings.HasSuffix(r.Path, ".safetensors") {
+			if n++; r.Range != "bytes=0-262143" {
+				t.Errorf("%+v", r)
+			}
+		}
+	}
+	if n == 0 {
+		t.Error("no headers were asked for")
+	}
+}
+
 func TestFindModelStops(t *testing.T) {
 	h := testHub(t, "org/name")
 	h.Piece, h.Delay = 10, 50*time.Millisecond
@@ -154,11 +212,23 @@ func TestModels(t *testing.T) {
 	if list[0].Name != "org/name" || list[0].Size != total {
 		t.Errorf("%+v, want %d bytes", list[0], total)
 	}
-	out, _, _ = command(t, false, "models")
+	out, stderr, _ = command(t, false, "models")
+	if strings.Contains(stderr, "any more") { // v1 and main are at both
+		t.Errorf("%q", stderr)
+	}
 	for _, want := range []string{"MODEL", "\norg/name", "v1 " + hubtest.Commit("1")[:8], "main " + hubtest.Commit("2")[:8]} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q has no %q", out, want)
 		}
+	}
+	files["config.json"] = append(files["config.json"], '\n')
+	h.Put("org/name", hubtest.Commit("3"), files)
+	get("main")
+	if _, stderr, _ := command(t, false, "models"); !strings.Contains(stderr, "no branch or tag is at 1 revision any more, as org/name@"+hubtest.Commit("2")[:8]+": ") {
+		t.Errorf("%q", stderr)
+	}
+	if _, stderr, code := command(t, false, "models", "rm", "-y", "org/name@"+hubtest.Commit("3")[:6]); code != 0 {
+		t.Error(stderr)
 	}
 	for _, c := range []struct {
 		args []string

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/mlxgo/mlx/internal/llm"
 )
 
 // parseIDs reads a JSON array of token ids, or ids with commas or white space
@@ -14,7 +16,7 @@ func parseIDs(text string) ([]int, error) {
 	if strings.HasPrefix(text, "[") {
 		var ids []int
 		if err := json.Unmarshal([]byte(text), &ids); err != nil {
-			return nil, fmt.Errorf("this is not a JSON array of token ids: %w", err)
+			return nil, fmt.Errorf("this is not a JSON array of token ids: %w", llm.JSONError(err))
 		}
 		return ids, nil
 	}

@@ -19,7 +19,7 @@ type table struct{ *tabwriter.Writer }
 func newTable(w io.Writer) table { return table{tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)} }
 
 func (t table) line(name, format string, args ...any) {
-	fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...))
+	fmt.Fprintf(t, "%s\t%s\n", name, visible(fmt.Sprintf(format, args...)))
 }
 
 // architectureKeys are the entries of config.json that are shown.
@@ -216,7 +216,7 @@ func writeTensors(w io.Writer, tensors []llm.TensorInfo, all bool) {
 	}
 	fmt.Fprintln(w, "TENSOR\tDTYPE\tSHAPE\tCOUNT\tSIZE")
 	for _, r := range rows {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", r.name, r.dtype, r.shape, r.n, hub.Bytes(r.bytes))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", visible(r.name), r.dtype, r.shape, r.n, hub.Bytes(r.bytes))
 	}
 }
 

@@ -77,7 +77,7 @@ func (o *generateOptions) openPromptCache() (*llm.PromptFile, error) {
 	}
 	f, err := llm.OpenPromptCache(o.PromptCacheFile)
 	if err != nil {
-		return nil, err
+		return nil, ofFlag("prompt-cache-file", err)
 	}
 	if o.Model == "" {
 		o.Model = f.Model

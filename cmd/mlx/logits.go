@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/atomicfile"
 	"github.com/mlxgo/mlx/internal/cpu"
 	"github.com/mlxgo/mlx/internal/hf/hub"
 	"github.com/mlxgo/mlx/internal/hf/safetensors"
@@ -71,6 +72,9 @@ func runLogits(ctx context.Context, s *streams, o *logitsOptions) error {
 	}
 	if err := setThreads(o.Threads); err != nil {
 		return err
+	}
+	if err := atomicfile.Check(o.Out); err != nil {
+		return ofFlag("out", err)
 	}
 	dir, err := findModel(ctx, s, o.Model, o.Revision, hub.Model)
 	if err != nil {

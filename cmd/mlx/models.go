@@ -93,12 +93,14 @@ func runModels(s *streams, asJSON bool) error {
 		return modelsJSON(s.out, repos)
 	}
 	var total, unfinished int64
+	var old []*hub.Revision
 	w := tabwriter.NewWriter(s.out, 0, 8, 2, ' ', 0)
 	if len(repos) > 0 {
 		fmt.Fprintln(w, "MODEL\tREVISION\tSIZE\tLAST USED\tPATH")
 	}
 	for _, r := range repos {
 		total, unfinished = total+r.Size, unfinished+r.Unfinished
+		old = append(old, r.Old()...)
 		for _, v := range r.Revisions {
 			name := strings.Join(append(slices.Clone(v.Refs), v.Commit[:min(8, len(v.Commit))]), " ")
 			size := hub.Bytes(v.Size)
@@ -119,6 +121,9 @@ func runModels(s *streams, asJSON bool) error {
 		return err
 	}
 	s.note("%s in %s; mlx models rm NAME removes a model", hub.Bytes(total), cache)
+	if len(old) > 0 {
+		s.note("no branch or tag is at %s any more, as %s@%s: mlx models rm NAME@REVISION removes one", plural(len(old), "revision"), old[0].Repo, old[0].Commit[:min(8, len(old[0].Commit))])
+	}
 	if unfinished > 0 {
 		s.note("%s are of unfinished downloads: the same command goes on with them, mlx models rm --unfinished removes them", hub.Bytes(unfinished))
 	}
@@ -194,6 +199,7 @@ func runModelsRemove(s *streams, o *removeOptions) error {
 		return nil
 	}
 	var total int64
+	var shown error // that nobody reads is no reason to keep what shall go
 	for _, m := range plan {
 		total += m.Freed
 		what := plural(len(m.Revisions), "revision")
@@ -204,10 +210,13 @@ func runModelsRemove(s *streams, o *removeOptions) error {
 			what = "all of it, " + what
 		}
 		if _, err := fmt.Fprintf(s.out, "%s: %s, %s\n", m.Repo.Name, what, hub.Bytes(m.Freed)); err != nil {
-			return err
+			shown = err
 		}
 	}
 	if !o.Yes {
+		if shown != nil {
+			return shown
+		}
 		if ok, err := s.confirm(fmt.Sprintf("Remove this and free %s?", hub.Bytes(total))); err != nil || !ok {
 			return err
 		}
@@ -218,7 +227,7 @@ func runModelsRemove(s *streams, o *removeOptions) error {
 		}
 	}
 	s.note("%s are free", hub.Bytes(total))
-	return nil
+	return shown
 }
 
 // plan is what the options mean.

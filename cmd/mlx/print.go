@@ -7,8 +7,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/schollz/progressbar/v3"
-
 	"github.com/mlxgo/mlx/internal/llm"
 )
 
@@ -116,22 +114,5 @@ func (p *printer) explain(last llm.Token) {
 		p.s.note("interrupted")
 	case last.Finish == llm.FinishLength && strings.Contains(last.Detail, "context"):
 		p.s.note("%s", last.Detail)
-	}
-}
-
-// progress shows how much of a long prompt is done.
-func progress(w io.Writer, total int) func(done, total int) {
-	bar := progressbar.NewOptions(total,
-		progressbar.OptionSetWriter(w),
-		progressbar.OptionSetDescription("prompt"),
-		progressbar.OptionSetItsString("tok"),
-		progressbar.OptionShowIts(),
-		progressbar.OptionShowCount(),
-		progressbar.OptionClearOnFinish(),
-	)
-	// A terminal that cannot be written to is no reason to stop.
-	_ = bar.RenderBlank() // its clock starts here
-	return func(done, _ int) {
-		_ = bar.Set(done)
 	}
 }

@@ -76,15 +76,33 @@ func (o *generateOptions) readPrompt(ctx context.Context, stdin io.Reader) (stri
 		return "", nil
 	case source == "prompt-file":
 		data, err := os.ReadFile(o.PromptFile)
-		return string(data), err
+		return string(data), ofFlag("prompt-file", err)
 	case o.Prompt == "-":
-		data, err := readAll(ctx, stdin)
-		if err != nil {
-			return "", fmt.Errorf("standard input: %w", err)
-		}
-		return string(data), nil
+		data, err := readInput(ctx, "prompt", o.Prompt, stdin)
+		return string(data), err
 	}
 	return unescape(o.Prompt), nil
+}
+
+// ofFlag names the flag that an error of a file is of; nil stays nil.
+func ofFlag(flag string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("--%s: %w", flag, err)
+}
+
+// readInput reads the file that a flag names, or standard input for -.
+func readInput(ctx context.Context, flag, name string, stdin io.Reader) ([]byte, error) {
+	if name != "-" {
+		data, err := os.ReadFile(name)
+		return data, ofFlag(flag, err)
+	}
+	data, err := readAll(ctx, stdin)
+	if err != nil {
+		return nil, fmt.Errorf("standard input: %w", err)
+	}
+	return data, nil
 }
 
 // readAll is io.ReadAll until ctx ends, which an ended program leaves waiting.

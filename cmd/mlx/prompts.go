@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -35,13 +34,7 @@ type promptResult struct {
 
 // readPrompts reads the lines of --prompts.
 func (o *generateOptions) readPrompts(ctx context.Context, stdin io.Reader) ([]promptLine, error) {
-	var data []byte
-	var err error
-	if o.Prompts == "-" {
-		data, err = readAll(ctx, stdin)
-	} else {
-		data, err = os.ReadFile(o.Prompts)
-	}
+	data, err := readInput(ctx, "prompts", o.Prompts, stdin)
 	if err != nil {
 		return nil, err
 	}
@@ -65,34 +58,40 @@ func parsePrompts(data []byte) ([]promptLine, error) {
 			continue
 		}
 		line := promptLine{number: n}
-		if text[0] == '"' {
-			line.Prompt = new(string)
-			if err := json.Unmarshal(text, line.Prompt); err != nil {
-				return nil, fmt.Errorf("line %d: %w", n, llm.JSONError(err))
-			}
-			out = append(out, line)
-			continue
-		}
-		d := json.NewDecoder(bytes.NewReader(text))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&line); err != nil {
+		if err := line.parse(text); err != nil {
 			return nil, fmt.Errorf("line %d: %w", n, llm.JSONError(err))
-		}
-		if d.More() {
-			return nil, fmt.Errorf("line %d: more than one JSON value", n)
-		}
-		forms := 0
-		for _, is := range []bool{line.Prompt != nil, line.Messages != nil, line.Tokens != nil} {
-			if is {
-				forms++
-			}
-		}
-		if forms != 1 {
-			return nil, fmt.Errorf("line %d: one of prompt, messages and prompt_tokens must be there", n)
 		}
 		out = append(out, line)
 	}
 	return out, nil
+}
+
+// parse reads the JSON of a line.
+func (l *promptLine) parse(text []byte) error {
+	if text[0] == '"' {
+		return json.Unmarshal(text, &l.Prompt)
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(l); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows the JSON object")
+	}
+	forms := 0
+	for _, is := range []bool{l.Prompt != nil, l.Messages != nil, l.Tokens != nil} {
+		if is {
+			forms++
+		}
+	}
+	if forms != 1 {
+		return errors.New("one of prompt, messages and prompt_tokens must be there")
+	}
+	if l.Tokens != nil && len(l.Tokens) == 0 {
+		return errors.New("prompt_tokens is empty")
+	}
+	return nil
 }
 
 // lineIDs are the tokens of a line.

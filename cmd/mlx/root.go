@@ -48,6 +48,8 @@ func run(args []string, s *streams) (code int) {
 	defer stop()
 	context.AfterFunc(ctx, stop) // the second signal kills
 
+	out := &output{Writer: s.out}
+	s.out = out
 	root := newRoot(s)
 	root.SetArgs(args)
 	started := false // what fails before is the command line
@@ -64,8 +66,10 @@ func run(args []string, s *streams) (code int) {
 	cmd, err := root.ExecuteContextC(ctx)
 	var usage *usageError
 	switch {
-	case err == nil || closed(err):
+	case s.closed() || err == nil && out.err == nil:
 		return exitOK
+	case err == nil: // help does not tell
+		err = out.err
 	case errors.As(err, &usage) || !started:
 		s.note("%v", err)
 		fmt.Fprintf(s.err, "run %s --help\n", cmd.CommandPath())
@@ -94,8 +98,15 @@ environment, that over the file, that over the default.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          unknownCommand,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if show, err := cmd.Flags().GetBool("version"); err != nil || !show {
+				return cmd.Help()
+			}
+			_, err := fmt.Fprint(s.out, readBuild())
+			return err
+		},
 	}
+	root.Flags().Bool("version", false, "show what mlx version shows")
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
@@ -130,11 +141,20 @@ func newHelp() *cobra.Command {
 	}
 }
 
+// elsewhere are commands by the names that other programs have for them.
+var elsewhere = map[string]string{
+	"run": "chat", "list": "models", "ls": "models", "rm": "models rm", "show": "inspect",
+	"pull": "generate --model org/name, which fetches,", "cache_prompt": "cache-prompt",
+}
+
 // unknownCommand is the root's check of arguments: what stands there is none of
 // the commands.
 func unknownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
+	}
+	if name, ok := elsewhere[args[0]]; ok && !cmd.HasParent() {
+		return usagef("unknown command %q; it is mlx %s here", args[0], name)
 	}
 	var names []string
 	for _, c := range cmd.Commands() {

@@ -44,19 +44,23 @@ func newVersion(s *streams) *cobra.Command {
 			if o.JSON {
 				return json.NewEncoder(s.out).Encode(b)
 			}
-			commit := b.Commit
-			if commit == "" {
-				commit = "unknown"
-			} else if b.Modified {
-				commit += " and changes"
-			}
-			_, err := fmt.Fprintf(s.out, "mlx %s\ncommit %s\n%s %s/%s\nsimd %s\n", b.Version, commit, b.Go, b.OS, b.Arch, b.SIMD)
+			_, err := fmt.Fprint(s.out, b)
 			return err
 		},
 	}
 	cmd.Flags().Bool("json", false, "print a JSON object")
 	addConfig(cmd)
 	return cmd
+}
+
+func (b build) String() string {
+	commit := b.Commit
+	if commit == "" {
+		commit = "unknown"
+	} else if b.Modified {
+		commit += " and changes"
+	}
+	return fmt.Sprintf("mlx %s\ncommit %s\n%s %s/%s\nsimd %s\n", b.Version, commit, b.Go, b.OS, b.Arch, b.SIMD)
 }
 
 func readBuild() build {

@@ -25,19 +25,19 @@ func TestAttentionRing(t *testing.T) {
 	} {
 		k, _ := normalArray(rng, c.d, 2, hk, keys, d)
 		v, _ := normalArray(rng, c.d, 2, hk, keys, dv)
-		for _, group := range []int{1, 3} {
-			for _, l := range []int{1, 7, 65} {
-				for _, pos := range [][]int32{{int32(c.window), 511}, {int32(c.ring - l), 1024}, {2500, int32(c.ring)}} {
-					q, _ := normalArray(rng, c.d, 2, hk*group, l, d)
-					p := fast.Attention{Scale: tensor.MakeF64(.125), Causal: true, Window: c.window, Bits: c.bits, Group: 32}
-					at := tensor.FromSlice(pos)
-					pk, pv := parts(p, k), parts(p, v)
-					want := fast.PackedAttentionOf(p, q, pk, pv, nil, nil, at, none)
-					p.Ring = true
-					got := fast.PackedAttentionOf(p, q, ringed(pk, pos, l, c.ring), ringed(pv, pos, l, c.ring), nil, nil, at, none)
-					if !bytes.Equal(got.Bytes(), want.Bytes()) {
-						t.Fatalf("%+v, %d heads, %d rows at %v: other bits", c, group, l, pos)
-					}
+		p := fast.Attention{Scale: tensor.MakeF64(.125), Causal: true, Window: c.window, Bits: c.bits, Group: 32}
+		pk, pv := parts(p, k), parts(p, v)
+		for _, n := range [][2]int{{1, 1}, {3, 1}, {3, 7}, {1, 65}} {
+			group, l := n[0], n[1]
+			for _, pos := range [][]int32{{int32(c.window), 511}, {int32(c.ring - l), 1024}, {2500, int32(c.ring)}} {
+				q, _ := normalArray(rng, c.d, 2, hk*group, l, d)
+				p := p
+				at := tensor.FromSlice(pos)
+				want := fast.PackedAttentionOf(p, q, pk, pv, nil, nil, at, none)
+				p.Ring = true
+				got := fast.PackedAttentionOf(p, q, ringed(pk, pos, l, c.ring), ringed(pv, pos, l, c.ring), nil, nil, at, none)
+				if !bytes.Equal(got.Bytes(), want.Bytes()) {
+					t.Fatalf("%+v, %d heads, %d rows at %v: other bits", c, group, l, pos)
 				}
 			}
 		}

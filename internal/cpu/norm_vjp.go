@@ -63,7 +63,7 @@ func (n *normVJP) part(all []float32, b int) []float32 {
 }
 
 // normRow is the memory of a row.
-type normRow struct{ g, u, t, ones, w []float32 }
+type normRow struct{ g, t, w []float32 }
 
 func (n *normVJP) run(s *scratch, c, nc int) {
 	lo, hi := span(n.blocks, c, nc)
@@ -74,13 +74,7 @@ func (n *normVJP) run(s *scratch, c, nc int) {
 	if isHalf(n.out[0].DType) {
 		y = piece[float32](s, k)
 	}
-	m := normRow{g: piece[float32](s, k), u: piece[float32](s, k), t: piece[float32](s, k)}
-	if n.p.Layer || n.p.Bias {
-		m.ones = piece[float32](s, k)
-		for i := range m.ones {
-			m.ones[i] = 1
-		}
-	}
+	m := normRow{g: piece[float32](s, k), t: piece[float32](s, k)}
 	if n.p.Weight {
 		m.w = piece[float32](s, k)
 		simd.K.Load(m.w, rawAt(&n.in[1], 0, k))
@@ -104,13 +98,50 @@ func (n *normVJP) run(s *scratch, c, nc int) {
 	}
 }
 
+// layerRow is row of a layer norm, in float64: what is left when both means are taken
+// out may be small beside them.
+func (n *normVJP) layerRow(y, x, c, dw, db, w []float32) {
+	k, sum, square := float64(n.x.k), 0.0, 0.0
+	for _, v := range x {
+		sum += float64(v)
+	}
+	mid := sum / k
+	for _, v := range x {
+		d := float64(v) - mid
+		square += d * d
+	}
+	r := 1 / math.Sqrt(square/k+n.p.Eps.Value())
+	total, along := 0.0, 0.0
+	for i, v := range x {
+		g := float64(c[i])
+		if dw != nil {
+			dw[i] += float32(g * (float64(v) - mid) * r)
+		}
+		if w != nil {
+			g *= float64(w[i])
+		}
+		total += g
+		along += g * (float64(v) - mid)
+	}
+	if db != nil {
+		simd.K.Binary[simd.Add](db, db, c)
+	}
+	total, along = total/k, r*r*along/k
+	for i, v := range x {
+		g := float64(c[i])
+		if w != nil {
+			g *= float64(w[i])
+		}
+		y[i] = float32(r * (g - total - (float64(v)-mid)*along))
+	}
+}
+
 // row writes the cotangent of x to y and adds to dw and db.
 func (n *normVJP) row(y, x, c, dw, db []float32, m *normRow) {
 	k, u := float32(n.x.k), x
 	if n.p.Layer {
-		u = m.u
-		copy(u, x)
-		simd.K.Axpy(u, -simd.K.Sum(x)/k, m.ones)
+		n.layerRow(y, x, c, dw, db, m.w)
+		return
 	}
 	r := float32(1 / math.Sqrt(float64(simd.K.Dot(u, u)/k)+n.p.Eps.Value()))
 	if dw != nil {
@@ -129,9 +160,6 @@ func (n *normVJP) row(y, x, c, dw, db []float32, m *normRow) {
 	clear(y)
 	simd.K.Axpy(y, r, g)
 	simd.K.Axpy(y, -r*r*r*mean, u)
-	if n.p.Layer {
-		simd.K.Axpy(y, -r*simd.K.Sum(g)/k, m.ones)
-	}
 }
 
 // sum adds the blocks.

@@ -25,7 +25,10 @@ type fold[T, A, R any] struct {
 	rows   func(acc []A, p []T, x *View, off, ld, k int)
 	halves bool                 // rows takes halves, too
 	store  func(y []R, acc []A) // nil, or done for many
-	merge  func(a, b A) A       // joins two parts
+	// direct gives results of at most foldRows rows at once; nil if there is no such
+	// kernel. tmp is as long as y.
+	direct func(y []R, tmp []T, x *View, off, ld, k int)
+	merge  func(a, b A) A // joins two parts
 	done   func(a A) R
 }
 
@@ -44,11 +47,12 @@ type reduction struct {
 	splits int // parts of the elements, folded apart and then merged
 	units  int
 	half   bool
+	few    bool // wide: few long rows of consecutive elements
 	size   int
 }
 
 const (
-	foldTile  = 2048 // results that a wide reduction folds together
+	foldTile  = 4096 // results that a wide reduction folds together
 	foldRows  = 16   // rows that a kernel folds together
 	foldBlock = 1024 // elements that are gathered at a time
 	splitMin  = 1 << 16
@@ -117,6 +121,13 @@ func reduceMean(r *reduction) (task, error) {
 				y[i] = float32(a / n)
 			}
 		}
+		f.direct = func(y, tmp []float32, x *View, off, ld, k int) { // float32 holds k: the same quotient
+			sumRows32(y, nil, x, off, ld, k)
+			for i := range tmp {
+				tmp[i] = float32(k)
+			}
+			simd.K.Binary[simd.Div](y, y, tmp)
+		}
 		return reduceWith(r, f), nil
 	case dtype.Float64:
 		f := sumFold[float64, float64, float64](false)
@@ -137,6 +148,9 @@ func extremeRows(op simd.BinaryOp) func(acc, _ []float32, x *View, off, ld, k in
 		four = simd.K.MinRows
 	}
 	return func(acc, _ []float32, x *View, off, ld, k int) {
+		if k == 0 {
+			return
+		}
 		n := len(acc)
 		rows := at[float32](x, off, (k-1)*ld+n)
 		for ; k >= 4; k -= 4 {
@@ -151,7 +165,22 @@ func extremeRows(op simd.BinaryOp) func(acc, _ []float32, x *View, off, ld, k in
 	}
 }
 
+// extremeDirect starts from the first row.
+func extremeDirect(op simd.BinaryOp) func(y, _ []float32, x *View, off, ld, k int) {
+	rows := extremeRows(op)
+	return func(y, _ []float32, x *View, off, ld, k int) {
+		copy(y, at[float32](x, off, len(y)))
+		rows(y, nil, x, off+ld, ld, k-1)
+	}
+}
+
 var onesRow = slices.Repeat([]float32{1}, foldRows)
+
+// sumRows32 is a product with ones.
+func sumRows32(y, _ []float32, x *View, off, ld, k int) {
+	n := len(y)
+	simd.K.GemmNN(y, n, onesRow[:k], k, 1, rawAt(x, off, (k-1)*ld+n), ld, n, k)
+}
 
 // sumFold32 sums blocks in float32 and those in float64.
 func sumFold32(prod bool) fold[float32, float64, float32] {
@@ -159,11 +188,11 @@ func sumFold32(prod bool) fold[float32, float64, float32] {
 	if !prod {
 		f.block = func(acc float64, x []float32) float64 { return acc + float64(simd.K.Sum(x)) }
 		f.halves = true
-		f.rows = func(acc []float64, p []float32, x *View, off, ld, k int) { // a product with ones
-			n := len(p)
-			simd.K.GemmNN(p, n, onesRow[:k], k, 1, rawAt(x, off, (k-1)*ld+n), ld, n, k)
+		f.rows = func(acc []float64, p []float32, x *View, off, ld, k int) {
+			sumRows32(p, nil, x, off, ld, k)
 			sumRow(acc, p)
 		}
+		f.direct = sumRows32
 	}
 	return f
 }
@@ -201,11 +230,11 @@ func reduceExtreme(r *reduction, min bool) (task, error) {
 		if min {
 			f.block = func(acc float32, x []float32) float32 { return f.merge(acc, simd.K.Min(x)) }
 			f.row = func(acc, x []float32) { simd.K.Binary[simd.Minimum](acc, acc, x) }
-			f.rows = extremeRows(simd.Minimum)
+			f.rows, f.direct = extremeRows(simd.Minimum), extremeDirect(simd.Minimum)
 		} else {
 			f.block = func(acc float32, x []float32) float32 { return f.merge(acc, simd.K.Max(x)) }
 			f.row = func(acc, x []float32) { simd.K.Binary[simd.Maximum](acc, acc, x) }
-			f.rows = extremeRows(simd.Maximum)
+			f.rows, f.direct = extremeRows(simd.Maximum), extremeDirect(simd.Maximum)
 		}
 		return reduceWith(r, f), nil
 	case dtype.Float64:
@@ -251,7 +280,8 @@ func newReduction(axes tensor.AxisSet, x, y *View) *reduction {
 		r.tiles = (r.inner + foldTile - 1) / foldTile
 		r.units = r.n / max(r.inner, 1) * r.tiles
 	}
-	if r.units < 16 {
+	r.few = r.wide && !r.half && r.stride == 1 && r.inner >= foldTile/4 && r.k <= foldRows && len(r.red.shape) == 1 && r.red.stride[0] > 0
+	if r.units < 16 && !r.few {
 		r.splits = max(1, min(maxChunks, r.k*r.n/splitMin, r.k, mergeMax/max(r.n, 1)))
 	}
 	return r
@@ -272,6 +302,10 @@ func reduceWith[T, A, R any](r *reduction, f fold[T, A, R]) task {
 		lo, hi := span(r.units*r.splits, c, nc)
 		m := newFoldMemory[T, A](s, r)
 		for i := lo; i < hi; i++ {
+			if r.few && f.direct != nil {
+				foldDirect(r, &f, &m, i)
+				continue
+			}
 			u, split := i/r.splits, i%r.splits
 			from, to := span(r.k, split, r.splits)
 			at, acc := foldUnit(r, &f, &m, u, from, to)
@@ -295,6 +329,14 @@ func reduceWith[T, A, R any](r *reduction, f fold[T, A, R]) task {
 		t.then = &then
 	}
 	return t
+}
+
+// foldDirect writes the results of unit u without accumulators.
+func foldDirect[T, A, R any](r *reduction, f *fold[T, A, R], m *foldMemory[T, A], u int) {
+	o, j := u/r.tiles, u%r.tiles*foldTile
+	n := min(foldTile, r.inner-j)
+	y := at[R](r.y, o*r.inner+j, n)
+	f.direct(y, m.part[:n], r.x, r.kept.offset(o)+j, r.red.stride[0], r.k)
 }
 
 // finish stores results from the at-th on.
@@ -385,7 +427,7 @@ func foldWide[T, A, R any](r *reduction, f *fold[T, A, R], m *foldMemory[T, A], 
 	o, j := u/r.tiles, u%r.tiles*foldTile
 	n, q := min(foldTile, r.inner-j), 1
 	if r.stride == 1 && r.tiles == 1 && len(r.red.shape) == 1 && r.red.stride[0] == n {
-		q = max(1, min(foldTile/n, to-from))
+		q = max(1, min(foldTile/4/n, to-from))
 	}
 	acc := m.acc[:n*q]
 	for i := range acc {
@@ -428,157 +470,5 @@ func foldEach[T, A, R any](r *reduction, f *fold[T, A, R], m *foldMemory[T, A], 
 		if from += k; from < to {
 			off += r.red.advance(&idx, 0, k)
 		}
-	}
-}
-
-// ---- loops ----
-
-func identityOf[T any](v T) T { return v }
-
-func normal(v uint8) uint8 { return bit(v != 0) }
-
-func sumFold[T, A, R number](prod bool) fold[T, A, R] {
-	f := fold[T, A, R]{block: sumBlock[T, A], row: sumRow[T, A], merge: func(a, b A) A { return a + b }, done: func(a A) R { return R(a) }, store: convert[R, A]}
-	if prod {
-		f.first, f.block, f.row, f.merge = 1, prodBlock[T, A], prodRow[T, A], func(a, b A) A { return a * b }
-	}
-	return f
-}
-
-// boolFold makes bools 0 or 1 before f sees them.
-func boolFold[A, R any](f fold[uint8, A, R]) fold[uint8, A, R] {
-	block, row := f.block, f.row
-	f.block = func(acc A, x []uint8) A {
-		var buf [foldBlock]uint8
-		toBool(buf[:len(x)], x)
-		return block(acc, buf[:len(x)])
-	}
-	f.row = func(acc []A, x []uint8) {
-		var buf [foldTile]uint8
-		toBool(buf[:len(x)], x)
-		row(acc, buf[:len(x)])
-	}
-	return f
-}
-
-func sumBlock[T, A number](acc A, x []T) A {
-	var s A
-	for _, v := range x {
-		s += A(v)
-	}
-	return acc + s
-}
-
-func sumRow[T, A number](acc []A, x []T) {
-	x = x[:len(acc)]
-	for i, v := range x {
-		acc[i] += A(v)
-	}
-}
-
-func prodBlock[T, A number](acc A, x []T) A {
-	for _, v := range x {
-		acc *= A(v)
-	}
-	return acc
-}
-
-func prodRow[T, A number](acc []A, x []T) {
-	x = x[:len(acc)]
-	for i, v := range x {
-		acc[i] *= A(v)
-	}
-}
-
-func extremeFold[T number](lowest, highest T, small bool) fold[T, T, T] {
-	if small {
-		return fold[T, T, T]{first: highest, block: minBlock[T], row: minRow[T], merge: func(a, b T) T { return min(a, b) }, done: identityOf[T], store: identity[T]}
-	}
-	return fold[T, T, T]{first: lowest, block: maxBlock[T], row: maxRow[T], merge: func(a, b T) T { return max(a, b) }, done: identityOf[T], store: identity[T]}
-}
-
-func maxBlock[T number](acc T, x []T) T {
-	for _, v := range x {
-		acc = max(acc, v)
-	}
-	return acc
-}
-
-func minBlock[T number](acc T, x []T) T {
-	for _, v := range x {
-		acc = min(acc, v)
-	}
-	return acc
-}
-
-func maxRow[T number](acc, x []T) { maximum(acc, acc, x) }
-func minRow[T number](acc, x []T) { minimum(acc, acc, x) }
-
-func blockAny(acc uint8, x []uint8) uint8 {
-	for _, v := range x {
-		acc |= v
-	}
-	return bit(acc != 0)
-}
-
-func blockAll(acc uint8, x []uint8) uint8 {
-	for _, v := range x {
-		acc &= bit(v != 0)
-	}
-	return acc
-}
-
-func rowAny(acc, x []uint8) { logicalOr(acc, acc, x) }
-func rowAll(acc, x []uint8) { logicalAnd(acc, acc, x) }
-
-func sumComplex(acc complex128, x []complex64) complex128 {
-	for _, v := range x {
-		acc += complex128(v)
-	}
-	return acc
-}
-
-func addComplex(acc []complex128, x []complex64) {
-	for i, v := range x {
-		acc[i] += complex128(v)
-	}
-}
-
-func prodComplex(acc complex128, x []complex64) complex128 {
-	for _, v := range x {
-		acc *= complex128(v)
-	}
-	return acc
-}
-
-func mulComplex(acc []complex128, x []complex64) {
-	for i, v := range x {
-		acc[i] *= complex128(v)
-	}
-}
-
-func maxBlockComplex(acc complex64, x []complex64) complex64 {
-	for _, v := range x {
-		acc = maxComplex(acc, v)
-	}
-	return acc
-}
-
-func minBlockComplex(acc complex64, x []complex64) complex64 {
-	for _, v := range x {
-		acc = minComplex(acc, v)
-	}
-	return acc
-}
-
-func maxRowComplex(acc, x []complex64) {
-	for i, v := range x {
-		acc[i] = maxComplex(acc[i], v)
-	}
-}
-
-func minRowComplex(acc, x []complex64) {
-	for i, v := range x {
-		acc[i] = minComplex(acc[i], v)
 	}
 }

@@ -85,7 +85,7 @@ func TestReduce(t *testing.T) {
 		axes  []int
 	}{
 		{[]int{}, nil}, {[]int{7}, []int{0}}, {[]int{2500}, []int{0}}, {[]int{3, 4}, []int{0}}, {[]int{3, 4}, []int{1}},
-		{[]int{2, 3, 5}, []int{1}}, {[]int{2, 3, 5}, []int{0, 2}}, {[]int{2, 3, 5}, []int{0, 1, 2}}, {[]int{5, 700}, []int{0}},
+		{[]int{2, 3, 5}, []int{1}}, {[]int{2, 3, 5}, []int{0, 2}}, {[]int{2, 3, 5}, []int{0, 1, 2}}, {[]int{5, 700}, []int{0}}, {[]int{6, 1100}, []int{0}}, {[]int{1, 19, 4100}, []int{1}},
 		{[]int{2, 3, 4, 5}, []int{0, 2}}, {[]int{2, 3, 4, 5}, []int{1, 3}}, {[]int{0, 3}, []int{0}}, {[]int{2, 0}, []int{1}}, {[]int{4, 1, 3}, []int{1}},
 	}
 	for op := range tensor.NumReduce {

@@ -140,7 +140,7 @@ func (c *ChatTemplate) Render(messages template.Value, o RenderOptions) (string,
 	}
 	tmpl, err := template.Parse(source)
 	if err != nil {
-		return "", fmt.Errorf("chat template: %w", err)
+		return "", c.fault(err)
 	}
 	text, err := tmpl.Chat(messages, template.ChatOptions{
 		Tools:                o.Tools,
@@ -153,19 +153,22 @@ func (c *ChatTemplate) Render(messages template.Value, o RenderOptions) (string,
 		Options:              template.Options{Now: o.Now},
 	})
 	if err != nil {
-		return "", fmt.Errorf("chat template: %w", err)
+		return "", c.fault(err)
 	}
 	return text, nil
 }
 
-// check says what is wrong with the template, if there is one.
-func (c *ChatTemplate) check() error {
+// fault names the file of an error.
+func (c *ChatTemplate) fault(err error) error { return fmt.Errorf("%s: %w", c.set.From(), err) }
+
+// Check says what is wrong with the template, if there is one.
+func (c *ChatTemplate) Check() error {
 	source, ok, err := c.set.Source("", false)
 	if err != nil || !ok {
 		return err
 	}
 	if _, err := template.Parse(source); err != nil {
-		return fmt.Errorf("chat template: %w", err)
+		return c.fault(err)
 	}
 	return nil
 }

@@ -203,7 +203,7 @@ func (i *inspector) readText(raw []byte) {
 			i.problem(err)
 		} else {
 			i.out.TokenizerSize, i.out.ChatTemplate = t.VocabSize(), t.HasChatTemplate()
-			if err := t.chat.check(); err != nil {
+			if err := t.chat.Check(); err != nil {
 				i.out.Warnings = append(i.out.Warnings, err.Error())
 			}
 		}
@@ -246,7 +246,11 @@ func (i *inspector) makeModel(raw []byte) bool {
 	if _, err := EOSSet(i.config.EOS, i.config.EOSFrom, nil, info.VocabSize, nil); err != nil {
 		i.problem(err)
 	}
-	i.out.Warnings = append(i.out.Warnings, i.sanitize()...)
+	warnings, err := i.sanitize()
+	if err != nil {
+		i.problem(err)
+	}
+	i.out.Warnings = append(i.out.Warnings, warnings...)
 	if err := i.quantize(); err != nil {
 		i.problem(err)
 	}
@@ -259,6 +263,9 @@ func (i *inspector) makeModel(raw []byte) bool {
 func (i *inspector) fit() {
 	used := map[string]bool{}
 	for _, t := range i.tensors {
+		used[t.Name] = true
+	}
+	for _, t := range i.scales {
 		used[t.Name] = true
 	}
 	for _, t := range i.out.Tensors {

@@ -41,6 +41,9 @@ type Info struct {
 	VocabSize  int
 	MaxContext int // positions the model was made for; 0 if the config does not say
 	Tested     bool
+	// Recompute > 0: a text that grows beyond so many tokens runs anew from its
+	// beginning, since the model rotates all its keys otherwise from there on.
+	Recompute int
 }
 
 // Constructor makes the model of a model_type from the text of config.json, with

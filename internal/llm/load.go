@@ -117,6 +117,7 @@ type loader struct {
 	model   Model
 	tensors map[string]safetensors.Tensor // by path, without those that the model drops
 	turned  map[string]bool               // paths of matrices that are stored [in, out]
+	scales  map[string]safetensors.Tensor // of matrices of 8-bit floats, by the matrix's path
 	dtype   mlx.DType
 	headers bool    // the tensors have no data: nothing is evaluated
 	faults  []error // with headers: what checkKind says
@@ -141,7 +142,10 @@ func (l *loader) load() (*Loaded, error) {
 	if err = errors.Join(err, build); err != nil {
 		return nil, err
 	}
-	warnings := l.sanitize()
+	warnings, err := l.sanitize()
+	if err != nil {
+		return nil, err
+	}
 	if err := l.quantize(); err != nil {
 		return nil, err
 	}
@@ -185,8 +189,11 @@ func (l *loader) readFiles(raw []byte) error {
 }
 
 // sanitize lets the model drop tensors that it does not use.
-func (l *loader) sanitize() (warnings []string) {
+func (l *loader) sanitize() (warnings []string, err error) {
 	all := l.translate()
+	if err := l.pairFP8(all); err != nil {
+		return nil, err
+	}
 	drop := l.model.Sanitize(func(name string) bool { _, ok := all[name]; return ok })
 	l.tensors = make(map[string]safetensors.Tensor, len(all))
 	for name, t := range all {
@@ -200,7 +207,7 @@ func (l *loader) sanitize() (warnings []string) {
 	if _, used := l.tensors[head]; hasHead && hasEmbedding && !used && differs(h, e) {
 		warnings = append(warnings, fmt.Sprintf("%s differs from %s and is not used: config.json says tie_word_embeddings", head, embedding))
 	}
-	return warnings
+	return warnings, nil
 }
 
 // translate is the tensors by the paths of the model's parameters.
@@ -332,7 +339,7 @@ func (l *loader) checkMemory() error {
 func (l *loader) sizes() (weights, converted int64) {
 	for path, t := range l.tensors {
 		weights += t.Size()
-		if l.casts(t.DType) || l.turned[path] {
+		if _, widened := l.scales[path]; l.casts(t.DType) || l.turned[path] || widened {
 			n := int64(1)
 			for _, d := range t.Shape {
 				n *= int64(d)
@@ -355,14 +362,15 @@ func (l *loader) assign() error {
 	var converted []*mlx.Array
 	for _, name := range slices.Sorted(maps.Keys(l.tensors)) {
 		t := l.tensors[name]
-		if kind, known := kinds[name]; known { // Assign names the others
+		_, widened := l.scales[name]
+		if kind, known := kinds[name]; known && !widened { // Assign names the others
 			if err := checkKind(t, kind); err != nil && l.headers {
 				l.faults = append(l.faults, err)
 			} else if err != nil {
 				return err
 			}
 		}
-		a := l.array(t)
+		a := l.array(name, t)
 		if l.turned[name] && a.NDim() == 2 {
 			a = tensor.CopyOf(a.T(), mlx.Stream{})
 			converted = append(converted, a)
@@ -385,8 +393,14 @@ func (l *loader) assign() error {
 	return mlx.Eval(converted)
 }
 
-// array is the tensor as an array; without data one that nobody evaluates.
-func (l *loader) array(t safetensors.Tensor) *mlx.Array {
+// array is the tensor at a path as an array; without data one that nobody evaluates.
+func (l *loader) array(path string, t safetensors.Tensor) *mlx.Array {
+	if scale, ok := l.scales[path]; ok && l.headers {
+		return mlx.Zeros(t.Shape, l.dtype)
+	} else if ok {
+		block, _ := l.fp8Blocks(t.Shape, scale.Shape) // pairFP8 has checked it
+		return widenFP8(t, scale, block, l.dtype)
+	}
 	if l.headers {
 		return mlx.Zeros(t.Shape, t.DType)
 	}

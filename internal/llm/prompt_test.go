@@ -144,7 +144,7 @@ func TestPromptTemplateVariables(t *testing.T) {
 	}
 	for _, c := range []struct{ template, fault string }{
 		{"{{ raise_exception('no system role') }}", "no system role"},
-		{"{% if %}", "chat template: template line 1"},
+		{"{% if %}", "chat_template.jinja: template line 1"},
 	} {
 		tok := withTemplate(t, c.template)
 		if _, err := tok.Prompt(PromptOptions{Text: "a"}); err == nil || !strings.Contains(err.Error(), c.fault) {

@@ -161,6 +161,13 @@ func (f *PromptFile) Load(m *Loaded, name string, o KVOptions) (*Sequence, error
 	if err != nil {
 		return nil, err
 	}
+	kind, err := f.file.Kind(m.Model.Layout())
+	if err != nil {
+		return nil, err
+	}
+	if err := m.checkCacheMemory(kind, 1, cache.CapacityFor(f.file.Len+1)); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.path, err)
+	}
 	c, err := f.file.Load(m.Model.Layout(), m.DType)
 	if err != nil {
 		return nil, err

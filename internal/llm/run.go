@@ -140,7 +140,7 @@ func (r *runner) all() error {
 			r.yield(r.last(FinishCancelled), nil)
 			return nil
 		}
-		if _, err := r.sequence.feed([]int{token.ID}, 1); err != nil {
+		if err := r.sequence.grow(token.ID, r.o.PrefillStep); err != nil {
 			return err
 		}
 	}

@@ -148,6 +148,10 @@ func (q *Sequence) rewind(prompt []int) int {
 		return 0
 	}
 	n := q.common(prompt)
+	if limit := q.m.Model.Info().Recompute; limit > 0 && (len(q.tokens) > limit) != (len(prompt) > limit) {
+		q.forget()
+		return 0
+	}
 	if q.Trim(len(q.tokens)-n) != nil { // the memory cannot go back
 		q.forget()
 		n = 0
@@ -169,6 +173,26 @@ func (q *Sequence) Trim(n int) error {
 func (q *Sequence) forget() {
 	c := cache.NewOf(q.s.kv.kind(), q.m.Model.Layout(), 1, q.m.DType)
 	q.s, q.tokens, q.unknown = newSession(q.m, q.s.kv, c, q.s.eager), nil, false
+}
+
+// grow feeds one more token, after all others again where the model needs it.
+func (q *Sequence) grow(token, chunk int) error {
+	next := []int{token}
+	if limit := q.m.Model.Info().Recompute; limit > 0 && q.Len() == limit && !q.unknown {
+		next = append(slices.Clone(q.tokens), token)
+		q.forget()
+		if err := q.s.expect(len(next)); err != nil {
+			return err
+		}
+	}
+	for at := 0; at < len(next); {
+		n, err := q.feed(next[at:], chunk)
+		if err != nil {
+			return err
+		}
+		at += n
+	}
+	return nil
 }
 
 // feed is session.feed, remembered.

@@ -308,7 +308,7 @@ func (r *runner) settle(rows [][]float32, guesses []int) (held int, done bool, e
 // each, valid until the next pass. All are remembered: what is wrong must be trimmed.
 func (q *Sequence) try(tokens []int, length int) ([][]float32, error) {
 	if len(tokens) == 1 {
-		_, err := q.feed(tokens, 1)
+		err := q.grow(tokens[0], defaultPrefillStep)
 		return [][]float32{q.s.logits}, err
 	}
 	rows, err := q.s.verify(tokens, length)
@@ -325,6 +325,9 @@ func (q *Sequence) try(tokens []int, length int) ([][]float32, error) {
 func (s *session) asAlone(n int) int {
 	if m, ok := s.m.Model.(OneByOne); ok {
 		n = min(n, m.Together(s.cache.Len(), n))
+	}
+	if limit := s.m.Model.Info().Recompute; limit > 0 && s.cache.Len() == limit {
+		n = 1 // see grow
 	}
 	if left := s.kv.QuantizedStart - s.cache.Len(); s.kv.Bits > 0 && s.cache.Kind().Bits == 0 && left > 0 {
 		n = min(n, left)

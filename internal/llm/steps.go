@@ -127,6 +127,7 @@ func (s *session) reserve(n int) error {
 		if err := s.m.checkCacheMemory(s.cache.Kind(), s.batch, want); err != nil {
 			return err
 		}
+		s.release() // a program may hold what grows
 	}
 	return s.cache.Reserve(n)
 }

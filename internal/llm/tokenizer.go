@@ -152,7 +152,7 @@ func (t *Tokenizer) ChatTemplate() *ChatTemplate { return t.chat }
 func (t *Tokenizer) BOS() string { return t.specialToken("bos_token") }
 
 // EOS is the eos_token of tokenizer_config.json, "" if it has none. What ends a
-// generation is [EOSIDs].
+// generation is [ParseEOS].
 func (t *Tokenizer) EOS() string { return t.specialToken("eos_token") }
 
 func (t *Tokenizer) specialToken(key string) string {
@@ -161,31 +161,18 @@ func (t *Tokenizer) specialToken(key string) string {
 	return s
 }
 
-// EOSIDs returns the ids that end a generation by the model in dir, and the file
-// that says so: the eos_token_id of generation_config.json, a number or a list,
-// else that of config.json, else the eos_token of tokenizer_config.json. null and
-// [] count as absent. Without any of them ids and from are empty.
-func EOSIDs(dir string) (ids []int, from string, err error) {
-	ids, from, err = eosIDs(func(name string) ([]byte, error) { return readOptional(dir, name) })
-	if err != nil {
-		return nil, "", fmt.Errorf("%s: %w", dir, err)
-	}
-	return ids, from, nil
-}
-
-// ParseEOS is [EOSIDs] for a model's files by their names.
+// ParseEOS returns the ids that end a generation, and the file that says so, of a
+// model's files by their names: the eos_token_id of generation_config.json, a number or
+// a list, else that of config.json, else the eos_token of tokenizer_config.json. null
+// and [] count as absent. Without any of them ids and from are empty.
 func ParseEOS(files map[string][]byte) (ids []int, from string, err error) {
-	return eosIDs(func(name string) ([]byte, error) { return files[name], nil })
-}
-
-func eosIDs(read func(name string) ([]byte, error)) ([]int, string, error) {
 	for _, name := range []string{GenerationConfigFile, ConfigFile} {
-		v, err := readKeys(read, name, "eos_token_id")
+		v, err := readKeys(files, name, "eos_token_id")
 		if err != nil {
 			return nil, "", err
 		}
 		if v == nil && name == ConfigFile { // models of text and images
-			if v, err = readKeys(read, name, "text_config", "eos_token_id"); err != nil {
+			if v, err = readKeys(files, name, "text_config", "eos_token_id"); err != nil {
 				return nil, "", err
 			}
 		}
@@ -197,12 +184,12 @@ func eosIDs(read func(name string) ([]byte, error)) ([]int, string, error) {
 			return ids, name, nil
 		}
 	}
-	return eosToken(read)
+	return eosToken(files)
 }
 
 // eosToken is the id of tokenizer_config.json's eos_token.
-func eosToken(read func(name string) ([]byte, error)) ([]int, string, error) {
-	v, err := readKeys(read, TokenizerConfigFile, "eos_token")
+func eosToken(files map[string][]byte) ([]int, string, error) {
+	v, err := readKeys(files, TokenizerConfigFile, "eos_token")
 	if err != nil || v == nil {
 		return nil, "", err
 	}
@@ -213,14 +200,10 @@ func eosToken(read func(name string) ([]byte, error)) ([]int, string, error) {
 	if !ok {
 		return nil, "", fmt.Errorf("%s: eos_token must be a string or an object with content", TokenizerConfigFile)
 	}
-	data, err := read(TokenizerFile)
-	if err != nil {
-		return nil, "", err
-	}
-	if data == nil { // ids only: there is no text to look up
+	if files[TokenizerFile] == nil { // ids only: there is no text to look up
 		return nil, "", nil
 	}
-	core, err := tokenizer.Parse(data)
+	core, err := tokenizer.Parse(files[TokenizerFile])
 	if err != nil {
 		return nil, "", fmt.Errorf("%s: %w", TokenizerFile, err)
 	}
@@ -233,12 +216,11 @@ func eosToken(read func(name string) ([]byte, error)) ([]int, string, error) {
 
 // readKeys follows keys through the objects of a JSON file; nil if the file or a
 // key is absent.
-func readKeys(read func(name string) ([]byte, error), name string, keys ...string) (template.Value, error) {
-	data, err := read(name)
-	if err != nil || data == nil {
-		return nil, err
+func readKeys(files map[string][]byte, name string, keys ...string) (template.Value, error) {
+	if files[name] == nil {
+		return nil, nil
 	}
-	v, err := template.DecodeJSON(data)
+	v, err := template.DecodeJSON(files[name])
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

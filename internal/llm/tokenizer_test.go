@@ -103,7 +103,7 @@ func TestTokenizerFixture(t *testing.T) {
 	}
 }
 
-func TestEOSIDs(t *testing.T) {
+func TestParseEOS(t *testing.T) {
 	tok := tinyTokenizer(t)
 	dot := tokenID(t, tok, ".")
 	for _, c := range []struct {
@@ -154,8 +154,12 @@ func TestEOSIDs(t *testing.T) {
 	}
 }
 
-func TestEOSIDsOfDirectory(t *testing.T) {
-	ids, from, err := EOSIDs(textShared(t, "models", "story-10m"))
+func TestEOSOfModel(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(textShared(t, "models", "story-10m"), GenerationConfigFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, from, err := ParseEOS(map[string][]byte{GenerationConfigFile: data})
 	if err != nil || !reflect.DeepEqual(ids, []int{2, 4}) || from != GenerationConfigFile {
 		t.Errorf("story-10m: %v from %q, %v", ids, from, err)
 	}

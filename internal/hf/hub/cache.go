@@ -241,6 +241,15 @@ func (r *Repo) find(name string) (*Revision, error) {
 	return nil, fmt.Errorf("%q stands for %d revisions of %s in the cache", name, len(found), r.Name)
 }
 
+// Old are the revisions that no branch or tag is at, though one is at another.
+func (r *Repo) Old() []*Revision {
+	named := func(v *Revision) bool { return len(v.Refs) > 0 }
+	if !slices.ContainsFunc(r.Revisions, named) {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(r.Revisions), named)
+}
+
 // Freed is what removing v alone frees, in bytes.
 func (r *Repo) Freed(v *Revision) int64 {
 	return (&Removal{Repo: r, Revisions: []*Revision{v}}).freed()

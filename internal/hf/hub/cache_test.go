@@ -261,6 +261,14 @@ func TestFromEnv(t *testing.T) {
 	}
 }
 
+// Without HOME the home directory is the system's word for it, never a directory "~".
+func TestNoHome(t *testing.T) {
+	c, err := FromEnv(func(string) string { return "" })
+	if err == nil && (!filepath.IsAbs(c.Cache) || strings.Contains(c.Cache, "~")) || err != nil && !strings.Contains(err.Error(), "HF_HOME is another place") {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
 func TestBytes(t *testing.T) {
 	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 999_949: "999.9 kB", 999_950: "1.0 MB", 5_300_000_000: "5.3 GB", 1 << 62: "4.6 EB"} {
 		if got := Bytes(n); got != want {

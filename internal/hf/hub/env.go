@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 )
@@ -51,6 +52,9 @@ func FromEnv(getenv func(string) string) (Config, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return c, fmt.Errorf("HF_ENDPOINT: %q is not a URL as %s", c.Endpoint, DefaultEndpoint)
 	}
+	if strings.HasPrefix(c.Cache, "~/") {
+		return c, fmt.Errorf("the Hub's cache would be %s, but HOME is not set: HF_HOME is another place", c.Cache)
+	}
 	if c.Cache, err = filepath.Abs(c.Cache); err != nil {
 		return c, fmt.Errorf("the Hub's cache: %w", err)
 	}
@@ -92,13 +96,13 @@ func isTrue(v string) bool {
 	return false
 }
 
-// expandPath puts in the home directory for ~ and the values of $NAME and ${NAME};
-// unset ones stay as they are.
+// expandPath puts in the home directory for ~, if it is known, and the values of $NAME
+// and ${NAME}; unset ones stay as they are.
 func expandPath(path string, getenv func(string) string) string {
 	if path == "~" || strings.HasPrefix(path, "~/") {
 		home := getenv("HOME")
-		if home == "" {
-			home, _ = os.UserHomeDir()
+		if u, err := user.Current(); home == "" && err == nil {
+			home = u.HomeDir
 		}
 		if home != "" {
 			path = home + path[1:]

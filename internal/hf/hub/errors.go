@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -41,7 +42,7 @@ func (e *StatusError) passing() bool {
 // printable cuts text from outside to a line of at most 200 characters.
 func printable(text string) string {
 	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == 0xfffd {
+		if !strconv.IsPrint(r) || r == 0xfffd {
 			return ' '
 		}
 		return r

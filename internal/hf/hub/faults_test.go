@@ -79,6 +79,9 @@ func TestRefused(t *testing.T) {
 			if strings.HasPrefix(c.name, "429 for ever") && slices.ContainsFunc(r.pauses, func(d time.Duration) bool { return d != 7*time.Second }) {
 				t.Errorf("pauses %v, want 7 s each", r.pauses)
 			}
+			if n := len(h.Requests()); c.name == "429 for long" && n != 1 {
+				t.Errorf("%d requests, and the first was told to wait", n)
+			}
 			if c.name == "500 for ever" && !slices.Equal(r.pauses, []time.Duration{1e9, 2e9, 4e9, 8e9, 16e9}) {
 				t.Errorf("pauses %v", r.pauses)
 			}

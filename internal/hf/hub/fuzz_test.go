@@ -68,7 +68,7 @@ func FuzzNames(f *testing.F) {
 				t.Errorf("%q comes back as %q", s, back)
 			}
 		}
-		if checkRevision(s) == nil && (!filepath.IsLocal(s) || filepath.Clean(s) != s) {
+		if CheckRevision(s) == nil && (!filepath.IsLocal(s) || filepath.Clean(s) != s) {
 			t.Errorf("revision %q", s)
 		}
 		if names, err := parseIndex([]byte(s)); err != nil && names != nil {

@@ -132,7 +132,7 @@ func check(repo, revision string) (string, error) {
 	if err := CheckRepo(repo); err != nil {
 		return "", err
 	}
-	return revision, checkRevision(revision)
+	return revision, CheckRevision(revision)
 }
 
 // fileURL is where a file of a commit is.

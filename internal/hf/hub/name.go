@@ -38,11 +38,11 @@ func CheckRepo(repo string) error {
 	return nil
 }
 
-// checkRevision says what is wrong with the name of a branch, tag or commit. It
+// CheckRevision says what is wrong with the name of a branch, tag or commit. It
 // becomes a path below refs.
-func checkRevision(revision string) error {
+func CheckRevision(revision string) error {
 	if !localPath(revision) || len(revision) > 250 {
-		return fmt.Errorf("--revision: %q is not the name of a branch, a tag or a commit", revision)
+		return fmt.Errorf("%q is not the name of a branch, a tag or a commit", revision)
 	}
 	return nil
 }

@@ -36,21 +36,23 @@ func (c *Client) Snapshot(ctx context.Context, repo, revision string, want Want)
 		}
 		return s, nil
 	}
-	l, err := c.list(ctx, repo, revision, 1)
-	if err != nil && ctx.Err() == nil && noAnswer(err) {
-		s, missing := c.cached(repo, revision, want)
-		if missing == nil {
-			c.Watch.Note(fmt.Sprintf("the Hub cannot be asked (%v): using revision %s of the cache", err, s.Commit[:12]))
-			return s, nil
-		}
-		if l, err = c.list(ctx, repo, revision, c.tries); err != nil && noAnswer(err) {
-			return nil, fmt.Errorf("%w, and %w", c.explain(err, repo, revision), missing)
-		}
+	s, missing := c.cached(repo, revision, want)
+	tries := c.tries
+	if missing == nil {
+		tries = 1
 	}
-	if err != nil {
+	l, err := c.list(ctx, repo, revision, tries)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil || !noAnswer(err):
 		return nil, c.explain(err, repo, revision)
+	case missing != nil:
+		return nil, fmt.Errorf("%w, and %w", c.explain(err, repo, revision), missing)
+	default:
+		c.Watch.Note(fmt.Sprintf("the Hub cannot be asked (%v): using revision %s of the cache", err, s.Commit[:12]))
+		return s, nil
 	}
-	s, err := c.bring(ctx, l, revision, want)
+	s, err = c.bring(ctx, l, revision, want)
 	if err != nil {
 		return nil, c.explain(err, repo, revision)
 	}

@@ -108,9 +108,6 @@ func (f *File) Close() error {
 	return f.mapped.Close()
 }
 
-// Mapping is the mapped file, nil for a File made by Parse.
-func (f *File) Mapping() *fmap.File { return f.mapped }
-
 // Tensors are all tensors in the order of their bytes. The slice must not be
 // changed.
 func (f *File) Tensors() []Tensor { return slices.Clip(f.tensors) }

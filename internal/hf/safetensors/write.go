@@ -10,11 +10,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"unicode/utf8"
 
+	"github.com/mlxgo/mlx/internal/atomicfile"
 	"github.com/mlxgo/mlx/internal/fmap"
 )
 
@@ -67,7 +67,7 @@ func WriteFunc(path string, tensors []Tensor, metadata map[string]string, sync b
 		}
 		return &Error{Path: path, Err: err}
 	}
-	return replace(path, sync, func(f *os.File) error {
+	return atomicfile.Write(path, sync, func(f *os.File) error {
 		w := bufio.NewWriterSize(f, 1<<20)
 		if _, err := w.Write(header); err != nil {
 			return err
@@ -203,55 +203,4 @@ func appendJSON(out []byte, v any) []byte {
 		panic(err) // strings, integers and maps of strings only
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-}
-
-// replace lets write fill a new file beside path and renames it to path; on an
-// error it leaves nothing behind.
-func replace(path string, sync bool, write func(*os.File) error) (err error) {
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return into(path, info, write)
-	}
-	f, err := createBeside(path)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	err = write(f)
-	if err == nil && sync {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
-}
-
-// into lets write fill what is at path and no regular file: a rename would put a
-// file in the place of a device.
-func into(path string, info os.FileInfo, write func(*os.File) error) error {
-	if info.IsDir() {
-		return &Error{Path: path, Err: errors.New("is a directory")}
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	return errors.Join(write(f), f.Close())
-}
-
-// createBeside makes a new file in path's directory, with the mode that a file
-// made at path would have.
-func createBeside(path string) (*os.File, error) {
-	dir, base := filepath.Split(path)
-	for i := 0; ; i++ {
-		name := filepath.Join(dir, fmt.Sprintf(".%s.%d-%d.tmp", base, os.Getpid(), i))
-		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-		if err == nil || !errors.Is(err, os.ErrExist) || i == 1000 {
-			return f, err
-		}
-	}
 }

@@ -181,8 +181,19 @@ func TestSelect(t *testing.T) {
 			t.Errorf("%+v: got %q, %v, %v", c, src, ok, err)
 		}
 	}
-	if src, ok, err := Select([]byte(list), nil, "rag"); src != "R" || !ok || err != nil {
-		t.Errorf("Select: %q, %v, %v", src, ok, err)
+	for _, files := range [][3]string{{"{}", "J", ""}, {"{}", "", `{"chat_template":"O"}`}, {list, "", ""}, {"{}", "", ""}} {
+		var data [3][]byte
+		for i, text := range files {
+			if text != "" {
+				data[i] = []byte(text)
+			}
+		}
+		s, err := ParseSet(data[0], data[1], data[2])
+		want := map[string]string{"J": "chat_template.jinja", "O": "chat_template.json: chat_template", "D": "tokenizer_config.json: chat_template"}
+		src, _, _ := s.Source("", false)
+		if err != nil || s.From() != want[src] {
+			t.Errorf("%q is from %q, %v", src, s.From(), err)
+		}
 	}
 }
 
@@ -191,7 +202,7 @@ func TestSpecialTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s, _ := EncodeJSON(d); s != `{"bos_token": "<s>", "eos_token": "</s>"}` {
+	if s, _ := encodeJSON(d); s != `{"bos_token": "<s>", "eos_token": "</s>"}` {
 		t.Errorf("got %s", s)
 	}
 	if _, err := SpecialTokens([]byte(`{"bos_token":5}`)); err == nil || !strings.Contains(err.Error(), "bos_token") {

@@ -38,7 +38,7 @@ func FuzzParse(f *testing.F) {
 // FuzzRender finds panics, and templates that run long within small limits.
 func FuzzRender(f *testing.F) {
 	ctx := seeds(f)
-	before, err := EncodeJSON(ctx)
+	before, err := encodeJSON(ctx)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func FuzzRender(f *testing.F) {
 		if d := time.Since(start); d > 2*time.Second {
 			t.Errorf("took %v (%v)", d, err)
 		}
-		if after, _ := EncodeJSON(ctx); after != before {
+		if after, _ := encodeJSON(ctx); after != before {
 			t.Error("the template changed its input")
 		}
 	})
@@ -67,7 +67,7 @@ func FuzzDecodeJSON(f *testing.F) {
 		if err != nil {
 			return
 		}
-		s, err := EncodeJSON(v)
+		s, err := encodeJSON(v)
 		if err != nil {
 			t.Fatalf("cannot be written again: %v", err)
 		}

@@ -102,13 +102,6 @@ func decodeNumber(s string) (Value, error) {
 	return f, nil
 }
 
-// EncodeJSON writes a value as the tojson filter does by default: as Python's
-// json.dumps with ensure_ascii off.
-func EncodeJSON(v Value) (string, error) {
-	r := &runtime{lim: Limits{}.withDefaults()}
-	return r.encodeJSON(v, jsonStyle{itemSep: ", ", keySep: ": "})
-}
-
 // jsonStyle are the options of json.dumps.
 type jsonStyle struct {
 	pretty          bool // a line for every item, indented

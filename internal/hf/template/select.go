@@ -7,7 +7,10 @@ import (
 )
 
 // Set holds the chat templates of a model by name, in the order of its files.
-type Set struct{ byName *Dict }
+type Set struct {
+	byName *Dict
+	from   string
+}
 
 // ParseSet reads the chat templates of a model from the contents of its files,
 // each nil when absent. In order of precedence: chat_template.jinja, the older
@@ -15,9 +18,10 @@ type Set struct{ byName *Dict }
 // tokenizer_config.json. In JSON a template is a text, or a list of
 // {"name", "template"} objects. The texts are not parsed yet.
 func ParseSet(tokenizerConfig, jinjaFile, jsonFile []byte) (*Set, error) {
-	s := &Set{NewDict()}
+	s := &Set{byName: NewDict()}
 	if jinjaFile != nil {
 		s.byName.Set("default", string(jinjaFile))
+		s.from = "chat_template.jinja"
 		return s, nil
 	}
 	for _, f := range []struct {
@@ -38,6 +42,7 @@ func ParseSet(tokenizerConfig, jinjaFile, jsonFile []byte) (*Set, error) {
 		if err := s.add(v); err != nil {
 			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
+		s.from = f.name + ": chat_template"
 		return s, nil
 	}
 	return s, nil
@@ -88,6 +93,9 @@ func (s *Set) add(v Value) error {
 	return nil
 }
 
+// From is the file, and in JSON the key, that the templates are of; "" without any.
+func (s *Set) From() string { return s.from }
+
 // Names lists the templates.
 func (s *Set) Names() []string {
 	names := make([]string, 0, s.byName.Len())
@@ -117,16 +125,6 @@ func (s *Set) Source(name string, tools bool) (src string, ok bool, err error) {
 		return "", false, fmt.Errorf("the model has no chat template named %q; it has: %s", name, strings.Join(names, ", "))
 	}
 	return v.(string), true, nil
-}
-
-// Select is ParseSet and Source for a model without chat_template.json. To let
-// tools choose, use those.
-func Select(tokenizerConfig, jinjaFile []byte, name string) (src string, ok bool, err error) {
-	s, err := ParseSet(tokenizerConfig, jinjaFile, nil)
-	if err != nil {
-		return "", false, err
-	}
-	return s.Source(name, false)
 }
 
 // specialTokenKeys are the tokens that transformers hands to templates.

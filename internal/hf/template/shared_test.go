@@ -103,9 +103,13 @@ func TestReference(t *testing.T) {
 
 func TestStoryModel(t *testing.T) {
 	cfg := sharedFile(t, "models", "story-10m", "tokenizer_config.json")
-	src, ok, err := Select(cfg, nil, "")
+	set, err := ParseSet(cfg, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, ok, err := set.Source("", false)
 	if err != nil || !ok {
-		t.Fatalf("Select: %v, %v", ok, err)
+		t.Fatalf("Source: %v, %v", ok, err)
 	}
 	tmpl, err := Parse(src)
 	if err != nil {

@@ -173,7 +173,7 @@ func TestDict(t *testing.T) {
 	}
 	d.Set("int", 7)
 	d.Set("float", float32(0.5))
-	if s, err := EncodeJSON(NewList(d.vals[30], d.vals[31], uint64(1<<63))); err != nil || s != "[7, 0.5, 9223372036854775808]" {
+	if s, err := encodeJSON(NewList(d.vals[30], d.vals[31], uint64(1<<63))); err != nil || s != "[7, 0.5, 9223372036854775808]" {
 		t.Errorf("Go numbers: %s, %v", s, err)
 	}
 	d = &Dict{keys: d.keys[:30], vals: d.vals[:30]}
@@ -200,7 +200,7 @@ func TestJSON(t *testing.T) {
 			t.Errorf("%s: %v", c.in, err)
 			continue
 		}
-		if got, err := EncodeJSON(v); err != nil || got != c.want {
+		if got, err := encodeJSON(v); err != nil || got != c.want {
 			t.Errorf("%s: got %s, %v; want %s", c.in, got, err, c.want)
 		}
 	}
@@ -221,4 +221,11 @@ func TestStrftimePadding(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", f, got, want)
 		}
 	}
+}
+
+// encodeJSON writes a value as the tojson filter does by default: as Python's
+// json.dumps with ensure_ascii off.
+func encodeJSON(v Value) (string, error) {
+	r := &runtime{lim: Limits{}.withDefaults()}
+	return r.encodeJSON(v, jsonStyle{itemSep: ", ", keySep: ": "})
 }

@@ -63,6 +63,9 @@ func TestReferences(t *testing.T) {
 	if err != nil || len(dirs) == 0 {
 		t.Skipf("no references: %v", err)
 	}
+	if len(dirs) != 14 {
+		t.Errorf("%d tokenizers", len(dirs))
+	}
 	for _, path := range dirs {
 		dir := filepath.Dir(path)
 		t.Run(filepath.Base(dir), func(t *testing.T) {
@@ -104,7 +107,9 @@ func TestReferences(t *testing.T) {
 					t.Errorf("streamed %v without special = %q, want %q", c.IDs, got, c.DecodedSkip)
 				}
 			}
-			t.Logf("%d texts", len(cases))
+			if len(cases) != 445 {
+				t.Errorf("%d texts", len(cases))
+			}
 		})
 	}
 }

@@ -21,6 +21,8 @@ type Layout struct {
 	KeyDim, ValueDim int
 	Window           int     // a query sees itself and the Window-1 keys before; 0: all
 	SoftCap          float64 // > 0: bounds scores, see fast.Attention
+	Shared           bool    // KV.Again is called
+	Sparse           *Sparse // what a query sees beside a window; nil: all
 }
 
 // Bytes is the size of capacity positions in dtype d.

@@ -203,6 +203,9 @@ func (f *File) parse(meta map[string]string) error {
 	return nil
 }
 
+// maxPositions is what positions in int32 can count, with room for a step.
+const maxPositions = 1 << 30
+
 // describe adds layer i. All layers have the same length and are quantized alike.
 func (f *File) describe(i int, class string, state []int) error {
 	want, ok := map[string]int{classPlain: 0, classRotating: 4, classQuantized: 3, classBoth: 6}[class]
@@ -229,6 +232,9 @@ func (f *File) describe(i int, class string, state []int) error {
 	}
 	if class == classQuantized || class == classBoth {
 		l.group, l.bits = state[want-2], state[want-1]
+	}
+	if n > maxPositions {
+		return fmt.Errorf("layer %d has %d positions, more than are possible", i, n)
 	}
 	if i == 0 {
 		f.Len = n

@@ -40,8 +40,16 @@ func (k Kind) Check(layout []Layout) error {
 	if k.MaxSize > 0 && k.MaxSize <= k.Keep {
 		return fmt.Errorf("a cache of %d positions has no room beside the first %d, which it keeps", k.MaxSize, k.Keep)
 	}
-	if k.Bits == 0 {
+	for i, l := range layout {
+		if k.MaxSize > 0 && l.Sparse != nil {
+			return fmt.Errorf("a cache that forgets is not possible: the queries of layer %d see keys by blocks, not by their distance", i)
+		}
+	}
+	switch {
+	case k.Bits == 0:
 		return nil
+	case k.Group == 0: // which is no default here
+		return fmt.Errorf("a cache of %d bits in groups of 0 is not possible", k.Bits)
 	}
 	if _, err := k.scheme().Resolve(); err != nil {
 		return fmt.Errorf("the cache: %w", err)
@@ -100,6 +108,7 @@ const Slack = 64
 // whole segments of attention, which reads them in the order of positions.
 func ringRows(window int) int {
 	const segment = 512
+	window = min(window, 1<<40) // which is as good as none, and does not overflow
 	return (window + Slack + segment - 1) / segment * segment
 }
 

@@ -28,8 +28,11 @@ func (f *fixture) same(n, pad, w int) {
 // explicit mask, at every length around the window and around the ring, however the
 // text is cut, padded or not, quantized or not.
 func TestWindowBits(t *testing.T) {
+	if llmtest.Race {
+		t.Skip("minutes with the race detector")
+	}
 	windows := []int{1, 100, 448, 512}
-	if testing.Short() || llmtest.Race {
+	if testing.Short() {
 		windows = []int{448}
 	}
 	for _, kind := range []cache.Kind{{}, {Bits: 8, Group: 32}, {MaxSize: 2000, Keep: 4}, {MaxSize: 1}} {
@@ -61,6 +64,9 @@ func TestWindowBits(t *testing.T) {
 // TestWindowCuts goes on and back at random. Going back is possible by cache.Slack, and to
 // the beginning.
 func TestWindowCuts(t *testing.T) {
+	if llmtest.Race {
+		t.Skip("minutes with the race detector")
+	}
 	r := rand.New(rand.NewPCG(5, 9))
 	for round := range 12 {
 		w := []int{1, 3, 60, 448, 500}[r.IntN(5)]
@@ -190,6 +196,9 @@ func row(a *mlx.Array, b, i int) *mlx.Array {
 // TestWindowSave: a saved window goes on as before, also back by the slack, in files that
 // mlx-lm reads where it has a class for the layer.
 func TestWindowSave(t *testing.T) {
+	if llmtest.Race {
+		t.Skip("minutes with the race detector")
+	}
 	const w = 448
 	for _, c := range []struct {
 		kind      cache.Kind

@@ -13,7 +13,7 @@ type baseConfig struct {
 	Layers           integer  `json:"num_hidden_layers"`
 	Heads            integer  `json:"num_attention_heads"`
 	KVHeads          integer  `json:"num_key_value_heads"`
-	HeadDim          integer  `json:"head_dim"`
+	HeadDim          optional `json:"head_dim"`
 	NormEps          *float64 `json:"rms_norm_eps"`
 	HiddenAct        string   `json:"hidden_act"`
 	AttentionBias    bool     `json:"attention_bias"`
@@ -21,6 +21,10 @@ type baseConfig struct {
 	TieEmbeddings    *bool    `json:"tie_word_embeddings"`
 	SlidingWindow    optional `json:"sliding_window"`
 	LayerTypes       []string `json:"layer_types"`
+
+	Quantization *ternaryConfig `json:"quantization_config"`
+
+	eps float64 // without rms_norm_eps; no pointer, through which json would write into the registry
 }
 
 // The entries of layer_types.
@@ -42,7 +46,7 @@ func (c *baseConfig) base() (*spec, error) {
 		within("num_hidden_layers", c.Layers, 1, 1<<12),
 		within("num_attention_heads", c.Heads, 1, 1<<16),
 		within("num_key_value_heads", c.KVHeads, 1, int(c.Heads)),
-		within("head_dim", c.HeadDim, 0, 1<<16),
+		within("head_dim", integer(c.HeadDim), 0, 1<<16),
 		within("max_position_embeddings", c.MaxPositions, 0, 1<<30),
 		within("sliding_window", integer(c.SlidingWindow), 0, 1<<30),
 	)
@@ -56,11 +60,11 @@ func (c *baseConfig) base() (*spec, error) {
 		if c.HiddenSize%c.Heads != 0 {
 			return nil, fmt.Errorf("config.json: hidden_size %d is no multiple of num_attention_heads %d, and there is no head_dim", c.HiddenSize, c.Heads)
 		}
-		c.HeadDim = c.HiddenSize / c.Heads
+		c.HeadDim = optional(c.HiddenSize / c.Heads)
 	}
+	setDefault(&c.eps, 1e-6)
 	if c.NormEps == nil {
-		eps := 1e-6
-		c.NormEps = &eps
+		c.NormEps = &c.eps
 	}
 	if err := c.checkLayerTypes(); err != nil {
 		return nil, err
@@ -76,7 +80,10 @@ func (c *baseConfig) base() (*spec, error) {
 		qkvBias: c.AttentionBias, outBias: c.AttentionBias, mlpBias: c.MLPBias,
 		tieFlag: c.TieEmbeddings, names: llamaNames, layers: make([]layerSpec, c.Layers),
 	}
-	return s, nil
+	if s.ternary, err = c.Quantization.ternary(); err != nil {
+		return nil, err
+	}
+	return s, s.checkTernary()
 }
 
 func (c *baseConfig) checkLayerTypes() error {

@@ -81,6 +81,33 @@ func (n *nullable) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*float64)(n))
 }
 
+// widths is one number for all layers, or one for each.
+type widths []integer
+
+func (w *widths) UnmarshalJSON(b []byte) error {
+	*w = nil
+	if b[0] == '[' {
+		return json.Unmarshal(b, (*[]integer)(w))
+	}
+	var n integer
+	if err := n.UnmarshalJSON(b); err != nil {
+		return err
+	}
+	*w = widths{n}
+	return nil
+}
+
+// of is the number of layer i, 0 if there is none.
+func (w widths) of(i int) float64 {
+	switch {
+	case len(w) == 1:
+		i = 0
+	case i >= len(w):
+		return 0
+	}
+	return float64(w[i])
+}
+
 // pattern is sliding_window_pattern: a number n, where every n-th layer is full, or
 // letters L (local) and G (global) that repeat.
 type pattern struct {

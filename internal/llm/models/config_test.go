@@ -152,7 +152,7 @@ func TestConfigErrors(t *testing.T) {
 		change llmtest.Config
 		want   string
 	}{
-		{llmtest.Config{"model_type": "frobnicate"}, "the known ones are apertus, arcee, cohere"},
+		{llmtest.Config{"model_type": "frobnicate"}, "the known ones are afm7, apertus, arcee, bitnet, cohere"},
 		{llmtest.Config{"num_hidden_layers": 1 << 30}, "num_hidden_layers"},
 		{llmtest.Config{"num_hidden_layers": 2.5}, "config.json: num_hidden_layers is a JSON number 2.5, not a whole number"},
 		{llmtest.Config{"hidden_size": "64"}, "config.json: hidden_size is a JSON string, not a whole number"},

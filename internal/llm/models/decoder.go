@@ -2,6 +2,7 @@ package models
 
 import (
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/mlxgo/mlx"
@@ -17,6 +18,7 @@ type spec struct {
 	modelType                        string
 	vocab, hidden, inner             int
 	heads, kvHeads, headDim          int
+	recompute                        int // see llm.Info
 	context                          int // positions the model was made for
 	positions                        int // > 0: that many learned positions instead of a rotation
 	layers                           []layerSpec
@@ -31,13 +33,23 @@ type spec struct {
 	headBias                         bool
 	qkv                              fusion
 	qkNorm                           headNorm
+	headEps                          float64 // of norms of heads; 0: eps
+	split                            int     // > 0: the blocks from there on are another list
+	layerSize, layerVocab            int     // > 0: size of embeddings for each layer, and their number
+	layerScalars                     bool    // what a layer gives is multiplied by a number
+	loopWindow                       int     // > 0: the blocks run twice, see loopGate
 	normAfterRope                    bool    // q and k are normalized after the rotation
 	clipQKV                          float64 // > 0: bounds queries, keys and values
 	scale                            float64 // of scores; 0 stands for 1/sqrt(headDim)
 	scaleByLayer                     bool    // of layer i divided by i+1
 	softCap                          float64 // > 0: of scores
 	queryScale                       *queryScale
+	subNorms                         bool     // norms before the last matrix of attention and MLP
+	ternary                          *ternary // how matrices of blocks are ternary, nil if they are not
+	valueNorm                        bool     // values are normalized by head, without parameters
+	steppedKV                        bool     // keys and values are rounded to 8 bits of a step
 	mlp                              mlpKind
+	mlpLimit                         float64 // of gegeluMLP
 	act                              activation
 	fixedXIELU                       bool    // its constants are not in the files
 	embedScale, logitScale, finalCap float64 // 0: none
@@ -45,7 +57,8 @@ type spec struct {
 	tie                              tieRule
 	tieFlag                          *bool // tie_word_embeddings
 	names                            names
-	tested                           bool // against recorded references
+	ban                              *mlx.Array // bool [vocab]: tokens that are never chosen; nil: none
+	tested                           bool       // against recorded references
 
 	// translate is a checkpoint's name as a parameter's path, "" to drop it, and
 	// whether its matrix must be transposed; nil: names are paths.
@@ -57,9 +70,27 @@ type spec struct {
 
 // layerSpec is what differs by layer.
 type layerSpec struct {
-	window int   // a query sees itself and the window-1 keys before; 0: all
-	rope   *rope // nil: none
+	window                int   // a query sees itself and the window-1 keys before; 0: all
+	rope                  *rope // nil: none
+	heads, kvHeads, inner int   // 0: the spec's
+	headDim               int   // likewise
+	keysAreValues         bool  // before norm and rotation
+	attention, mlp        part
+	headNorm              headNorm    // where the spec has headsByLayer
+	queryScale            *queryScale // nil: the spec's
+	sparse                *cache.Sparse
+	sparsity              float64 // > 0: this share of the gate is cut, as if it were normal
+	source                int     // n > 0: no keys of its own, it attends to those of layer n-1
 }
+
+// part is what stands where a layer has its attention or its MLP.
+type part uint8
+
+const (
+	whole  part = iota
+	linear      // a square matrix
+	none        // nothing, and no norm before it
+)
 
 // tieRule says when the embedding is the head.
 type tieRule uint8
@@ -78,6 +109,7 @@ var llamaNames = names{
 	"InputNorm": "input_layernorm", "Attention": "self_attn", "PreNorm": "post_attention_layernorm", "MLP": "mlp",
 	"AttentionNorm": "post_attention_norm", "MLPNorm": "post_mlp_norm",
 	"Q": "q_proj", "K": "k_proj", "V": "v_proj", "QKV": "qkv_proj", "Out": "o_proj", "QNorm": "q_norm", "KNorm": "k_norm",
+	"OutNorm": "attn_sub_norm", "DownNorm": "ffn_sub_norm", "Linear": "linear", "Inputs": "", "Input": "", "Scalar": "layer_scalar", "KStep": "quant_key_scale", "VStep": "quant_value_scale",
 	"Gate": "gate_proj", "Up": "up_proj", "GateUp": "gate_up_proj", "Down": "down_proj", "Act": "act_fn",
 }
 
@@ -110,6 +142,8 @@ type block struct {
 	PreNorm       nn.Layer // before the MLP
 	MLP           *mlp
 	MLPNorm       nn.Layer // of what the MLP gives
+	Input         *inputGate
+	Scalar        *mlx.Array // [1]; nil: none
 
 	parallel bool
 	clipHalf bool
@@ -117,20 +151,32 @@ type block struct {
 }
 
 func newBlock(s *spec, layer int) *block {
-	when := func(has bool) nn.Layer {
-		if !has {
+	l := s.layers[layer]
+	when := func(has bool, p part) nn.Layer {
+		if !has || p == none {
 			return nil
 		}
 		return s.newNorm(s.hidden)
 	}
-	return &block{
+	b := &block{
 		named: named{s.names}, parallel: s.parallel, clipHalf: s.clipHalf, residual: s.residualScale,
-		InputNorm: when(s.norms.input), Attention: newAttention(s, layer), AttentionNorm: when(s.norms.attention),
-		PreNorm: when(s.norms.pre), MLP: newMLP(s), MLPNorm: when(s.norms.mlp),
+		InputNorm: when(s.norms.input, l.attention), Attention: newAttention(s, layer), AttentionNorm: when(s.norms.attention, l.attention),
+		PreNorm: when(s.norms.pre, l.mlp), MLP: newMLP(s, layer), MLPNorm: when(s.norms.mlp, l.mlp),
 	}
+	if s.layerSize > 0 {
+		b.Input = newInputGate(s)
+	}
+	if s.layerScalars {
+		b.Scalar = mlx.Ones(mlx.Shape{1})
+	}
+	return b
 }
 
+// forward is the layer of x [B, L, D]. Kv is nil where there is nothing to attend to.
 func (b *block) forward(x *mlx.Array, kv cache.KV, last *mlx.Array) *mlx.Array {
+	if b.Attention == nil {
+		return b.feed(x)
+	}
 	h := through(b.InputNorm, x)
 	y := through(b.AttentionNorm, b.Attention.forward(h, kv, last))
 	if b.parallel {
@@ -139,7 +185,25 @@ func (b *block) forward(x *mlx.Array, kv cache.KV, last *mlx.Array) *mlx.Array {
 		}
 		return b.add(x, y.Add(through(b.MLPNorm, b.MLP.forward(h))))
 	}
-	x = b.add(x, y)
+	return b.feed(b.add(x, y))
+}
+
+// finish adds what the layer's own embedding lets through, and scales.
+func (b *block) finish(x, input *mlx.Array) *mlx.Array {
+	if b.Input != nil {
+		x = x.Add(b.Input.forward(x, input))
+	}
+	if b.Scalar != nil {
+		x = x.Mul(b.Scalar.AsType(x.DType()))
+	}
+	return x
+}
+
+// feed adds what the MLP gives.
+func (b *block) feed(x *mlx.Array) *mlx.Array {
+	if b.MLP == nil {
+		return x
+	}
 	return b.add(x, through(b.MLPNorm, b.MLP.forward(through(b.PreNorm, x))))
 }
 
@@ -168,9 +232,12 @@ func through(l nn.Layer, x *mlx.Array) *mlx.Array {
 type decoder struct {
 	named
 	Embed     nn.Embedder
-	EmbedNorm nn.Layer    // nil: none
+	EmbedNorm nn.Layer // nil: none
+	Inputs    *layerInputs
 	Positions nn.Embedder // learned ones, nil for a rotation
 	Blocks    []*block
+	More      []*block    // the blocks after those
+	Gates     []*loopGate // one for each block that runs twice
 	Norm      nn.Layer
 	Head      nn.Layer // nil when tied to Embed
 
@@ -190,16 +257,27 @@ func (m *decoder) build() {
 	s := m.spec
 	m.named = named{s.names}
 	m.Embed = nn.NewEmbedding(s.vocab, s.hidden)
-	m.EmbedNorm, m.Positions = nil, nil
+	m.EmbedNorm, m.Positions, m.Inputs = nil, nil, nil
+	if s.layerSize > 0 {
+		m.Inputs = newLayerInputs(s)
+	}
 	if s.embedNorm {
 		m.EmbedNorm = s.newNorm(s.hidden)
 	}
 	if s.positions > 0 {
 		m.Positions = nn.NewEmbedding(s.positions, s.hidden)
 	}
-	m.Blocks = nil
+	m.Blocks, m.More, m.Gates = nil, nil, nil
 	for i := range s.layers {
-		m.Blocks = append(m.Blocks, newBlock(s, i))
+		b := newBlock(s, i)
+		if s.split > 0 && i >= s.split {
+			m.More = append(m.More, b)
+		} else {
+			m.Blocks = append(m.Blocks, b)
+		}
+		if s.loopWindow > 0 {
+			m.Gates = append(m.Gates, newLoopGate(s))
+		}
 	}
 	m.Norm = s.newNorm(s.hidden)
 	m.Head = nn.NewLinear(s.hidden, s.vocab, nn.Bias(s.headBias))
@@ -235,8 +313,15 @@ func (m *decoder) Sanitize(has func(name string) bool) (drop func(name string) b
 	}
 }
 
-// SetDType sets the computing type.
-func (m *decoder) SetDType(d mlx.DType) { m.dtype = d }
+// SetDType sets the computing type. The weights are there.
+func (m *decoder) SetDType(d mlx.DType) {
+	m.dtype = d
+	for _, l := range nn.Modules(m) {
+		if l, ok := l.(*bitLinear); ok && l.packed {
+			l.prepare()
+		}
+	}
+}
 
 // Forward maps tokens int32 [B, L] to logits.
 func (m *decoder) Forward(tokens, rows *mlx.Array, c []cache.KV) *mlx.Array {
@@ -252,9 +337,21 @@ func (m *decoder) Forward(tokens, rows *mlx.Array, c []cache.KV) *mlx.Array {
 		at := mlx.Minimum(positions(c[0], L), m.spec.positions-1)
 		x = x.Add(embed(m.Positions, at, m.dtype))
 	}
-	last := c[0].Last()
-	for i, b := range m.Blocks {
-		x = b.forward(x, c[i], last)
+	inputs := make([]*mlx.Array, len(m.spec.layers))
+	if m.Inputs != nil {
+		inputs = m.Inputs.of(tokens, x, m.dtype)
+	}
+	at := m.spec.caches()
+	for i, b := range slices.Concat(m.Blocks, m.More) {
+		var kv cache.KV
+		if at[i] >= 0 {
+			kv = c[at[i]]
+		}
+		x = b.forward(x, kv, c[0].Last())
+		x = b.finish(x, inputs[i])
+	}
+	for i, gate := range m.Gates {
+		x = m.Blocks[i].repeat(x, gate, c[i], c[len(m.Blocks)+i])
 	}
 	if rows != nil {
 		x = pickRows(x, rows, B, L)
@@ -271,6 +368,9 @@ func (m *decoder) Forward(tokens, rows *mlx.Array, c []cache.KV) *mlx.Array {
 	if limit := m.spec.finalCap; limit != 0 {
 		x = mlx.Tanh(x.AsType(mlx.Float32).Mul(1 / limit)).Mul(limit)
 	}
+	if m.spec.ban != nil {
+		x = mlx.Where(m.spec.ban, math.Inf(-1), x)
+	}
 	return x
 }
 
@@ -280,8 +380,10 @@ func positions(kv cache.KV, L int) *mlx.Array {
 }
 
 // Together is how many tokens have the rotation in one pass that they have one by one.
-func (m *decoder) Together(pos, n int) int {
-	for _, l := range m.spec.layers {
+func (m *decoder) Together(pos, n int) int { return m.spec.together(pos, n) }
+
+func (s *spec) together(pos, n int) int {
+	for _, l := range s.layers {
 		if l.rope != nil {
 			n = l.rope.together(pos, n)
 		}
@@ -289,20 +391,65 @@ func (m *decoder) Together(pos, n int) int {
 	return n
 }
 
-// Layout has the same heads in every layer.
-func (m *decoder) Layout() []cache.Layout {
-	s := m.spec
-	out := make([]cache.Layout, len(s.layers))
+// Layout has an entry for each layer with keys of its own.
+func (m *decoder) Layout() []cache.Layout { return m.spec.layout() }
+
+func (s *spec) layout() (out []cache.Layout) {
+	shared := map[int]bool{}
+	for _, l := range s.layers {
+		shared[l.source-1] = true
+	}
 	for i, l := range s.layers {
-		out[i] = cache.Layout{Heads: s.kvHeads, KeyDim: s.headDim, ValueDim: s.headDim, Window: l.window, SoftCap: s.softCap}
+		if l.attention == whole && l.source == 0 {
+			_, heads := s.headsOf(i)
+			setDefault(&l.headDim, s.headDim)
+			out = append(out, cache.Layout{Heads: heads, KeyDim: l.headDim, ValueDim: l.headDim, Window: l.window, SoftCap: s.softCap, Sparse: l.sparse,
+				Shared: shared[i] || s.loopWindow > 0})
+		}
+	}
+	if s.loopWindow > 0 {
+		again := slices.Clone(out)
+		for i := range again {
+			again[i].Window, again[i].Shared = s.loopWindow, false
+		}
+		out = append(out, again...)
 	}
 	return out
 }
 
+// caches says which entry of the layout each layer attends to, -1 for none.
+func (s *spec) caches() []int {
+	at, n := make([]int, len(s.layers)), 0
+	for i, l := range s.layers {
+		switch {
+		case l.attention != whole:
+			at[i] = -1
+		case l.source > 0:
+			at[i] = at[l.source-1]
+		default:
+			at[i] = n
+			n++
+		}
+	}
+	return at
+}
+
+// headsOf are the query and key heads of a layer.
+func (s *spec) headsOf(layer int) (heads, kvHeads int) {
+	l := s.layers[layer]
+	setDefault(&l.heads, s.heads)
+	setDefault(&l.kvHeads, s.kvHeads)
+	return l.heads, l.kvHeads
+}
+
 // Info is the model's dimensions.
-func (m *decoder) Info() llm.Info {
-	s := m.spec
-	return llm.Info{ModelType: s.modelType, VocabSize: s.vocab, MaxContext: s.context, Tested: s.tested}
+func (m *decoder) Info() llm.Info { return m.spec.info() }
+
+// parts is what a wrapper changes.
+func (m *decoder) parts() *spec { return m.spec }
+
+func (s *spec) info() llm.Info {
+	return llm.Info{ModelType: s.modelType, VocabSize: s.vocab, MaxContext: s.context, Tested: s.tested, Recompute: s.recompute}
 }
 
 // scoreScale is what scores of a layer are multiplied by.

@@ -56,7 +56,7 @@ type qwen1Config struct {
 
 func (c *qwen1Config) spec() (*spec, error) {
 	c.epsilon(1e-6, c.Epsilon)
-	c.KVHeads, c.HeadDim, c.IntermediateSize = c.Heads, c.Width, c.IntermediateSize/2
+	c.KVHeads, c.HeadDim, c.IntermediateSize = c.Heads, optional(c.Width), c.IntermediateSize/2
 	setDefault(&c.MaxPositions, c.Length)
 	s, err := c.base()
 	if err != nil {

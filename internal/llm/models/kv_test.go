@@ -3,6 +3,7 @@ package models_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/hf/safetensors"
 	"github.com/mlxgo/mlx/internal/llm"
 	"github.com/mlxgo/mlx/internal/llm/cache"
 	"github.com/mlxgo/mlx/internal/llm/llmtest"
@@ -332,6 +334,27 @@ func TestSequenceKinds(t *testing.T) {
 	}
 }
 
+// rewritten is the prompt cache at path with other metadata.
+func rewritten(t *testing.T, path string, change map[string]string) *llm.PromptFile {
+	t.Helper()
+	f, err := safetensors.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	maps.Copy(f.Metadata, change)
+	other := filepath.Join(t.TempDir(), "other.safetensors")
+	if err := safetensors.Write(other, f.Tensors(), f.Metadata); err != nil {
+		t.Fatal(err)
+	}
+	p, err := llm.OpenPromptCache(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
 // TestPromptCacheRefused: what does not belong together is refused in a sentence.
 func TestPromptCacheRefused(t *testing.T) {
 	c := llmtest.Tiny("llama")
@@ -370,6 +393,17 @@ func TestPromptCacheRefused(t *testing.T) {
 	refused(m, llm.KVOptions{MaxSize: 16}, "of all positions")
 	write(string(tokenizer) + "\n")
 	refused(load(t, dir), llm.KVOptions{}, "another tokenizer")
+	meta := map[string]string{}
+	for _, layer := range []string{"0", "1"} {
+		meta["2."+layer] = "RotatingKVCache"
+		for i, n := range []string{"0", "1000000000", "1000000000", "10"} {
+			meta[fmt.Sprintf("0.%s.%d", layer, i)] = n
+		}
+	}
+	big := rewritten(t, path, meta)
+	if _, err := big.Load(m, "name", llm.KVOptions{}); err == nil || !strings.Contains(err.Error(), "of memory") {
+		t.Errorf("a ring of a billion positions: %v", err)
+	}
 	if _, err := m.NewSequenceOf(llm.KVOptions{Bits: 8}); err == nil || !strings.Contains(err.Error(), "the head size of layer 0 is 16") {
 		t.Errorf("a head size of 16 in groups of 32: %v", err)
 	}

@@ -90,7 +90,7 @@ func (c *ministralConfig) spec() (*spec, error) {
 		if err := p.needs("original_max_position_embeddings", float64(p.Original)); err != nil {
 			return nil, err
 		}
-		s.queryScale = &queryScale{p.Llama4Beta, float64(p.Original)}
+		s.queryScale = &queryScale{beta: p.Llama4Beta, original: float64(p.Original)}
 	}
 	return s, c.attend(s, c.slides(always))
 }
@@ -127,6 +127,20 @@ func (c *smolConfig) spec() (*spec, error) {
 		}
 	}
 	return s, err
+}
+
+// bitNetConfig: norms before the last matrix of attention and MLP. Its matrices may be
+// ternary, see ternary. References: transformers modeling_bitnet.py and
+// integrations/bitnet.py, mlx_lm/models/bitnet.py, which does not round activations.
+type bitNetConfig struct{ baseConfig }
+
+func (c *bitNetConfig) spec() (*spec, error) {
+	s, err := c.base()
+	if err != nil {
+		return nil, err
+	}
+	s.subNorms = true
+	return s, c.attend(s, never)
 }
 
 // graniteConfig: multipliers.

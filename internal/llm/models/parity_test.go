@@ -18,6 +18,29 @@ var supported = setOf("llama", "mistral", "qwen2", "qwen3",
 	"cohere2", "ernie4_5", "exaone4", "gemma", "gemma2", "gemma3_text", "glm4", "gpt2", "gpt_neox", "granite", "olmo2",
 	"phi3", "smollm3", "stablelm", "starcoder2")
 
+// TestTested: a model type says that it is tested if it is held against recorded
+// references, not by our own decoder in float64 alone.
+func TestTested(t *testing.T) {
+	for _, kind := range models.Types() {
+		c := llmtest.Tiny(kind)
+		if change := families[kind]; change != nil {
+			change(newRand(1), c)
+		}
+		if kind == "gemma3n" {
+			gemma3n(newRand(1), c)
+		}
+		if setOf("gemma3", "gemma3n", "gemma4", "gemma4_unified", "llava", "mistral3", "pixtral", "qwen2_vl", "qwen2_5_vl", "qwen3_vl")[kind] {
+			c = llmtest.Config{"model_type": kind, "text_config": c.With(llmtest.Config{"model_type": nil})}
+		}
+		m, err := models.New(kind, []byte(describe(c)))
+		if err != nil {
+			t.Errorf("%s: %v", kind, err)
+		} else if got := m.Info().Tested; got != supported[kind] {
+			t.Errorf("%s says that it is tested: %v", kind, got)
+		}
+	}
+}
+
 func setOf(names ...string) map[string]bool {
 	out := map[string]bool{}
 	for _, n := range names {

@@ -2,6 +2,7 @@ package models
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/nn"
@@ -15,6 +16,7 @@ const (
 	gateUpMLP                // the same with gate and up in one projection
 	upGateMLP                // the same, up first
 	plainMLP                 // down(act(up(x)))
+	gegeluMLP                // gate and up in one projection, element by element, bounded by limit
 )
 
 // activation is a function between the projections.
@@ -69,24 +71,43 @@ type mlp struct {
 	Up     nn.Layer
 	GateUp nn.Layer // instead of both
 	Down   nn.Layer
-	Act    *xielu // nil without parameters
+	// DownNorm is of what goes into Down; nil: none.
+	DownNorm nn.Layer
+	Act      *xielu   // nil without parameters
+	Linear   nn.Layer // instead of all the others
 
 	kind  mlpKind
 	act   activation
 	inner int
+	limit float64
+	cuts  bool // the gate begins cut deviations above the mean
+	cut   float64
 }
 
-func newMLP(s *spec) *mlp {
-	bias := nn.Bias(s.mlpBias)
-	m := &mlp{named: named{s.names}, kind: s.mlp, act: s.act, inner: s.inner, Down: nn.NewLinear(s.inner, s.hidden, bias)}
+func newMLP(s *spec, layer int) *mlp {
+	l := s.layers[layer]
+	switch l.mlp {
+	case none:
+		return nil
+	case linear:
+		return &mlp{named: named{s.names}, Linear: nn.NewLinear(s.hidden, s.hidden, nn.Bias(s.mlpBias))}
+	}
+	setDefault(&l.inner, s.inner)
+	m := &mlp{named: named{s.names}, kind: s.mlp, act: s.act, inner: l.inner, limit: s.mlpLimit, Down: s.newLinear(l.inner, s.hidden, s.mlpBias)}
+	if l.sparsity > 0 {
+		m.cuts, m.cut = true, math.Sqrt2*math.Erfinv(2*l.sparsity-1)
+	}
 	switch s.mlp {
 	case gatedMLP:
-		m.Gate = nn.NewLinear(s.hidden, s.inner, bias)
-		m.Up = nn.NewLinear(s.hidden, s.inner, bias)
+		m.Gate = s.newLinear(s.hidden, l.inner, s.mlpBias)
+		m.Up = s.newLinear(s.hidden, l.inner, s.mlpBias)
 	case plainMLP:
-		m.Up = nn.NewLinear(s.hidden, s.inner, bias)
+		m.Up = s.newLinear(s.hidden, l.inner, s.mlpBias)
 	default:
-		m.GateUp = nn.NewLinear(s.hidden, 2*s.inner, bias)
+		m.GateUp = s.newLinear(s.hidden, 2*l.inner, s.mlpBias)
+	}
+	if s.subNorms {
+		m.DownNorm = s.newNorm(l.inner)
 	}
 	if s.act == actXIELU {
 		m.Act = newXIELU(!s.fixedXIELU)
@@ -95,8 +116,19 @@ func newMLP(s *spec) *mlp {
 }
 
 func (m *mlp) forward(x *mlx.Array) *mlx.Array {
-	if m.kind == plainMLP {
-		return m.Down.Forward(m.activate(m.Up.Forward(x)))
+	if m.Linear != nil {
+		return m.Linear.Forward(x)
+	}
+	return m.Down.Forward(through(m.DownNorm, m.widen(x)))
+}
+
+// widen is what goes into Down.
+func (m *mlp) widen(x *mlx.Array) *mlx.Array {
+	switch m.kind {
+	case plainMLP:
+		return m.activate(m.Up.Forward(x))
+	case gegeluMLP:
+		return gegelu(m.GateUp.Forward(x), m.limit)
 	}
 	var gate, up *mlx.Array
 	if m.kind == gatedMLP {
@@ -108,13 +140,34 @@ func (m *mlp) forward(x *mlx.Array) *mlx.Array {
 			gate, up = up, gate
 		}
 	}
+	if m.cuts {
+		gate = cutAbove(gate, m.cut)
+	}
 	switch m.act {
 	case actSiLU:
-		return m.Down.Forward(nn.SwiGLU(gate, up))
+		return nn.SwiGLU(gate, up)
 	case actGELU, actGELUTanh:
-		return m.Down.Forward(nn.GeGLU(gate, up, m.act == actGELUTanh))
+		return nn.GeGLU(gate, up, m.act == actGELUTanh)
 	}
-	return m.Down.Forward(m.activate(gate).Mul(up))
+	return m.activate(gate).Mul(up)
+}
+
+// cutAbove is what x [..., n] is above the mean of its last axis and some deviations.
+func cutAbove(x *mlx.Array, deviations float64) *mlx.Array {
+	y := x.AsType(mlx.Float32)
+	mean := mlx.Mean(y, mlx.Axis(-1), mlx.KeepDims(true))
+	variance := mlx.Mean(mlx.Square(y.Sub(mean)), mlx.Axis(-1), mlx.KeepDims(true))
+	return mlx.Maximum(y.Sub(mean).Sub(mlx.Sqrt(variance).Mul(deviations)), 0).AsType(x.DType())
+}
+
+// gegelu is Phi-3-small's: of pairs of neighbours the first is the gate, by an estimate
+// of GELU, and the second grows by 1; both are bounded.
+func gegelu(x *mlx.Array, limit float64) *mlx.Array {
+	shape := x.Shape()
+	n := shape[len(shape)-1] / 2
+	parts := mlx.Split(x.Reshape(append(shape[:len(shape)-1], n, 2)...), []int{1}, mlx.Axis(-1))
+	gate := mlx.Minimum(parts[0].Squeeze(-1), limit)
+	return gate.Mul(mlx.Sigmoid(gate.Mul(1.702))).Mul(clip(parts[1].Squeeze(-1), limit).Add(1))
 }
 
 func (m *mlp) activate(x *mlx.Array) *mlx.Array {

@@ -30,9 +30,11 @@ var (
 )
 
 // newNorm is a norm of n features.
-func (s *spec) newNorm(n int) nn.Layer {
+func (s *spec) newNorm(n int) nn.Layer { return s.newNormOf(n, s.eps) }
+
+func (s *spec) newNormOf(n int, eps float64) nn.Layer {
 	if s.norm <= rmsNormBare {
-		l := nn.NewRMSNorm(n, nn.Eps(s.eps))
+		l := nn.NewRMSNorm(n, nn.Eps(eps))
 		switch s.norm {
 		case rmsNormPlus1:
 			l.Offset = 1
@@ -41,7 +43,7 @@ func (s *spec) newNorm(n int) nn.Layer {
 		}
 		return l
 	}
-	l := nn.NewLayerNorm(n, nn.Eps(s.eps))
+	l := nn.NewLayerNorm(n, nn.Eps(eps))
 	switch s.norm {
 	case layerNormPlus1:
 		l.Offset = 1
@@ -63,23 +65,31 @@ const (
 	headsTogether          // the whole projection
 	headsByRow             // LayerNorm of each head with an own row of one weight
 	headsApart             // LayerNorm of each head with an own norm
+	headsBare              // RMSNorm of each head without parameters
+	headsByLayer           // layers differ
 )
 
-// newHeadNorm is the norm of n heads, nil if there is none.
-func (s *spec) newHeadNorm(n int) nn.Layer {
-	switch s.qkNorm {
+// newHeadNorm is the norm of n heads of headDim features, nil if there is none.
+func (s *spec) newHeadNorm(kind headNorm, n, headDim int) nn.Layer {
+	eps := s.headEps
+	setDefault(&eps, s.eps)
+	switch kind {
+	case headsBare:
+		l := nn.NewRMSNorm(headDim, nn.Eps(s.eps))
+		l.Weight = nil
+		return l
 	case headsAlike:
-		return s.newNorm(s.headDim)
+		return s.newNormOf(headDim, eps)
 	case headsLayer:
-		return nn.NewLayerNorm(s.headDim, nn.Eps(s.eps))
+		return nn.NewLayerNorm(headDim, nn.Eps(s.eps))
 	case headsTogether:
-		return s.newNorm(n * s.headDim)
+		return s.newNorm(n * headDim)
 	case headsByRow:
-		return &rowNorm{Weight: mlx.Ones(mlx.Shape{n, s.headDim}), eps: s.eps}
+		return &rowNorm{Weight: mlx.Ones(mlx.Shape{n, headDim}), eps: s.eps}
 	case headsApart:
 		l := &apartNorm{eps: s.eps}
 		for range n {
-			one := nn.NewLayerNorm(s.headDim, nn.Eps(s.eps))
+			one := nn.NewLayerNorm(headDim, nn.Eps(s.eps))
 			one.Bias = nil
 			l.Norms = append(l.Norms, one)
 		}

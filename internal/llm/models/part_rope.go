@@ -2,6 +2,7 @@ package models
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 
@@ -21,6 +22,9 @@ type ropeConfig struct {
 	Traditional   bool            `json:"rope_traditional"`
 	MaxPositions  integer         `json:"max_position_embeddings"`
 	Original      integer         `json:"original_max_position_embeddings"`
+
+	otherwise  ropeParameters // of the family, where config.json says nothing of a rotation
+	yarnIsLong bool           // the type yarn is longrope
 }
 
 // ropeParameters is one scaling. Formulas are those of transformers'
@@ -57,6 +61,7 @@ type rope struct {
 	growth   *mlx.Array
 	stretch  float64
 	original int
+	rows     []*rope // one for each row of a batch, where they differ
 }
 
 // parameters are those of a layer type.
@@ -64,6 +69,9 @@ func (c *ropeConfig) parameters(layerType string) (ropeParameters, error) {
 	p, err := c.newParameters(layerType)
 	if err != nil {
 		return p, err
+	}
+	if c.Scaling == nil && c.Theta == 0 && !c.hasNew() {
+		p = c.otherwise
 	}
 	if old := c.Scaling; old != nil && (old.Type != "" || old.OldType != "" || p.Type == "" && p.OldType == "") {
 		theta := p.Theta
@@ -74,6 +82,9 @@ func (c *ropeConfig) parameters(layerType string) (ropeParameters, error) {
 	}
 	if p.Type == "" {
 		p.Type = p.OldType
+	}
+	if c.yarnIsLong && p.Type == "yarn" {
+		p.Type = "longrope"
 	}
 	if p.Theta == 0 {
 		p.Theta = c.Theta
@@ -93,9 +104,12 @@ func (c *ropeConfig) parameters(layerType string) (ropeParameters, error) {
 	return p, nil
 }
 
+// hasNew reports whether there are rope_parameters.
+func (c *ropeConfig) hasNew() bool { return len(c.Parameters) > 0 && string(c.Parameters) != "null" }
+
 // newParameters is what rope_parameters says of a layer type, nothing without it.
 func (c *ropeConfig) newParameters(layerType string) (p ropeParameters, err error) {
-	if len(c.Parameters) == 0 || string(c.Parameters) == "null" {
+	if !c.hasNew() {
 		return p, nil
 	}
 	var byType map[string]json.RawMessage
@@ -124,6 +138,9 @@ func (c *ropeConfig) newRope(headDim int, layerType string) (*rope, error) {
 		return nil, err
 	}
 	dims := int(float64(headDim) * p.PartialFactor)
+	if p.Type == "proportional" {
+		dims = headDim
+	}
 	if dims <= 0 || dims%2 != 0 || dims > headDim {
 		return nil, fmt.Errorf("config.json: %d rotary features of a head of %d are not possible", dims, headDim)
 	}
@@ -136,6 +153,8 @@ func (c *ropeConfig) newRope(headDim int, layerType string) (*rope, error) {
 		return r, nil
 	case "dynamic":
 		err = c.dynamic(r, p)
+	case "proportional":
+		err = proportional(r, p)
 	case "linear":
 		if err := p.needs("factor", p.Factor); err != nil {
 			return nil, err
@@ -149,7 +168,7 @@ func (c *ropeConfig) newRope(headDim int, layerType string) (*rope, error) {
 	case "longrope", "su":
 		err = c.longrope(r, p)
 	default:
-		return nil, fmt.Errorf("config.json: rope type %q is not supported; the known ones are default, linear, dynamic, llama3, yarn, longrope", p.Type)
+		return nil, fmt.Errorf("config.json: rope type %q is not supported; the known ones are default, linear, dynamic, llama3, yarn, longrope, proportional", p.Type)
 	}
 	return r, err
 }
@@ -199,6 +218,25 @@ func plain(theta float64, dims int) []float64 {
 		f[i] = math.Pow(theta, -2*float64(i)/float64(dims))
 	}
 	return f
+}
+
+// proportional has the frequencies of the whole head, and rotates the first part of its
+// pairs only.
+func proportional(r *rope, p ropeParameters) error {
+	setDefault(&p.Factor, 1)
+	pairs := int(p.PartialFactor * float64(r.Dims) / 2)
+	if err := p.needs("factor", p.Factor); err != nil || pairs < 0 || pairs > r.Dims/2 {
+		return errors.Join(err, fmt.Errorf("config.json: partial_rotary_factor %g is not between 0 and 1", p.PartialFactor))
+	}
+	f := plain(p.Theta, r.Dims)
+	for i := range f {
+		f[i] /= p.Factor
+		if i >= pairs {
+			f[i] = 1e-30 // no rotation at any position
+		}
+	}
+	r.Base, r.Freqs = 0, periods(f)
+	return nil
 }
 
 // dynamic grows the base with the sequence, beyond the context; with an alpha
@@ -341,6 +379,12 @@ func (c *ropeConfig) longrope(r *rope, p ropeParameters) error {
 // [B]): the periods of longrope and dynamic depend on it.
 func (r *rope) at(last *mlx.Array) *rope {
 	own := *r
+	if B := last.Dim(0); B > 1 && (r.growth != nil || r.long != nil) {
+		for _, one := range eachRow(last, B) {
+			own.rows = append(own.rows, r.at(one))
+		}
+		return &own
+	}
 	switch {
 	case r.growth != nil:
 		length := mlx.Maximum(mlx.Max(last).Add(1), r.original).AsType(mlx.Float32)
@@ -372,6 +416,13 @@ func (r *rope) together(pos, n int) int {
 
 // apply rotates x [B, H, L, D] from position pos on.
 func (r *rope) apply(x, pos *mlx.Array) *mlx.Array {
+	if B := len(r.rows); B > 0 {
+		out, at := mlx.Arrays{}, eachRow(pos, B)
+		for i, row := range eachRow(x, B) {
+			out = append(out, r.rows[i].apply(row, at[i]))
+		}
+		return mlx.Concatenate(out)
+	}
 	x = r.ApplyAt(x, pos)
 	if r.factor == 1 {
 		return x
@@ -388,4 +439,13 @@ func (r *rope) apply(x, pos *mlx.Array) *mlx.Array {
 		}
 	}
 	return x.Mul(mlx.FromSlice(scale).AsType(x.DType()))
+}
+
+// eachRow splits x [B, ...] into [1, ...].
+func eachRow(x *mlx.Array, B int) mlx.Arrays {
+	var at []int
+	for i := 1; i < B; i++ {
+		at = append(at, i)
+	}
+	return mlx.Split(x, at)
 }

@@ -3,6 +3,7 @@ package models_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,11 +85,33 @@ func ropeEdges() []edge {
 	}
 }
 
+// familyEdges are what configurations of other families may leave out: the defaults are
+// those of transformers' configuration classes.
+func familyEdges() (out []edge) {
+	bare := llmtest.Config{"head_dim": nil, "rms_norm_eps": nil, "rope_theta": nil}
+	for _, kind := range []string{"apertus", "ernie4_5", "glm", "glm4", "helium", "ministral3", "qwen3"} {
+		out = append(out, edge{kind, bare}, edge{kind, llmtest.Config{"head_dim": (*int)(nil)}})
+	}
+	var short, long []float64
+	for i := range 8 {
+		short, long = append(short, 1+float64(i)/8), append(long, 1+float64(i))
+	}
+	for _, name := range []string{"yarn", "su", "longrope"} { // phi3's first names of one type
+		p := llmtest.Config{"type": name, "short_factor": short, "long_factor": long}
+		for _, key := range []string{"rope_scaling", "rope_parameters"} {
+			for _, original := range []int{32, 100} { // below and above what the test runs
+				out = append(out, edge{"phi3", llmtest.Config{key: p, "original_max_position_embeddings": original}})
+			}
+		}
+	}
+	return out
+}
+
 func TestConfigAgainstReference(t *testing.T) {
 	if llmtest.Race {
 		t.Skip("slow with the race detector")
 	}
-	for i, c := range append(plainEdges(), ropeEdges()...) {
+	for i, c := range append(append(plainEdges(), ropeEdges()...), familyEdges()...) {
 		r := rand.New(rand.NewPCG(uint64(i), 45))
 		base := llmtest.Tiny(c.kind).With(llmtest.Config{"max_position_embeddings": 128})
 		config := base.With(c.change)
@@ -105,6 +128,30 @@ func TestConfigAgainstReference(t *testing.T) {
 		}
 		if !(worst <= 2e-3) {
 			t.Errorf("%s with %s: logits differ by %.3g", c.kind, describe(c.change), worst)
+		}
+	}
+}
+
+// TestDefaultsStay: one configuration leaves no trace in those that are read after it.
+func TestDefaultsStay(t *testing.T) {
+	logits := func(c llmtest.Config) []float32 {
+		w := llmtest.Random(t, c, 1, mlx.Float32)
+		return logitsFrom(t, load(t, llmtest.Write(t, c, w)), tokensOf(4))[3]
+	}
+	for kind, change := range families {
+		c := llmtest.Tiny(kind)
+		change(rand.New(rand.NewPCG(1, 47)), c)
+		want := logits(c)
+		logits(c.With(llmtest.Config{"rms_norm_eps": 0.3, "layer_norm_eps": 0.3, "norm_eps": 0.3, "layer_norm_epsilon": 0.3, "norm_epsilon": 0.3,
+			"use_qk_norm": false, "use_bias": false, "rope_theta": 77.0}))
+		bare := c.With(llmtest.Config{"rms_norm_eps": nil})
+		first := logits(bare)
+		logits(c.With(llmtest.Config{"rms_norm_eps": 0.5}))
+		if got := logits(c); !slices.Equal(got, want) {
+			t.Errorf("%s: logits depend on the model that was read before", kind)
+		}
+		if got := logits(bare); !slices.Equal(got, first) {
+			t.Errorf("%s: without rms_norm_eps logits depend on the model that was read before", kind)
 		}
 	}
 }

@@ -22,18 +22,29 @@ type refFamily struct {
 	scale, softCap, finalCap, clip          float64
 	scaleByLayer                            bool
 	queryBeta, queryOriginal                float64
+	headEps, gegelu, coefBound              float64
+	stepped, subNorms, valueNorm            bool
+	ternary                                 string // packed, inverse or online
+	loopWindow                              int
+	streams, active, layerSize, layerVocab  int // gemma3n
+	correctScale, scalars                   bool
+	banned                                  map[int]bool
 }
 
 // translate gives the keys of GPT-like configurations their common names.
 func (c refConfig) translate() {
 	for _, pair := range [][2]string{{"n_embd", "hidden_size"}, {"n_layer", "num_hidden_layers"}, {"n_head", "num_attention_heads"},
 		{"n_kv_heads", "num_key_value_heads"}, {"num_layers", "num_hidden_layers"}, {"d_model", "hidden_size"}, {"n_layers", "num_hidden_layers"},
-		{"n_heads", "num_attention_heads"}, {"rotary_pct", "partial_rotary_factor"}, {"rotary_emb_base", "rope_theta"}, {"kv_channels", "head_dim"}} {
+		{"n_heads", "num_attention_heads"}, {"rotary_pct", "partial_rotary_factor"}, {"rotary_emb_base", "rope_theta"}, {"kv_channels", "head_dim"},
+		{"num_transformer_layers", "num_hidden_layers"}, {"model_dim", "hidden_size"}, {"hidden_dim", "hidden_size"}, {"num_heads", "num_attention_heads"},
+		{"num_kv_heads", "num_key_value_heads"}, {"rope_freq_constant", "rope_theta"}, {"rope_embedding_base", "rope_theta"},
+		{"share_input_output_layers", "tie_word_embeddings"}} {
 		if v, ok := c[pair[0]]; ok {
 			c[pair[1]] = v
 		}
 	}
 	kind := c["model_type"].(string)
+	c.fill(kind)
 	_, first := c["d_model"]
 	switch {
 	case kind == "olmo" && !first:
@@ -45,7 +56,7 @@ func (c refConfig) translate() {
 		if kind != "qwen" {
 			delete(c, "head_dim")
 		}
-	case kind == "lille-130m" || kind == "nanochat":
+	case setOf("lille-130m", "nanochat", "afm7", "nemotron-nas", "phi3small")[kind]:
 		delete(c, "head_dim")
 	case kind == "plamo":
 		c["num_key_value_heads"] = math.Ceil(c.num("num_attention_heads", 0) / c.num("n_shared_head", 8))
@@ -64,7 +75,7 @@ func (c refConfig) translate() {
 		c["partial_rotary_factor"] = c.num("partial_rotary_factor", v)
 	}
 	switch kind {
-	case "cohere", "cohere2", "glm", "helium", "ernie4_5", "lille-130m":
+	case "cohere", "cohere2", "glm", "helium", "ernie4_5", "lille-130m", "afm7", "llama4_text":
 		c["rope_traditional"] = true
 	case "glm4":
 		if _, ok := c["rope_traditional"]; !ok {
@@ -73,10 +84,49 @@ func (c refConfig) translate() {
 	}
 }
 
+// refDefaults are values that configuration classes have for keys that are missing.
+var refDefaults = map[string]refConfig{
+	"apertus":    {"rms_norm_eps": 1e-5},
+	"ernie4_5":   {"rms_norm_eps": 1e-5, "head_dim": 128.0, "rope_theta": 5e5},
+	"glm":        {"rms_norm_eps": 1.5625e-7, "head_dim": 128.0, "attention_bias": true},
+	"glm4":       {"rms_norm_eps": 1.5625e-7, "head_dim": 128.0, "attention_bias": true},
+	"helium":     {"rms_norm_eps": 1e-8, "head_dim": 128.0, "rope_theta": 1e5},
+	"ministral3": {"rms_norm_eps": 1e-5, "head_dim": 128.0},
+	"qwen3":      {"head_dim": 128.0},
+}
+
+// fill sets what is missing to the family's defaults.
+func (c refConfig) fill(kind string) {
+	for key, v := range refDefaults[kind] {
+		if _, written := c[key]; !written {
+			c[key] = v
+		}
+	}
+	ropeless := c["rope_theta"] == nil && c["rope_scaling"] == nil && c["rope_parameters"] == nil
+	switch {
+	case kind == "ministral3" && ropeless:
+		c["rope_parameters"] = map[string]any{"type": "yarn", "rope_theta": 1e6, "factor": 16.0, "original_max_position_embeddings": 16384.0,
+			"beta_fast": 32.0, "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1}
+	case kind == "apertus" && ropeless:
+		c["rope_parameters"] = map[string]any{"rope_type": "llama3", "rope_theta": 12e6, "factor": 8.0, "original_max_position_embeddings": 8192.0,
+			"low_freq_factor": 1.0, "high_freq_factor": 4.0}
+	case kind == "afm7" || kind == "phi3small":
+		c["tie_word_embeddings"] = true
+	case kind == "phi3":
+		for _, key := range []string{"rope_scaling", "rope_parameters"} {
+			for _, name := range []string{"type", "rope_type"} {
+				if p := c.object(key); p[name] == "yarn" || p[name] == "su" {
+					p[name] = "longrope"
+				}
+			}
+		}
+	}
+}
+
 // refEpsKey is where a family keeps its epsilon, if not at rms_norm_eps.
 var refEpsKey = map[string]string{"cohere": "layer_norm_eps", "cohere2": "layer_norm_eps", "phi": "layer_norm_eps", "stablelm": "layer_norm_eps",
 	"gpt_neox": "layer_norm_eps", "lille-130m": "layer_norm_eps", "gpt2": "layer_norm_epsilon", "gpt_bigcode": "layer_norm_epsilon",
-	"exaone": "layer_norm_epsilon", "qwen": "layer_norm_epsilon", "starcoder2": "norm_epsilon", "nemotron": "norm_eps"}
+	"exaone": "layer_norm_epsilon", "qwen": "layer_norm_epsilon", "phi3small": "layer_norm_epsilon", "starcoder2": "norm_epsilon", "nemotron": "norm_eps"}
 
 // family is Llama with what the model type changes.
 func (c refConfig) family() refFamily {
@@ -162,6 +212,7 @@ func (c refConfig) family() refFamily {
 	default:
 		c.plainFamily(&f)
 	}
+	c.unevenFamily(&f)
 	return f
 }
 

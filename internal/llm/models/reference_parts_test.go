@@ -7,18 +7,24 @@ import (
 )
 
 // project is queries, keys and values of h.
-func (m *refModel) project(path string, h []float64) (q, k, v []float64) {
-	f, d := m.f, m.headDim
-	if f.qkv == "" {
-		return m.linear(path+f.q, h), m.linear(path+f.k, h), m.linear(path+f.v, h)
+func (m *refModel) project(l int, path string, h []float64) (q, k, v []float64) {
+	f, d, heads, kvHeads := m.f, m.own[l].d, m.own[l].heads, m.own[l].kvHeads
+	switch {
+	case m.own[l].source > 0:
+		return m.linear(path+f.q, h), nil, nil
+	case m.own[l].keysAreValues:
+		k = m.linear(path+f.k, h)
+		return m.linear(path+f.q, h), k, append([]float64(nil), k...)
+	case f.qkv == "":
+		return m.ternary(path+f.q, h), m.ternary(path+f.k, h), m.ternary(path+f.v, h)
 	}
 	all := m.linear(path+f.qkv, h)
 	if !f.grouped {
-		n, kv := m.heads*d, m.kvHeads*d
+		n, kv := heads*d, kvHeads*d
 		return all[:n], all[n : n+kv], all[n+kv:]
 	}
-	group := m.heads / m.kvHeads
-	for g := range m.kvHeads {
+	group := heads / kvHeads
+	for g := range kvHeads {
 		part := all[g*(group+2)*d:]
 		q = append(q, part[:group*d]...)
 		k = append(k, part[group*d:(group+1)*d]...)
@@ -28,18 +34,26 @@ func (m *refModel) project(path string, h []float64) (q, k, v []float64) {
 }
 
 // normHeads normalizes queries and keys in place.
-func (m *refModel) normHeads(path string, q, k []float64) {
+func (m *refModel) normHeads(l int, path string, q, k []float64) {
+	eps := m.eps
+	if m.f.headEps != 0 {
+		eps = m.f.headEps
+	}
 	for i, x := range [][]float64{q, k} {
 		name := path + []string{m.f.qNorm, m.f.kNorm}[i]
 		if m.f.heads == "whole" {
 			copy(x, m.norm(name, x))
 			continue
 		}
-		for head := 0; head*m.headDim < len(x); head++ {
-			h := x[head*m.headDim : (head+1)*m.headDim]
+		for head, d := 0, m.own[l].d; head*d < len(x); head++ {
+			h := x[head*d : (head+1)*d]
 			switch m.f.heads {
 			case "each":
-				copy(h, m.norm(name, h))
+				copy(h, m.normOf(name, h, eps))
+			case "bare":
+				if m.ropes[l] != nil {
+					copy(h, m.normOf("", h, eps))
+				}
 			case "layer":
 				copy(h, refLayerNorm(h, m.w[name+".weight"].v, m.w[name+".bias"].v, 0, m.eps))
 			case "rows":
@@ -52,7 +66,9 @@ func (m *refModel) normHeads(path string, q, k []float64) {
 }
 
 // norm is the family's norm by the parameters at path, as far as there are any.
-func (m *refModel) norm(path string, x []float64) []float64 {
+func (m *refModel) norm(path string, x []float64) []float64 { return m.normOf(path, x, m.eps) }
+
+func (m *refModel) normOf(path string, x []float64, eps float64) []float64 {
 	kind, plus := strings.CutSuffix(m.f.norm, "+1")
 	add := 0.0
 	if plus {
@@ -60,7 +76,7 @@ func (m *refModel) norm(path string, x []float64) []float64 {
 	}
 	w, b := m.w[path+".weight"].v, m.w[path+".bias"].v
 	if kind == "layer" {
-		return refLayerNorm(x, w, b, add, m.eps)
+		return refLayerNorm(x, w, b, add, eps)
 	}
 	w = slices.Clone(w)
 	for i := range x {
@@ -70,7 +86,7 @@ func (m *refModel) norm(path string, x []float64) []float64 {
 		}
 		w[i] += add
 	}
-	return refNorm(x, w, m.eps)
+	return refNorm(x, w, eps)
 }
 
 func refLayerNorm(x, w, b []float64, add, eps float64) []float64 {
@@ -96,10 +112,20 @@ func refLayerNorm(x, w, b []float64, add, eps float64) []float64 {
 }
 
 // mlp is the feed-forward part of normalized h.
-func (m *refModel) mlp(path string, h []float64) []float64 {
+func (m *refModel) mlp(l int, path string, h []float64) []float64 {
 	f := m.f
+	if m.own[l].mlp == "linear" {
+		return m.linear(path+"linear", h)
+	}
 	var gate, up []float64
 	switch {
+	case f.gegelu > 0:
+		both := m.linear(path+f.gateUp, h)
+		for i := 0; i < len(both); i += 2 {
+			g, u := math.Min(both[i], f.gegelu), math.Max(-f.gegelu, math.Min(f.gegelu, both[i+1]))
+			gate = append(gate, g/(1+math.Exp(-1.702*g))*(u+1))
+		}
+		return m.linear(path+f.down, gate)
 	case f.gateUp != "":
 		both := m.linear(path+f.gateUp, h)
 		gate, up = both[:len(both)/2], both[len(both)/2:]
@@ -107,9 +133,12 @@ func (m *refModel) mlp(path string, h []float64) []float64 {
 			gate, up = up, gate
 		}
 	case f.gate != "":
-		gate, up = m.linear(path+f.gate, h), m.linear(path+f.up, h)
+		gate, up = m.ternary(path+f.gate, h), m.ternary(path+f.up, h)
 	default:
 		gate = m.linear(path+f.up, h)
+	}
+	if share := m.own[l].sparsity; share > 0 {
+		cutAbove(gate, share)
 	}
 	for i, x := range gate {
 		gate[i] = m.activate(path, x)
@@ -117,7 +146,10 @@ func (m *refModel) mlp(path string, h []float64) []float64 {
 			gate[i] *= up[i]
 		}
 	}
-	return m.linear(path+f.down, gate)
+	if f.subNorms {
+		gate = m.norm(path+"ffn_sub_norm", gate)
+	}
+	return m.ternary(path+f.down, gate)
 }
 
 func (m *refModel) activate(path string, x float64) float64 {
@@ -171,11 +203,15 @@ func (m *refModel) scoreScale(l int) float64 {
 
 // setLayers sets each layer's window and rotation.
 func (m *refModel) setLayers(c refConfig) {
+	if p := c.ropeSettings("full_attention"); m.kind == "phi3" && p["rope_type"] == "longrope" {
+		m.recompute = int(p.num("original_max_position_embeddings", 0))
+	}
 	for i := range m.layers {
 		kind, window := c.layerType(m.kind, i)
 		m.windows = append(m.windows, window)
-		r := c.rotation(m.kind, i, kind, m.headDim)
+		r := c.rotation(m.kind, i, kind, c.headSize(m, i))
 		m.ropes = append(m.ropes, r)
+		m.own = append(m.own, c.layer(m, i))
 	}
 }
 
@@ -189,7 +225,7 @@ func (c refConfig) rotation(kind string, i int, layerType string, headDim int) *
 	switch kind {
 	case "gpt2", "gpt_bigcode":
 		return nil
-	case "smollm3":
+	case "smollm3", "llama4_text":
 		if list, ok := c["no_rope_layers"].([]any); ok {
 			if list[i].(float64) == 0 {
 				return nil
@@ -205,7 +241,22 @@ func (c refConfig) rotation(kind string, i int, layerType string, headDim int) *
 		if window, written := c["sliding_window"]; !local && (window != nil || !written) {
 			return nil
 		}
-	case "gemma3_text":
+	case "gemma4_text":
+		p := c.object("rope_parameters").object(layerType)
+		if p == nil && local {
+			p = refConfig{"rope_theta": 1e4}
+		} else if p == nil {
+			p = refConfig{"rope_theta": 1e6, "partial_rotary_factor": 0.25, "rope_type": "proportional"}
+		}
+		r := plain(p.num("rope_theta", 0))
+		all := r.frequencies(0)
+		for j := range all {
+			if p["rope_type"] == "proportional" && j >= int(p.num("partial_rotary_factor", 1)*float64(headDim)/2) {
+				all[j] = 0
+			}
+		}
+		return r
+	case "gemma3_text", "gemma3n_text":
 		if local && c.object("rope_parameters") == nil {
 			return plain(c.num("rope_local_base_freq", 10000))
 		}
@@ -220,6 +271,15 @@ func (c refConfig) rotation(kind string, i int, layerType string, headDim int) *
 		}
 	}
 	r := newRefRope(c, headDim, layerType)
+	if scale := c.num("rope_position_scale", 1); kind == "phi3small" {
+		same := r.frequencies
+		r.frequencies = func(length int) (out []float64) {
+			for _, f := range same(length) {
+				out = append(out, f*scale)
+			}
+			return out
+		}
+	}
 	if kind == "nanochat" { // the other way round
 		forward := r.frequencies
 		r.frequencies = func(length int) (back []float64) {
@@ -240,6 +300,10 @@ func (c refConfig) slidesByFamily(kind string, i int) (slides bool, otherwise fl
 		return i%2 == 0, 4096
 	case "gemma3_text":
 		return (i+1)%int(c.num("sliding_window_pattern", 6)) != 0, 4096
+	case "gemma4_text":
+		return (i+1)%6 != 0, 512
+	case "gemma3n_text":
+		return (i+1)%5 != 0, 512
 	case "cohere2":
 		return (i+1)%int(c.num("sliding_window_pattern", 4)) != 0, 4096
 	case "olmo3":

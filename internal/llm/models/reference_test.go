@@ -53,10 +53,15 @@ type refModel struct {
 	ropes                   []*refRope
 	f                       refFamily
 	w                       map[string]refMatrix
+	own                     []refLayer
+	recompute               int // the length at which phi3 begins again with long factors
 }
 
 // refState is what attention remembers: layer, position, kvHeads*headDim numbers.
-type refState struct{ k, v [][][]float64 }
+type refState struct {
+	k, v   [][][]float64
+	length int
+}
 
 // newRef reads a model directory.
 func newRef(t testing.TB, dir string) *refModel {
@@ -84,7 +89,7 @@ func newRef(t testing.TB, dir string) *refModel {
 	if flag, ok := c["tie_word_embeddings"].(bool); ok && (flag || !m.f.tiesWithoutHead) {
 		m.tied = flag
 	}
-	if referenceNames[m.kind] {
+	if referenceNames[m.kind] && m.f.ternary == "" {
 		m.checkNames(t, c)
 	}
 	m.setLayers(c)
@@ -151,6 +156,8 @@ func (c refConfig) layerType(kind string, i int) (string, int) {
 	case "qwen2", "qwen3":
 		otherwise = 4096
 		sliding = c.flag("use_sliding_window") && (sliding || types == nil && i >= int(c.num("max_window_layers", 28)))
+	case "gemma4_text":
+		sliding = sliding && i != int(c.num("num_hidden_layers", 0))-1
 	case "smollm3":
 		sliding = sliding && c.flag("use_sliding_window")
 	}
@@ -167,15 +174,23 @@ func (c refConfig) layerType(kind string, i int) (string, int) {
 // feed runs tokens in one pass and returns the logits after each.
 func (m *refModel) feed(s *refState, tokens []int) [][]float64 {
 	if s.k == nil {
-		s.k, s.v = make([][][]float64, m.layers), make([][][]float64, m.layers)
+		s.k, s.v = make([][][]float64, 2*m.layers), make([][][]float64, 2*m.layers)
 	}
-	start := len(s.k[0])
+	if m.f.streams > 0 {
+		return m.feedGemma3n(s, tokens)
+	}
+	start := s.length
+	s.length += len(tokens)
 	x := make([][]float64, len(tokens))
+	var inputs [][][]float64 // token, layer
 	for i, t := range tokens {
 		x[i] = slices.Clone(m.w[m.f.embed+".weight"].row(t))
 		refScale(x[i], m.f.embedScale)
 		if m.f.embedNorm {
 			x[i] = m.norm("", x[i])
+		}
+		if m.f.layerSize > 0 {
+			inputs = append(inputs, m.layerInputs(t, x[i]))
 		}
 		if m.f.positions != "" {
 			refAdd(x[i], m.w[m.f.positions+".weight"].row(start+i))
@@ -183,6 +198,14 @@ func (m *refModel) feed(s *refState, tokens []int) [][]float64 {
 	}
 	for l := range m.layers {
 		m.layer(l, s, x, start)
+		for i := range x {
+			m.finish(l, x[i], inputs, i)
+		}
+	}
+	for l := range m.layers {
+		if m.f.loopWindow > 0 {
+			m.repeat(l, s, x, start)
+		}
 	}
 	head := m.f.head
 	if m.tied {
@@ -195,6 +218,9 @@ func (m *refModel) feed(s *refState, tokens []int) [][]float64 {
 			if c := m.f.finalCap; c > 0 {
 				x[i][j] = c * math.Tanh(y/c)
 			}
+			if m.f.banned[j] {
+				x[i][j] = math.Inf(-1)
+			}
 		}
 	}
 	return x
@@ -202,7 +228,7 @@ func (m *refModel) feed(s *refState, tokens []int) [][]float64 {
 
 // layer adds attention and MLP to x in place.
 func (m *refModel) layer(l int, s *refState, x [][]float64, start int) {
-	f, path := m.f, m.f.layers+"."+itoa(l)+"."
+	f, path := m.f, m.path(l)
 	maybe := func(name string, y []float64) []float64 {
 		if name == "" {
 			return y
@@ -210,16 +236,23 @@ func (m *refModel) layer(l int, s *refState, x [][]float64, start int) {
 		return m.norm(path+name, y)
 	}
 	for i := range x {
-		h := maybe(f.in, x[i])
-		y := maybe(f.afterAttention, m.attend(l, path+f.attention, s, h, start+i, start+len(x)))
-		refScale(y, f.residual)
-		if !f.parallel {
-			refAdd(x[i], y)
-			h = x[i]
-		} else if f.pre != "" {
-			h = x[i]
+		var y []float64
+		h := x[i]
+		if m.own[l].attention != "none" {
+			h = maybe(f.in, x[i])
+			y = maybe(f.afterAttention, m.attend(l, path+f.attention, s, h, start+i, start+len(x)))
+			refScale(y, f.residual)
+			if !f.parallel {
+				refAdd(x[i], y)
+				h = x[i]
+			} else if f.pre != "" {
+				h = x[i]
+			}
 		}
-		z := maybe(f.afterMLP, m.mlp(path+f.mlp, maybe(f.pre, h)))
+		if m.own[l].mlp == "none" {
+			continue
+		}
+		z := maybe(f.afterMLP, m.mlp(l, path+f.mlp, maybe(f.pre, h)))
 		refScale(z, f.residual)
 		refAdd(x[i], z)
 		if f.parallel {
@@ -231,56 +264,15 @@ func (m *refModel) layer(l int, s *refState, x [][]float64, start int) {
 // attend is attention of the token at pos with normalized input h; length is that of
 // the sequence after this pass.
 func (m *refModel) attend(l int, path string, s *refState, h []float64, pos, length int) []float64 {
-	f, d, group := m.f, m.headDim, m.heads/m.kvHeads
-	q, k, v := m.project(path, h)
-	for _, part := range [][]float64{q, k, v} {
-		for i, x := range part {
-			if f.clip > 0 {
-				part[i] = math.Max(-f.clip, math.Min(f.clip, x))
-			}
-		}
+	if m.own[l].attention == "linear" {
+		return m.linear(path+"linear", h)
 	}
-	if !f.normAfterRope {
-		m.normHeads(path, q, k)
-	}
-	if r := m.ropes[l]; r != nil {
-		for _, part := range [][]float64{q, k} {
-			for at := 0; at < len(part); at += d {
-				r.rotate(part[at:at+d], pos, length)
-			}
-		}
-	}
-	if f.normAfterRope {
-		m.normHeads(path, q, k)
-	}
-	if f.queryBeta != 0 {
-		refScale(q, 1+f.queryBeta*math.Log(1+math.Floor(float64(pos)/f.queryOriginal)))
+	q, k, v := m.rotated(l, path, h, pos, length)
+	if from := m.own[l].source; from > 0 {
+		return m.out(path, m.mix(l, q, s.k[from-1], s.v[from-1], pos, m.windows[l]))
 	}
 	s.k[l], s.v[l] = append(s.k[l], k), append(s.v[l], v)
-	from := 0
-	if w := m.windows[l]; w > 0 {
-		from = max(0, pos-w+1)
-	}
-	y := make([]float64, m.heads*d)
-	for head := range m.heads {
-		at := head / group * d
-		if f.headsInTurn {
-			at = head % m.kvHeads * d
-		}
-		scores := make([]float64, pos+1-from)
-		for j := range scores {
-			scores[j] = refDot(q[head*d:(head+1)*d], s.k[l][from+j][at:at+d]) * m.scoreScale(l)
-			if f.softCap > 0 {
-				scores[j] = f.softCap * math.Tanh(scores[j]/f.softCap)
-			}
-		}
-		for j, p := range refSoftmax(scores) {
-			for n := range d {
-				y[head*d+n] += p * s.v[l][from+j][at+n]
-			}
-		}
-	}
-	return m.linear(path+f.out, y)
+	return m.out(path, m.mix(l, q, s.k[l], s.v[l], pos, m.windows[l]))
 }
 
 // linear is weight x + bias, if there is a bias.
@@ -355,7 +347,12 @@ func (m *refModel) greedy(prompt []int, chunk, n int) (tokens []int, gaps []floa
 			}
 		}
 		tokens, gaps = append(tokens, best), append(gaps, logits[best]-second)
-		logits = m.feed(&s, []int{best})[0]
+		next := []int{best}
+		if m.recompute > 0 && s.length == m.recompute {
+			s, next = refState{}, append(slices.Clone(prompt), tokens...)
+		}
+		rows := m.feed(&s, next)
+		logits = rows[len(rows)-1]
 	}
 	return tokens, gaps
 }

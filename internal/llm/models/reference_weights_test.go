@@ -26,6 +26,8 @@ func refFloats(x safetensors.Tensor) []float64 {
 		for b := x.Data; len(b) > 0; b = b[2:] {
 			out = append(out, refMinifloat(int(binary.LittleEndian.Uint16(b)), 5, 10))
 		}
+	case "U8":
+		return refBytes(x.Data)
 	default:
 		panic("reference: dtype " + x.RawDType + " of " + x.Name)
 	}

@@ -2,6 +2,7 @@ package models_test
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -81,6 +82,49 @@ func TestSequenceGoesOn(t *testing.T) {
 			}
 		}
 		check("after an interrupt", longer[2:], 0)
+
+		// The memory grows while the program of the last answer still holds it.
+		long := slices.Clone(longer[2:])
+		for i := range 300 {
+			long = append(long, (i*31+7)%96)
+		}
+		check("longer than the memory", long, len(longer)-2)
+	}
+}
+
+// TestSequenceAnyTurns: whatever is kept, dropped, cut off and added, a sequence says
+// what a fresh generation says. Where rows of an answer see otherwise than rows of a
+// prompt, it must only go on.
+func TestSequenceAnyTurns(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 9))
+	config := llmtest.Config{"head_dim": 32, "max_position_embeddings": 1200, "sliding_window": 20}
+	for _, kv := range []llm.KVOptions{{}, {Bits: 8}, {MaxSize: 40}, {Bits: 4, QuantizedStart: 100}} {
+		for _, name := range []string{"llama", "mistral"} {
+			m := loadRandom(t, llmtest.Tiny(name).With(config))
+			q, err := m.NewSequenceOf(kv)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var past []int
+			for turn := range 15 {
+				keep := min(rng.IntN(2*len(past)+1), len(past))
+				prompt := slices.Clone(past[:keep])
+				for range 1 + rng.IntN([]int{3, 40, 300}[rng.IntN(3)]) {
+					prompt = append(prompt, rng.IntN(96))
+				}
+				prompt = prompt[:min(len(prompt), 900)]
+				o := llm.Options{MaxTokens: 1 + rng.IntN(40), KV: kv, PrefillStep: []int{0, 16, 7}[rng.IntN(3)]}
+				cut := rng.IntN(8) // 0 is to the end
+				g, err := q.Generate(prompt, o)
+				got := drain(t, g, err, cut)
+				g, err = llm.Generate(m, prompt, o)
+				want := drain(t, g, err, cut)
+				if !slices.Equal(got, want) && kv.MaxSize == 0 && kv.QuantizedStart == 0 {
+					t.Fatalf("%s, %+v, turn %d: %v, fresh %v", name, kv, turn, got, want)
+				}
+				past = append(prompt, got...)
+			}
+		}
 	}
 }
 

@@ -31,6 +31,11 @@ func (f *fullKV) Attend(q, k, v *mlx.Array, scale float64) *mlx.Array {
 		k, v = mlx.Concatenate(mlx.Arrays{f.k, k}, mlx.Axis(2)), mlx.Concatenate(mlx.Arrays{f.v, v}, mlx.Axis(2))
 	}
 	f.k, f.v = k, v
+	return f.Again(q, scale)
+}
+
+func (f *fullKV) Again(q *mlx.Array, scale float64) *mlx.Array {
+	k, v := f.k, f.v
 	keys := k.Shape()[2]
 	mask := make([]bool, 0, keys*(keys-f.from))
 	for i := f.from; i < keys; i++ {
@@ -49,7 +54,7 @@ func TestWindowsHold(t *testing.T) {
 	if llmtest.Race {
 		t.Skip("minutes with the race detector")
 	}
-	for _, kind := range []string{"cohere2", "exaone4", "gemma2", "gemma3_text", "mistral", "olmo3", "phi3", "qwen2"} {
+	for _, kind := range []string{"cohere2", "exaone4", "gemma2", "gemma3_text", "gemma3n_text", "gemma4_text", "iquestloopcoder", "mistral", "olmo3", "phi3", "qwen2"} {
 		t.Run(kind, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(3, 11))
 			c := llmtest.Tiny(kind).With(llmtest.Config{"num_hidden_layers": 3})
@@ -57,7 +62,15 @@ func TestWindowsHold(t *testing.T) {
 				change(r, c)
 			}
 			c["sliding_window"], c["max_position_embeddings"] = 40, 4096
-			delete(c, "layer_types")
+			switch kind {
+			case "gemma3n_text", "gemma4_text": // the last layers share keys of both kinds
+				c["num_kv_shared_layers"], c["num_hidden_layers"] = 2, 5
+				c["layer_types"] = []string{"full_attention", "sliding_attention", "full_attention", "sliding_attention", "full_attention"}
+				c["activation_sparsity_pattern"], c["intermediate_size"] = []float64{0.5, 0, 0, 0, 0}, 96
+			default:
+				delete(c, "layer_types")
+			}
+			c["loop_window_size"] = 40
 			if kind == "qwen2" {
 				c["use_sliding_window"], c["max_window_layers"] = true, 1
 			}

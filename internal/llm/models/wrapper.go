@@ -28,16 +28,17 @@ func wrapped(text map[string]string) func([]byte) (llm.Model, error) {
 		if err != nil {
 			return nil, err
 		}
-		d := m.(*decoder)
-		own := d.spec.translate
-		d.spec.translate = func(name string) (string, bool) {
+		s := m.(interface{ parts() *spec }).parts()
+		own := s.translate
+		s.tested = false // none of these has been recorded whole
+		s.translate = func(name string) (string, bool) {
 			name = textName(name)
 			if own == nil || name == "" {
 				return name, false
 			}
 			return own(name)
 		}
-		return d, nil
+		return m, nil
 	}
 }
 
@@ -70,7 +71,7 @@ func textConfig(config []byte) (inner []byte, kind string, err error) {
 
 // otherParts begin the names of what is not text.
 var otherParts = []string{"vision_tower.", "multi_modal_projector.", "visual.", "vision_encoder.", "vision_language_adapter.",
-	"patch_merger.", "pre_mm_projector_norm."}
+	"patch_merger.", "pre_mm_projector_norm.", "audio_tower.", "embed_audio.", "embed_vision."}
 
 // textName is the name without the prefixes of the text part, "" for other parts.
 func textName(name string) string {

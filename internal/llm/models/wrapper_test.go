@@ -22,8 +22,16 @@ func TestWrapped(t *testing.T) {
 	for _, c := range []struct{ outer, inner, declared string }{
 		{"gemma3", "gemma3_text", "gemma3_text"}, {"mistral3", "mistral", "mistral"}, {"mistral3", "ministral3", "ministral3"},
 		{"qwen2_vl", "qwen2", "qwen2_vl_text"}, {"qwen3_vl", "qwen3", "qwen3_vl_text"},
+		{"gemma3n", "gemma3n_text", "gemma3n_text"}, {"llava", "llama", "llama"},
+		{"gemma4", "gemma4_text", "gemma4_text"}, {"gemma4_unified", "gemma4_text", "gemma4_text"},
 	} {
 		base := llmtest.Tiny(c.inner)
+		switch c.inner {
+		case "gemma3n_text":
+			gemma3n(newRand(1), base)
+		case "gemma4_text":
+			gemma4(newRand(1), base)
+		}
 		w := llmtest.Random(t, base, 1, mlx.Float32)
 		want := logitsOf(t, base, w, tokens)
 		outer := llmtest.Config{"model_type": c.outer, "text_config": base.With(llmtest.Config{"model_type": c.declared}), "vision_config": llmtest.Config{"hidden_size": 3}}
@@ -75,6 +83,26 @@ func TestWrappedQuantized(t *testing.T) {
 	}
 	if got := logitsOf(t, outer, packed, tokensOf(20)); !equalRows(got, want) {
 		t.Error("other logits")
+	}
+}
+
+// TestGemma3nUnused: matrices of keys that no layer uses are no surprise.
+func TestGemma3nUnused(t *testing.T) {
+	base := llmtest.Tiny("gemma3n_text")
+	gemma3n(newRand(1), base)
+	base["num_kv_shared_layers"] = 2
+	w := llmtest.Random(t, base, 1, mlx.Float32)
+	want := logitsOf(t, base, w, tokensOf(9))
+	last := "model.layers." + itoa(base["num_hidden_layers"].(int)-1) + ".self_attn."
+	for _, name := range []string{"k_proj", "v_proj", "k_norm"} {
+		w = append(w, llmtest.Tensor(last+name+".weight", []float32{1}, mlx.Float32, 1))
+	}
+	if got := logitsOf(t, base, w, tokensOf(9)); !equalRows(got, want) {
+		t.Error("other logits")
+	}
+	w = append(w, llmtest.Tensor("model.layers.0.self_attn.k_proj.bias", []float32{1}, mlx.Float32, 1))
+	if _, err := llm.Load(llmtest.Write(t, base, w), llm.LoadOptions{New: models.New}); err == nil {
+		t.Error("a matrix too many in a layer that has keys")
 	}
 }
 

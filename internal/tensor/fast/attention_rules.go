@@ -216,11 +216,18 @@ func (p Attention) sees(o ops, l, c int, pos []*Array) *Array {
 		}
 		see = m
 	}
-	if len(pos) > 0 {
+	switch {
+	case p.Ring: // column i holds the last key up to here that lies at i
+		at := o.shaped(pos[0], -1, 1, 1, 1, 1)
+		row = o.add(row, at)
+		last := o.add(at, l-1)
+		col = o.sub(last, tensor.BinaryAny(tensor.OpRemainder, o.sub(last, col), c, o.s))
+		and(o.is(tensor.OpGreaterEqual, col, 0))
+	case len(pos) > 0:
 		at := o.shaped(pos[0], -1, 1, 1, 1, 1)
 		row = o.add(row, at)
 		and(o.is(tensor.OpLess, col, o.add(at, l)))
-	} else {
+	default:
 		row = o.add(row, c-l)
 	}
 	if causal {
@@ -232,8 +239,27 @@ func (p Attention) sees(o ops, l, c int, pos []*Array) *Array {
 	return see
 }
 
+// ringVJP is the VJP over keys in order, where a mask says what lies in the ring.
+func (p Attention) ringVJP(s Stream, in, out, cotan []*Array, need []bool) []*Array {
+	arrays := 3
+	if p.Bits > 0 {
+		arrays = 7
+	}
+	pos := len(in) - 1
+	b, l, c := in[0].Dim(0), in[0].Dim(2), in[1].Dim(2)
+	mask := tensor.ReshapeTo(p.sees(ops{s}, l, c, in[pos:]), []int{b, 1, l, c}, s)
+	plain := p
+	plain.Ring, plain.Causal, plain.Pos, plain.Window, plain.Mask = false, false, false, 0, true
+	masked := slices.Insert(slices.Clone(in[:pos]), arrays, mask)
+	g := plain.VJP(s, masked, out, cotan, slices.Insert(slices.Clone(need[:pos]), arrays, false))
+	return append(slices.Delete(g, arrays, arrays+1), nil)
+}
+
 // VJP computes the probabilities again. Packed keys and values are unpacked first.
 func (p Attention) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array {
+	if p.Ring {
+		return p.ringVJP(s, in, out, cotan, need)
+	}
 	o, grads := ops{s}, make([]*Array, len(in))
 	x, rest, at := in[:3:3], in[3:], 3
 	if p.Bits > 0 {
