@@ -1,16 +1,3 @@
-// Package mlx is an array framework: Apple's MLX for Go. Arrays are lazy, live in
-// unified memory and are computed on streams of a CPU or GPU.
-//
-//	a := mlx.NewArray([]int{1, 2, 3})
-//	fmt.Println(mlx.Sum(a.Mul(2)))
-//
-// A name of mlx.core is the same name here in Go case. Required arguments are
-// positional; a keyword argument is a value of a named type: axis=-1 is
-// mlx.Axis(-1), dtype= is a DType, stream= is a Stream or Device. Misuse, such as
-// shapes that do not fit, panics with *Error, as a slice index does; what touches
-// the world returns an error. Use Try at a boundary.
-//
-// This package grows with the issues of the project: what it exports is finished.
 package mlx
 
 import (
@@ -99,6 +86,12 @@ const (
 	Floating        = dtype.Floating
 	ComplexFloating = dtype.ComplexFloating
 )
+
+// FInfo is mx.finfo: what [DType.FInfo] tells of a floating dtype.
+type FInfo = dtype.FInfo
+
+// IInfo is mx.iinfo: what [DType.IInfo] tells of an integer dtype.
+type IInfo = dtype.IInfo
 
 // ParseDType is the dtype of MLX's name for it, as "bfloat16".
 func ParseDType(name string) (DType, error) { return dtype.Parse(name) }

@@ -14,13 +14,18 @@ import (
 // of an item.
 type Element = tensor.Element
 
-// Operand is what a binary op takes on either side: an array, or a Go number or
-// bool, MLX's scalar_or_array. A number is weak: where it meets an array only its kind
-// matters.
-type Operand interface {
-	*Array | bool | int | int8 | int16 | int32 | int64 |
+// Scalar is a Go number or bool, as Python's scalars in MLX. Where it meets an array it
+// is weak: only its kind (bool, integer, float, complex) matters.
+type Scalar interface {
+	bool | int | int8 | int16 | int32 | int64 |
 		uint | uint8 | uint16 | uint32 | uint64 |
 		float32 | float64 | complex64 | complex128
+}
+
+// Operand is what a binary op takes on either side, MLX's scalar_or_array: an array, or
+// a [Scalar].
+type Operand interface {
+	*Array | Scalar
 }
 
 // creation reads dtype= and stream=.

@@ -1,19 +1,45 @@
-// Package nn is mlx.nn: layers and activations.
+// Package nn is mlx.nn: layers, activations, losses and initializers.
 //
-// A module is a plain struct with arrays and modules in exported fields. There is
-// no base type: what MLX does with methods of nn.Module, functions of this package
-// do. Declare a field [Layer] if it may be replaced, by quantization for example:
+// A module is a plain struct with arrays and modules in exported fields, and a tree (see
+// package tree). There is no base type: what MLX does with methods of nn.Module,
+// functions of this package do. Declare a field [Layer] if it may be replaced, by
+// quantization for example:
 //
 //	type MLP struct {
 //		Linear1, Linear2 nn.Layer
 //	}
 //
 //	func (m *MLP) Forward(x *mlx.Array) *mlx.Array {
-//		return m.Linear2.Forward(nn.SiLU(m.Linear1.Forward(x)))
+//		return m.Linear2.Forward(nn.ReLU(m.Linear1.Forward(x)))
 //	}
 //
-// Paths of parameters are made of field names in snake case (linear1.weight), or
-// of the field's mlx tag; the tag "-" leaves a field out.
+// Paths of parameters are made of field names in snake case (linear1.weight), or of the
+// field's mlx tag; the tag "-" leaves a field out, ",frozen" keeps it from training.
+//
+// # Training
+//
+// [ValueAndGrad] gives the loss and a gradient of the model's own type, which an optimizer
+// of package optim takes. The loss is a function of the model that it is given:
+//
+//	loss, grads := nn.ValueAndGrad(model, func(m *MLP) *mlx.Array {
+//		return nn.CrossEntropy(m.Forward(x), y, nn.Reduction("mean"))
+//	})
+//	opt.Update(model, grads)
+//	err := mlx.Eval(model, opt)
+//
+// What is trained is chosen by filters on paths ([Under], [Named]) instead of a frozen
+// state in the model. [SetTraining] switches dropout and batch norms.
+//
+// # Models as trees
+//
+// [Parameters] and [Modules] walk a model, [Update], [Apply] and [SetDType] change its
+// arrays, [Replace] and [Quantize] its layers, [Sprint] prints it as MLX does.
+//
+// # Names
+//
+// nn.Linear(in, out) is [NewLinear]; activations are functions, as layers they are
+// nn.Func(nn.ReLU). Losses are nn.losses.NAME without the package, initializers
+// nn.init.name with the prefix Init: a Go package cannot be called init.
 package nn
 
 import (

@@ -5,8 +5,17 @@
 //	opt.Update(model, grads)
 //	err := mlx.Eval(model, opt)
 //
-// An [Optimizer] is a tree: mlx.Eval and mlx.State see its state. A rule of your own is
-// a [Rule] given to [New].
+// A learning rate is a number or a [Schedule] of the step: [CosineDecay],
+// [LinearSchedule], several one after the other with [JoinSchedules]. Keywords are named
+// types, as in package mlx: betas=[0.9, 0.95] is optim.Betas{0.9, 0.95}. [Multi] gives
+// parameters to several optimizers, [ClipGradNorm] bounds gradients.
+//
+// An [Optimizer] is a tree: mlx.Eval and mlx.State see its state, so a whole step can be
+// compiled:
+//
+//	step := mlx.Compile(trainStep, mlx.State(model, opt))
+//
+// A rule of your own is a [Rule] given to [New].
 package optim
 
 import (
