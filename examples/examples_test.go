@@ -88,6 +88,41 @@ func compare(t *testing.T, got, want string) {
 	}
 }
 
+// TestTour: what the README shows of an example is in its program and its output.
+func TestTour(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join("..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, tour, _ := strings.Cut(string(readme), "### A tour")
+	tour, _, _ = strings.Cut(tour, "\n## ")
+	shown := regexp.MustCompile("(?ms)^\\[(\\w+)\\]\\(examples/\\w+\\): .*?\n\n((?:^```.*?^```\n)+)").FindAllStringSubmatch(tour, -1)
+	if len(shown) < 5 {
+		t.Fatalf("the tour shows %d examples", len(shown))
+	}
+	for _, s := range shown {
+		for _, block := range regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```\n").FindAllStringSubmatch(s[2], -1) {
+			file := "EXPECTED.txt"
+			if block[1] == "go" {
+				file = "main.go"
+			}
+			text, err := os.ReadFile(filepath.Join(s[1], file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(string(text), block[2]) {
+				t.Errorf("%s/%s has no\n%s", s[1], file, block[2])
+			}
+		}
+	}
+	mains, _ := filepath.Glob("*/main.go")
+	for _, m := range mains {
+		if name := filepath.Dir(m); !strings.Contains(tour, "| ["+name+"](examples/"+name+") |") {
+			t.Errorf("the tour does not list %s", name)
+		}
+	}
+}
+
 var anyNumber = regexp.MustCompile(`\bN(x?)\b`)
 
 func lineIs(got, want string) bool {
