@@ -187,6 +187,8 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 		return matmulTask(in, out)
 	case tensor.SegmentedMM:
 		return segmentedTask(in, out)
+	case tensor.Conv:
+		return convTask(p, in, out)
 	case quant.MatMul:
 		return qmatmulTask(p, in, out)
 	case quant.Quantize:

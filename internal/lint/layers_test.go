@@ -21,7 +21,7 @@ const module = "github.com/mlxgo/mlx"
 const layers = `
 atomicfile opt fmap threefry cpu/simd
 dtype cpu/limits
-hf/safetensors hf/tokenizer hf/template hf/hub
+npy hf/safetensors hf/tokenizer hf/template hf/hub
 tensor
 tree tensor/fast tensor/random quant
 autodiff compile

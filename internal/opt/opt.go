@@ -28,6 +28,7 @@ type Set struct {
 	RTol, ATol *float64
 	EqualNaN   bool
 	arrayOps   // of scans, paddings and products
+	convOps    // of convolutions
 
 	Key        any // random.Key
 	Loc, Scale *float64

@@ -13,3 +13,7 @@ func (d Device) ForScan(o *opt.Set)     { o.SetStream(DefaultStream(d)) }
 func (d Device) ForPad(o *opt.Set)      { o.SetStream(DefaultStream(d)) }
 func (d Device) ForAddMM(o *opt.Set)    { o.SetStream(DefaultStream(d)) }
 func (d Device) ForGatherMM(o *opt.Set) { o.SetStream(DefaultStream(d)) }
+
+// ForConv makes a stream or device an argument of convolutions.
+func (s Stream) ForConv(o *opt.Set) { o.SetStream(s) }
+func (d Device) ForConv(o *opt.Set) { o.SetStream(DefaultStream(d)) }

@@ -67,18 +67,39 @@ func WriteFunc(path string, tensors []Tensor, metadata map[string]string, sync b
 		}
 		return &Error{Path: path, Err: err}
 	}
-	return atomicfile.Write(path, sync, func(f *os.File) error {
-		w := bufio.NewWriterSize(f, 1<<20)
-		if _, err := w.Write(header); err != nil {
+	return atomicfile.Write(path, sync, func(f *os.File) error { return write(f, path, header, order, fill) })
+}
+
+// WriteTo writes a file to w: tensors with their Data in the order that is given. Errors
+// call it path.
+func WriteTo(w io.Writer, path string, order []Tensor, metadata map[string]string) error {
+	header, err := makeHeader(order, metadata)
+	if err != nil {
+		var named *Error
+		if errors.As(err, &named) {
+			named.Path = path
 			return err
 		}
-		for _, t := range order {
-			if err := writeTensor(w, t, fill); err != nil {
-				return &Error{Path: path, Tensor: t.Name, Named: true, Err: err}
-			}
-		}
-		return w.Flush()
+		return &Error{Path: path, Err: err}
+	}
+	defer runtime.KeepAlive(order)
+	return write(w, path, header, order, func(t Tensor, w io.Writer) error {
+		_, err := w.Write(t.Data)
+		return err
 	})
+}
+
+func write(f io.Writer, path string, header []byte, order []Tensor, fill func(t Tensor, w io.Writer) error) error {
+	w := bufio.NewWriterSize(f, 1<<20)
+	if _, err := w.Write(header); err != nil {
+		return err
+	}
+	for _, t := range order {
+		if err := writeTensor(w, t, fill); err != nil {
+			return &Error{Path: path, Tensor: t.Name, Named: true, Err: err}
+		}
+	}
+	return w.Flush()
 }
 
 func writeTensor(w io.Writer, t Tensor, fill func(Tensor, io.Writer) error) error {
