@@ -62,6 +62,11 @@
 // on that of [Array.On], else on the default one of the process; dependencies between
 // streams are kept. Any goroutine may use any stream.
 //
+// # Files
+//
+// [Save] and [Load] are for one array (.npy), [SaveZ], [SaveSafetensors] and [LoadAll] for
+// arrays by name. What is loaded is a view of the mapped file, read when it is needed.
+//
 // # Errors
 //
 // Misuse, such as shapes that do not fit, panics with *[Error], as an index out of range

@@ -25,7 +25,7 @@ func TestExamples(t *testing.T) {
 		t.Skip("no go command")
 	}
 	mains, err := filepath.Glob("*/main.go")
-	if err != nil || len(mains) < 13 {
+	if err != nil || len(mains) < 14 {
 		t.Fatalf("%d examples, %v", len(mains), err)
 	}
 	dir := t.TempDir()

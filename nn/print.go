@@ -5,6 +5,7 @@ import (
 	"math"
 	"reflect"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -95,8 +96,17 @@ func nameOf(v reflect.Value) string {
 		t = t.Elem()
 	}
 	name, _, _ := strings.Cut(t.Name(), "[") // without type arguments
-	if d, ok := v.Interface().(*Dropout); ok && d.Spatial > 0 {
-		return fmt.Sprintf("%s%dd", name, d.Spatial)
+	switch l := v.Interface().(type) {       // one type for several classes
+	case *Dropout:
+		if l.Spatial > 0 {
+			name += strconv.Itoa(l.Spatial) + "d"
+		}
+	case *Conv:
+		name += strconv.Itoa(l.Weight.NDim()-2) + "d"
+	case *ConvTranspose:
+		name += strconv.Itoa(l.Weight.NDim()-2) + "d"
+	case *Pool:
+		name = map[bool]string{false: "MaxPool", true: "AvgPool"}[l.Average] + strconv.Itoa(len(l.Kernel)) + "d"
 	}
 	return name
 }
@@ -142,6 +152,15 @@ func described(model any) string {
 			python(l.Weight != nil), python(l.RunningMean != nil))
 	case *Dropout:
 		return "p=" + pythonFloat(1-(1-l.P)) // MLX keeps 1-p
+	case *Conv, *ConvTranspose:
+		return convText(l)
+	case *Pool:
+		n := len(l.Kernel)
+		stride := axisValues("nn.pool", "the stride", l.Stride, l.Kernel, n)
+		padding := axisValues("nn.pool", "the padding", l.Padding, make([]int, n), n)
+		return fmt.Sprintf("kernel_size=%v, stride=%v, padding=%v", mlx.Shape(l.Kernel), mlx.Shape(stride), mlx.Shape(padding))
+	case *Upsample:
+		return upsampleText(l)
 	case *RoPE:
 		return fmt.Sprintf("%d, traditional=%s", l.Dims, python(l.Traditional))
 	case *RNN:
@@ -162,6 +181,67 @@ func described(model any) string {
 
 func linearText(in, out int, bias *mlx.Array) string {
 	return fmt.Sprintf("input_dims=%d, output_dims=%d, bias=%s", in, out, python(bias != nil))
+}
+
+// convText is that of a convolution. MLX's has tuples from two axes on, but one number as
+// the dilation, and no groups for three axes.
+func convText(l any) string {
+	var w, bias *mlx.Array
+	var stride, padding, dilation []int
+	inner, more := 1, ""
+	switch c := l.(type) {
+	case *Conv:
+		w, bias, stride, padding, dilation, inner = c.Weight, c.Bias, c.Stride, c.Padding, c.Dilation, max(c.Groups, 1)
+		if w.NDim() < 5 {
+			more = fmt.Sprintf("groups=%d, ", inner)
+		}
+	case *ConvTranspose:
+		w, bias, stride, padding, dilation = c.Weight, c.Bias, c.Stride, c.Padding, c.Dilation
+		more = "output_padding=" + sizes(c.OutputPadding, 0, w.NDim()-2) + ", "
+	}
+	n := w.NDim() - 2
+	kernel := w.Shape()[1 : n+1]
+	same := "1"
+	if len(dilation) > 0 {
+		same = sizes(dilation, 1, n)
+		if slices.Max(dilation) == slices.Min(dilation) {
+			same = strconv.Itoa(dilation[0])
+		}
+	}
+	return fmt.Sprintf("%d, %d, kernel_size=%s, stride=%s, padding=%s, dilation=%s, %sbias=%s", w.Dim(-1)*inner, w.Dim(0),
+		sizes(kernel, 0, n), sizes(stride, 1, n), sizes(padding, 0, n), same, more, python(bias != nil))
+}
+
+// sizes are values for n axes: a number for one axis, a tuple for more.
+func sizes(v []int, otherwise, n int) string {
+	if len(v) == 0 {
+		v = []int{otherwise}
+	}
+	if len(v) == 1 {
+		v = slices.Repeat(v, n)
+	}
+	if n == 1 {
+		return strconv.Itoa(v[0])
+	}
+	return mlx.Shape(v).String()
+}
+
+func upsampleText(u *Upsample) string {
+	scale := ""
+	for i, x := range u.Scale {
+		if i > 0 {
+			scale += ", "
+		}
+		scale += pythonFloat(x)
+	}
+	if len(u.Scale) > 1 {
+		scale = "(" + scale + ")"
+	}
+	mode := u.Mode
+	if mode == "" {
+		mode = "nearest"
+	}
+	return fmt.Sprintf("scale_factor=%s, mode='%s', align_corners=%s", scale, mode, python(u.AlignCorners))
 }
 
 func recurrentText(w *mlx.Array, gates int, more string, bias *mlx.Array) string {
@@ -224,6 +304,10 @@ func (l *RMSNorm) String() string                      { return Sprint(l) }
 func (l *GroupNorm) String() string                    { return Sprint(l) }
 func (l *InstanceNorm) String() string                 { return Sprint(l) }
 func (l *BatchNorm) String() string                    { return Sprint(l) }
+func (l *Conv) String() string                         { return Sprint(l) }
+func (l *ConvTranspose) String() string                { return Sprint(l) }
+func (l *Pool) String() string                         { return Sprint(l) }
+func (l *Upsample) String() string                     { return Sprint(l) }
 func (l *Bilinear) String() string                     { return Sprint(l) }
 func (l *Dropout) String() string                      { return Sprint(l) }
 func (l *PReLU) String() string                        { return Sprint(l) }
