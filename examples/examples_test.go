@@ -123,6 +123,32 @@ func TestTour(t *testing.T) {
 	}
 }
 
+// TestFirstProgram runs the program that the README begins with.
+func TestFirstProgram(t *testing.T) {
+	gobin, err := exec.LookPath("go")
+	if err != nil {
+		t.Skip("no go command")
+	}
+	readme, err := os.ReadFile(filepath.Join("..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, library, _ := strings.Cut(string(readme), "## The library")
+	found := regexp.MustCompile("(?ms)^```go\n(package main.*?)^```\n```\n(.*?)^```\n").FindStringSubmatch(library)
+	if found == nil {
+		t.Fatal("the README has no program with its output")
+	}
+	path := filepath.Join(t.TempDir(), "main.go")
+	if err := os.WriteFile(path, []byte(found[1]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(gobin, "run", path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	compare(t, string(out), found[2])
+}
+
 var anyNumber = regexp.MustCompile(`\bN(x?)\b`)
 
 func lineIs(got, want string) bool {
