@@ -62,6 +62,12 @@ func TestFaceTable(t *testing.T) {
 func TestFaceDevices(t *testing.T) {
 	x := mlx.NewArray([]float64{1, 2})
 	mlx.SetDefaultDevice(mlx.CPU)
+	if info := mlx.CPU.Info(); info.Device != mlx.CPU || info.Architecture == "" {
+		t.Errorf("mx.device_info(mx.cpu) is %+v", info)
+	}
+	if err := mlx.Try(func() { mlx.Device{Kind: mlx.GPU.Kind, Index: 99}.Info() }); err == nil {
+		t.Error("a device that is not there has info")
+	}
 	s := mlx.NewStream(mlx.CPU)
 	y := mlx.Exp(x.On(s))
 	if y.Stream() != s {

@@ -116,6 +116,9 @@ func ResultType(arrays ...*Array) DType {
 // with the device's default stream.
 type Device = tensor.Device
 
+// DeviceInfo is what mx.device_info tells of a device; see Device.Info.
+type DeviceInfo = tensor.DeviceInfo
+
 // DeviceKind is mx.DeviceType: cpu or gpu.
 type DeviceKind = tensor.DeviceKind
 

@@ -239,7 +239,12 @@ func TestParameterNames(t *testing.T) {
 func TestModuleErrors(t *testing.T) {
 	set := func(weights map[string]*mlx.Array) error { return nn.Update(nn.NewLinear(2, 3), tree.Leaves(weights)) }
 	w, b := mlx.Zeros(mlx.Shape{3, 2}), mlx.Zeros(mlx.Shape{3})
+	file := filepath.Join(t.TempDir(), "w.npz")
+	if err := mlx.SaveZ(file, map[string]*mlx.Array{"weight": w}); err != nil {
+		t.Fatal(err)
+	}
 	for want, err := range map[string]error{
+		"w.npz: the weights do not fit the model: missing tensor bias": nn.LoadWeights(nn.NewLinear(2, 3), file),
 		"unexpected tensor foo":                                               set(map[string]*mlx.Array{"weight": w, "bias": b, "foo": b}),
 		"wrong shape: weight has shape (3, 3), not (3, 2)":                    set(map[string]*mlx.Array{"weight": mlx.Zeros(mlx.Shape{3, 3}), "bias": b}),
 		"layers.0: quantize[float32(4, 10)]":                                  mlx.Try(func() { nn.Quantize(nn.NewSequential(nn.NewLinear(10, 4))) }),
