@@ -6,26 +6,26 @@ import "github.com/mlxgo/mlx/internal/tensor"
 // negative ends count from the end and ends out of range are cut.
 type Span = tensor.Span
 
-// Ref is a place in an array, from [Array.At].
+// Ref is mx.ArrayAt: a place in an array, from [Array.At].
 type Ref = tensor.Ref
 
-// The index expressions that are no numbers.
+// The index expressions of Python that are no numbers.
 var (
 	Colon    = tensor.Colon    // :
 	NewAxis  = tensor.NewAxis  // None, mx.newaxis
 	Ellipsis = tensor.Ellipsis // ...
 )
 
-// Range is the slice start:stop.
+// Range is the slice start:stop of Python.
 func Range(start, stop int) Span { return tensor.Range(start, stop) }
 
-// From is the slice start: (to the end).
+// From is the slice start: of Python, to the end.
 func From(start int) Span { return tensor.From(start) }
 
-// To is the slice :stop.
+// To is the slice :stop of Python.
 func To(stop int) Span { return tensor.To(stop) }
 
-// Step is the slice ::n; Step(-1) reverses.
+// Step is the slice ::n of Python; Step(-1) reverses.
 func Step(n int) Span { return tensor.StepBy(n) }
 
 // Take is mx.take(a, indices, axis): slices along axis, of the flattened array

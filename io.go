@@ -218,7 +218,7 @@ func writeSafetensors(w io.Writer, path string, arrays map[string]*Array, meta m
 	return err
 }
 
-// ReadNPY is [Load] from a stream: it reads one array, and no further.
+// ReadNPY is mx.load ([Load]) from a stream: it reads one array, and no further.
 func ReadNPY(r io.Reader) (*Array, error) {
 	a, err := npy.Read(r)
 	if err != nil {
@@ -227,7 +227,7 @@ func ReadNPY(r io.Reader) (*Array, error) {
 	return viewOf(a, a.Data), nil
 }
 
-// WriteNPY is [Save] to a stream.
+// WriteNPY is mx.save ([Save]) to a stream.
 func WriteNPY(w io.Writer, a *Array) error {
 	s, keep, err := stored(a, true)
 	if err != nil {
@@ -237,8 +237,8 @@ func WriteNPY(w io.Writer, a *Array) error {
 	return fmap.Guard(func() error { return npy.Write(w, s) })
 }
 
-// ReadSafetensors is [LoadAll] from what can be read at offsets and has size bytes; it
-// reads all arrays at once.
+// ReadSafetensors is mx.load ([LoadAll]) from what can be read at offsets and has size
+// bytes; it reads all arrays at once.
 func ReadSafetensors(r io.ReaderAt, size int64) (map[string]*Array, map[string]string, error) {
 	const path = "safetensors"
 	first := make([]byte, min(size, 8))
@@ -278,7 +278,7 @@ func readAt(r io.ReaderAt, b []byte, at int64) error {
 	return err
 }
 
-// WriteSafetensors is [SaveSafetensors] to a stream.
+// WriteSafetensors is mx.save_safetensors ([SaveSafetensors]) to a stream.
 func WriteSafetensors(w io.Writer, arrays map[string]*Array, meta map[string]string) error {
 	return writeSafetensors(w, "safetensors", arrays, meta)
 }

@@ -66,7 +66,7 @@ type Mode = quant.Mode
 // all-negative groups: the one that made the files people have, or the CPU's.
 type Rounding = quant.Rounding
 
-// The roundings.
+// The roundings of mx.quantize on a GPU and on the CPU.
 const (
 	RoundMetal = quant.RoundMetal
 	RoundCPU   = quant.RoundCPU

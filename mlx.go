@@ -1,16 +1,3 @@
-// Package mlx is an array framework: Apple's MLX for Go. Arrays are lazy, live in
-// unified memory and are computed on streams of a CPU or GPU.
-//
-//	a := mlx.NewArray([]int{1, 2, 3})
-//	fmt.Println(mlx.Sum(a.Mul(2)))
-//
-// A name of mlx.core is the same name here in Go case. Required arguments are
-// positional; a keyword argument is a value of a named type: axis=-1 is
-// mlx.Axis(-1), dtype= is a DType, stream= is a Stream or Device. Misuse, such as
-// shapes that do not fit, panics with *Error, as a slice index does; what touches
-// the world returns an error. Use Try at a boundary.
-//
-// This package grows with the issues of the project: what it exports is finished.
 package mlx
 
 import (
@@ -38,33 +25,35 @@ import (
 // element is printed in that format. See [SetPrintOptions].
 type Array = tensor.Array
 
-// Arrays is a list of arrays, for the ops that take one.
+// Arrays is a list of arrays, for the ops that take one (a list in Python).
 type Arrays = []*Array
 
 // Shape is the size of each axis. A []int is assignable to it. It prints as in
 // MLX: (2, 3), (3,), ().
 type Shape = tensor.Shape
 
-// Spec is the shape and dtype of an array.
+// Spec is the shape and dtype of an array (not in MLX).
 type Spec = tensor.Spec
 
-// Error is what misuse panics with: the op, what it was given and what is wrong.
+// Error is what misuse panics with, where MLX raises ValueError: the op, what it was
+// given and what is wrong.
 //
 //	matmul[float32(1, 7, 64) float32(32, 100)]: inner dimensions differ (64, 32)
 type Error = tensor.Error
 
 // ErrMemory is the cause of an error when memory is exhausted or the limit of
-// [SetMemoryLimit] would be passed.
+// [SetMemoryLimit] would be passed (RuntimeError in MLX).
 var ErrMemory = tensor.ErrMemory
 
 // Try calls f and returns the *[Error] that f panicked with, or nil. Other panics
-// pass. Call it once, at a boundary: a request, a command, a test.
+// pass. Call it once, at a boundary: a request, a command, a test. It is try and except
+// of Python.
 func Try(f func()) error { return tensor.Try(f) }
 
 // DType is the type of an array's elements. As an argument it is dtype=.
 type DType = dtype.DType
 
-// The element types.
+// The element types, as mx.float32. Float64 runs on the CPU only.
 const (
 	Bool      = dtype.Bool
 	Uint8     = dtype.Uint8
@@ -85,7 +74,7 @@ const (
 // Category is a set of dtypes as in mx.issubdtype; see DType.Is.
 type Category = dtype.Category
 
-// The categories: Generic > Number > {Integer > {SignedInteger, UnsignedInteger},
+// The categories of mx.issubdtype: Generic > Number > {Integer > {SignedInteger, UnsignedInteger},
 // Inexact > {Floating, ComplexFloating}}.
 const (
 	Generic         = dtype.Generic
@@ -97,6 +86,12 @@ const (
 	Floating        = dtype.Floating
 	ComplexFloating = dtype.ComplexFloating
 )
+
+// FInfo is mx.finfo: what [DType.FInfo] tells of a floating dtype.
+type FInfo = dtype.FInfo
+
+// IInfo is mx.iinfo: what [DType.IInfo] tells of an integer dtype.
+type IInfo = dtype.IInfo
 
 // ParseDType is the dtype of MLX's name for it, as "bfloat16".
 func ParseDType(name string) (DType, error) { return dtype.Parse(name) }
@@ -121,14 +116,17 @@ func ResultType(arrays ...*Array) DType {
 // with the device's default stream.
 type Device = tensor.Device
 
-// DeviceKind is cpu or gpu.
+// DeviceInfo is what mx.device_info tells of a device; see Device.Info.
+type DeviceInfo = tensor.DeviceInfo
+
+// DeviceKind is mx.DeviceType: cpu or gpu.
 type DeviceKind = tensor.DeviceKind
 
 // Stream is a queue of work on a device. As an argument it is stream=. It may be
 // used from any goroutine.
 type Stream = tensor.Stream
 
-// The devices. GPU is the first GPU; see [IsAvailable].
+// The devices mx.cpu and mx.gpu. GPU is the first GPU; see [IsAvailable].
 var (
 	CPU = Device{Kind: tensor.KindCPU}
 	GPU = Device{Kind: tensor.KindGPU}
@@ -214,7 +212,7 @@ func SetMemoryLimit(bytes int64) (old int64) { return tensor.SetMemoryLimit(byte
 // SetCacheLimit is mx.set_cache_limit; it returns the old limit.
 func SetCacheLimit(bytes int64) (old int64) { return tensor.SetCacheLimit(bytes) }
 
-// MemoryUse counts bytes in use by purpose.
+// MemoryUse counts bytes in use by purpose (not in MLX).
 type MemoryUse = tensor.MemoryUse
 
 // Memory says what [ActiveMemory] is used for (not in MLX).

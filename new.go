@@ -10,15 +10,22 @@ import (
 )
 
 // Element is a Go type that an array's elements can be made from or read as.
-// float16 and bfloat16 have no Go type: read them as float32.
+// float16 and bfloat16 have no Go type: read them as float32. In Python it is the type
+// of an item.
 type Element = tensor.Element
 
-// Operand is what a binary op takes on either side: an array, or a Go number or
-// bool. A number is weak: where it meets an array only its kind matters.
-type Operand interface {
-	*Array | bool | int | int8 | int16 | int32 | int64 |
+// Scalar is a Go number or bool, as Python's scalars in MLX. Where it meets an array it
+// is weak: only its kind (bool, integer, float, complex) matters.
+type Scalar interface {
+	bool | int | int8 | int16 | int32 | int64 |
 		uint | uint8 | uint16 | uint32 | uint64 |
 		float32 | float64 | complex64 | complex128
+}
+
+// Operand is what a binary op takes on either side, MLX's scalar_or_array: an array, or
+// a [Scalar].
+type Operand interface {
+	*Array | Scalar
 }
 
 // creation reads dtype= and stream=.
@@ -33,12 +40,13 @@ func creation(op string, opts []opt.Create, d DType) (DType, Stream) {
 	return d, streamOf(op, &set)
 }
 
-// FromSlice is an array of the given shape over a copy of data, in row-major
-// order; with no shape it has one axis. T's dtype is kept, float64 too. It panics
+// FromSlice is mx.array of a NumPy array: of the given shape over a copy of data, in
+// row-major order; with no shape it has one axis. T's dtype is kept, float64 too. It panics
 // if the data does not fill the shape.
 func FromSlice[T Element](data []T, shape ...int) *Array { return tensor.FromSlice(data, shape...) }
 
-// FromBytes is an array over a copy of little-endian elements.
+// FromBytes is an array over a copy of little-endian elements, as np.frombuffer for
+// mx.array. It panics if the data does not fill the shape.
 func FromBytes(data []byte, shape Shape, d DType) *Array { return tensor.FromBytes(data, shape, d) }
 
 // NewArray is mx.array(v): v is a number, a bool or a slice or array of them,

@@ -10,10 +10,11 @@ import "github.com/mlxgo/mlx/internal/tensor"
 // else it panics; use AsType.
 func Item[T Element](a *Array) T { return tensor.Item[T](a) }
 
-// ToSlice is the elements in row-major order, in a new slice; T as in [Item].
+// ToSlice is a.flatten().tolist(): the elements in row-major order, in a new slice; T as
+// in [Item].
 func ToSlice[T Element](a *Array) []T { return tensor.ToSlice[T](a) }
 
-// CopyTo is ToSlice into dst, which must have length a.Size().
+// CopyTo is [ToSlice] into dst, which must have length a.Size() (not in MLX).
 func CopyTo[T Element](dst []T, a *Array) { tensor.CopyTo(dst, a) }
 
 // ToRows is a.tolist() of a matrix: one slice per row.

@@ -9,7 +9,8 @@ import (
 	"github.com/mlxgo/mlx/internal/tree"
 )
 
-// ArrayFunc is a function of arrays to one array, the ops of this package among them.
+// ArrayFunc is a function that mx.grad takes: of arrays to one array, the ops of this
+// package among them.
 type ArrayFunc interface {
 	~func(*Array) *Array |
 		~func(*Array, *Array) *Array |
@@ -18,7 +19,7 @@ type ArrayFunc interface {
 		~func(*Array, ...StreamOrDevice) *Array
 }
 
-// Func is the form in which engines see a function.
+// Func is a function that mx.vjp and mx.jvp take: a list of arrays to a list of arrays.
 type Func = func(Arrays) Arrays
 
 // ArgNum is argnums=: the argument to differentiate, 0 by default; negative counts
@@ -106,7 +107,7 @@ func ValueAndGrad[T any](f func(T) *Array) func(T) (value *Array, grad T) {
 	}
 }
 
-// ValueAndGradAux is [ValueAndGrad] for an f that returns more: (loss, aux...). What
+// ValueAndGradAux is mx.value_and_grad ([ValueAndGrad]) for an f that returns more: (loss, aux...). What
 // it returns more may hold arrays.
 func ValueAndGradAux[T, A any](f func(T) (*Array, A)) func(T) (value *Array, aux A, grad T) {
 	return func(t T) (value *Array, aux A, grad T) {
@@ -223,7 +224,7 @@ func spread(op string, axes, counts []int) (out []int) {
 // function that is being differentiated stays on the tape: pass it as an argument.
 func Checkpoint[F any](f F) F { return custom("checkpoint", f, autodiff.Rules{}) }
 
-// Rules are the derivatives of a custom function; nil ones are taken from f. VJP may
+// Rules are f.vjp, f.jvp and f.vmap of mx.custom_function: the derivatives of f; nil ones are taken from f. VJP may
 // give nil for an argument without a derivative. Axes of VMap are [Unmapped] for
 // what is given whole.
 type Rules struct {

@@ -1,7 +1,6 @@
 package mlx_test
 
 import (
-	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -110,19 +109,4 @@ func TestCustomFunction(t *testing.T) {
 	kept := mlx.Checkpoint(func(a *mlx.Array) *mlx.Array { return mlx.Sum(mlx.Sin(a).Mul(a)) })
 	wantItems(t, "checkpoint", mlx.Grad(kept)(x), math.Cos(1)+math.Sin(1), math.Cos(2)*2+math.Sin(2))
 	wantItems(t, "depends", mlx.Depends(x, x.Mul(2)), 1, 2)
-}
-
-func ExampleGrad() {
-	f := func(x *mlx.Array) *mlx.Array { return x.Pow(3) }
-	x := mlx.NewArray(2.0)
-	fmt.Println(mlx.Grad(f)(x), mlx.Grad(mlx.Grad(f))(x))
-	// Output: array(12, dtype=float32) array(12, dtype=float32)
-}
-
-func ExampleVMap() {
-	dot := func(a, b *mlx.Array) *mlx.Array { return mlx.Sum(a.Mul(b)) }
-	rows := mlx.NewArray([][]int{{1, 2}, {3, 4}})
-	w := mlx.NewArray([]int{10, 1})
-	fmt.Println(mlx.VMap(dot, mlx.InAxes{0, mlx.Unmapped})(rows, w))
-	// Output: array([12, 34], dtype=int32)
 }

@@ -1,5 +1,12 @@
-// Package fast is mx.fast: fused operations of transformers. All compute in
-// float32 inside, whatever the dtype of their inputs.
+// Package fast is mx.fast: fused operations of transformers, each one pass over its
+// inputs, with a gradient of its own. All compute in float32 inside, whatever the dtype of
+// their inputs.
+//
+//	y := fast.RMSNorm(x, weight, 1e-5)
+//	q = fast.RoPE{Dims: 64, Base: 10000}.Apply(q, offset)
+//	o := fast.ScaledDotProductAttention(q, k, v, 1/math.Sqrt(64), fast.Causal)
+//
+// Layers that hold the weights of norms are in package nn.
 package fast
 
 import (

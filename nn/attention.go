@@ -8,7 +8,7 @@ import (
 	"github.com/mlxgo/mlx/internal/tensor"
 )
 
-// CausalMask is MultiHeadAttention.create_additive_causal_mask(n, dtype): 0 where a
+// CausalMask is nn.MultiHeadAttention.create_additive_causal_mask(n, dtype): 0 where a
 // query may look, the most negative finite number after it.
 func CausalMask(n int, d mlx.DType) *mlx.Array {
 	i := mlx.Arange(n)

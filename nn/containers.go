@@ -58,7 +58,8 @@ func dropped(x *mlx.Array, p float64, kept *mlx.Array) *mlx.Array {
 	return mlx.Where(kept, x.Mul(1/(1-p)), 0)
 }
 
-// DropoutWith is dropout by an explicit key, for code without hidden state.
+// DropoutWith is dropout by an explicit key, for code without hidden state (not in MLX).
+// p is from 0 to below 1.
 func DropoutWith(x *mlx.Array, p float64, key random.Key) *mlx.Array {
 	return dropped(x, p, random.Bernoulli(1-p, x.Shape(), key))
 }

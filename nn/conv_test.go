@@ -121,6 +121,8 @@ func TestSpatialErrors(t *testing.T) {
 		"2 values of the stride for 1":  func() { pool(true, []int{2}, []int{1, 1}).Forward(x) },
 		`mode "lanczos" is not nearest`: func() { (&nn.Upsample{Scale: []float64{2}, Mode: "lanczos"}).Forward(x) },
 		"antialiasing is for":           func() { (&nn.Upsample{Scale: []float64{2}, Antialias: true}).Forward(x) },
+		"padding of spatial axis 0 is":  func() { mlx.Conv1D(x, x, mlx.Dilation{1 << 62}) },
+		"is too large":                  func() { mlx.Conv1D(x, x, mlx.Padding{math.MinInt}) },
 		"2 scales for 1":                func() { (&nn.Upsample{Scale: []float64{2, 2}}).Forward(x) },
 	} {
 		if err := mlx.Try(f); err == nil || !strings.Contains(err.Error(), text) {

@@ -12,17 +12,19 @@ import (
 	"github.com/mlxgo/mlx/internal/tree"
 )
 
-// Filter chooses parameters by path.
+// Filter chooses parameters by path. It stands for model.freeze(keys) and unfreeze.
 type Filter func(path string) bool
 
-// Under is the parameters below these paths: Under("head", "layers.3").
+// Under is the parameters below these paths: Under("head", "layers.3"), as for
+// model.head.unfreeze().
 func Under(paths ...string) Filter {
 	return func(path string) bool {
 		return slices.ContainsFunc(paths, func(p string) bool { return path == p || strings.HasPrefix(path, p+".") })
 	}
 }
 
-// Named is the parameters with these last names: Named("lora_a", "lora_b").
+// Named is the parameters with these last names, keys= of model.freeze():
+// Named("lora_a", "lora_b").
 func Named(names ...string) Filter {
 	return func(path string) bool { return slices.Contains(names, path[strings.LastIndexByte(path, '.')+1:]) }
 }
@@ -71,7 +73,7 @@ func ValueAndGrad[M any](model M, loss func(m M) *mlx.Array, only ...Filter) (*m
 	return value, grads
 }
 
-// ValueAndGradAux is [ValueAndGrad] for a loss that returns more.
+// ValueAndGradAux is nn.value_and_grad ([ValueAndGrad]) for a loss that returns more.
 func ValueAndGradAux[M, A any](model M, loss func(m M) (*mlx.Array, A), only ...Filter) (*mlx.Array, A, M) {
 	const op = "nn.value_and_grad"
 	at := reflect.ValueOf(&model).Elem()

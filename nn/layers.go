@@ -133,7 +133,7 @@ func (l *QuantizedLinear) Forward(x *mlx.Array) *mlx.Array {
 	return addBias(mlx.QuantizedMatMul(x, l.quantized(), mlx.RoundActivations(l.RoundActivations)), l.Bias)
 }
 
-// Embedder is an embedding that can also be the output layer.
+// Embedder is an embedding that can also be the output layer, by e.as_linear(x).
 type Embedder interface {
 	Layer
 	AsLinear(x *mlx.Array) *mlx.Array

@@ -1,19 +1,45 @@
-// Package nn is mlx.nn: layers and activations.
+// Package nn is mlx.nn: layers, activations, losses and initializers.
 //
-// A module is a plain struct with arrays and modules in exported fields. There is
-// no base type: what MLX does with methods of nn.Module, functions of this package
-// do. Declare a field [Layer] if it may be replaced, by quantization for example:
+// A module is a plain struct with arrays and modules in exported fields, and a tree (see
+// package tree). There is no base type: what MLX does with methods of nn.Module,
+// functions of this package do. Declare a field [Layer] if it may be replaced, by
+// quantization for example:
 //
 //	type MLP struct {
 //		Linear1, Linear2 nn.Layer
 //	}
 //
 //	func (m *MLP) Forward(x *mlx.Array) *mlx.Array {
-//		return m.Linear2.Forward(nn.SiLU(m.Linear1.Forward(x)))
+//		return m.Linear2.Forward(nn.ReLU(m.Linear1.Forward(x)))
 //	}
 //
-// Paths of parameters are made of field names in snake case (linear1.weight), or
-// of the field's mlx tag; the tag "-" leaves a field out.
+// Paths of parameters are made of field names in snake case (linear1.weight), or of the
+// field's mlx tag; the tag "-" leaves a field out, ",frozen" keeps it from training.
+//
+// # Training
+//
+// [ValueAndGrad] gives the loss and a gradient of the model's own type, which an optimizer
+// of package optim takes. The loss is a function of the model that it is given:
+//
+//	loss, grads := nn.ValueAndGrad(model, func(m *MLP) *mlx.Array {
+//		return nn.CrossEntropy(m.Forward(x), y, nn.Reduction("mean"))
+//	})
+//	opt.Update(model, grads)
+//	err := mlx.Eval(model, opt)
+//
+// What is trained is chosen by filters on paths ([Under], [Named]) instead of a frozen
+// state in the model. [SetTraining] switches dropout and batch norms.
+//
+// # Models as trees
+//
+// [Parameters] and [Modules] walk a model, [Update], [Apply] and [SetDType] change its
+// arrays, [Replace] and [Quantize] its layers, [Sprint] prints it as MLX does.
+//
+// # Names
+//
+// nn.Linear(in, out) is [NewLinear]; activations are functions, as layers they are
+// nn.Func(nn.ReLU). Losses are nn.losses.NAME without the package, initializers
+// nn.init.name with the prefix Init: a Go package cannot be called init.
 package nn
 
 import (
@@ -26,7 +52,7 @@ import (
 	"github.com/mlxgo/mlx/internal/tree"
 )
 
-// Layer is a module of one array to one array.
+// Layer is a module of one array to one array: an nn.Module with __call__(x).
 type Layer interface {
 	Forward(x *mlx.Array) *mlx.Array
 }
@@ -41,8 +67,8 @@ func (f Func) Forward(x *mlx.Array) *mlx.Array { return f(x) }
 // maps.Collect(nn.Parameters(model)).
 func Parameters(model any) iter.Seq2[string, *mlx.Array] { return tree.Leaves(model) }
 
-// NumParameters is the number of elements of all parameters; packed words count
-// as they are.
+// NumParameters is the number of elements of all parameters, sum(p.size) over
+// tree_flatten(model.parameters()) in Python; packed words count as they are.
 func NumParameters(model any) int {
 	n := 0
 	for _, a := range tree.Leaves(model) {
@@ -54,7 +80,7 @@ func NumParameters(model any) int {
 // Modules is model.named_modules(), parents first, in field order.
 func Modules(model any) iter.Seq2[string, any] { return nn.Modules(model) }
 
-// Replace is model.update_modules: every [Layer] in a field or slice that is
+// Replace is model.update_modules(): every [Layer] in a field or slice that is
 // declared as Layer, or as an interface that includes it, becomes what f returns.
 func Replace(model any, f func(path string, l Layer) Layer) { nn.Replace(model, f) }
 
@@ -84,7 +110,7 @@ func Update(model any, params iter.Seq2[string, *mlx.Array]) error {
 	return nn.Assign(model, known, true)
 }
 
-// Quantizable is a layer with to_quantized(): Linear, Embedding, and yours.
+// Quantizable is a layer with l.to_quantized(): Linear, Embedding, and yours.
 type Quantizable interface {
 	Layer
 	ToQuantized(s mlx.Scheme) Layer

@@ -89,6 +89,7 @@ func (n *RMSNorm) Forward(x *mlx.Array) *mlx.Array {
 type LayerNorm struct {
 	Weight *mlx.Array // [dims], or nil for none
 	Bias   *mlx.Array // [dims], or nil for none
+	Dims   int        `mlx:"-"` // what it prints without a weight
 	Eps    float64    `mlx:"-"`
 	// Offset is added to the weight in float32: 1 for Nemotron's norms (not in mlx.nn).
 	Offset float64 `mlx:"-"`
@@ -99,7 +100,7 @@ type LayerNorm struct {
 func NewLayerNorm(dims int, opts ...NormOption) *LayerNorm {
 	s := normSettings("LayerNorm", opts, "Eps", "Affine", "Bias")
 	w, b := s.affineOf(dims)
-	return &LayerNorm{Weight: w, Bias: b, Eps: s.eps}
+	return &LayerNorm{Weight: w, Bias: b, Dims: dims, Eps: s.eps}
 }
 
 // Forward normalizes the last axis.

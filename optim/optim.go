@@ -5,8 +5,17 @@
 //	opt.Update(model, grads)
 //	err := mlx.Eval(model, opt)
 //
-// An [Optimizer] is a tree: mlx.Eval and mlx.State see its state. A rule of your own is
-// a [Rule] given to [New].
+// A learning rate is a number or a [Schedule] of the step: [CosineDecay],
+// [LinearSchedule], several one after the other with [JoinSchedules]. Keywords are named
+// types, as in package mlx: betas=[0.9, 0.95] is optim.Betas{0.9, 0.95}. [Multi] gives
+// parameters to several optimizers, [ClipGradNorm] bounds gradients.
+//
+// An [Optimizer] is a tree: mlx.Eval and mlx.State see its state, so a whole step can be
+// compiled:
+//
+//	step := mlx.Compile(trainStep, mlx.State(model, opt))
+//
+// A rule of your own is a [Rule] given to [New].
 package optim
 
 import (
@@ -20,7 +29,7 @@ import (
 	"github.com/mlxgo/mlx/nn"
 )
 
-// Optimizer changes parameters by gradients. It is a tree of its state: the number of
+// Optimizer is optim.Optimizer: it changes parameters by gradients. It is a tree of its state: the number of
 // updates, the learning rate, and what the rule remembers of each parameter.
 type Optimizer struct {
 	Updates *mlx.Array                       `mlx:"step"`          // uint64 scalar
@@ -33,7 +42,8 @@ type Optimizer struct {
 	choices  []Choice
 }
 
-// Rule is an optimizer of your own, for one parameter at a time. lr has the dtype of
+// Rule is a subclass of optim.Optimizer (init_single and apply_single): an optimizer of
+// your own, for one parameter at a time. lr has the dtype of
 // grad; step counts from 1. Apply gives the new parameter and sets the new state.
 type Rule interface {
 	Init(p *mlx.Array) map[string]*mlx.Array
@@ -43,7 +53,7 @@ type Rule interface {
 // Rate is learning_rate=: a number or a [Schedule].
 type Rate interface{ int | float64 | Schedule }
 
-// New is a subclass of Optimizer.
+// New is a subclass of optim.Optimizer, with the learning rate or schedule lr.
 func New[R Rate](lr R, r Rule) *Optimizer {
 	o := &Optimizer{Updates: mlx.Zeros(mlx.Shape{}, mlx.Uint64), rule: r, State: map[string]map[string]*mlx.Array{}}
 	switch v := any(lr).(type) {
@@ -170,7 +180,7 @@ func Apply[T any](o *Optimizer, grads, params T) T {
 	})
 }
 
-// Choice is an optimizer and the parameters it is for.
+// Choice is an optimizer of optim.MultiOptimizer and the parameters it is for.
 type Choice struct {
 	For func(path string, grad *mlx.Array) bool // nil: the rest
 	Use *Optimizer

@@ -7,10 +7,10 @@ import (
 	"github.com/mlxgo/mlx/internal/tensor"
 )
 
-// Schedule is a learning rate by step, both scalars; the step of the first update is 0.
+// Schedule is learning_rate= as a function: the rate by step, both scalars; the step of the first update is 0.
 type Schedule func(step *mlx.Array) *mlx.Array
 
-// Constant is a schedule of one value, for JoinSchedules.
+// Constant is a schedule of one value, for [JoinSchedules] (a lambda in Python).
 func Constant(lr float64) Schedule {
 	return func(*mlx.Array) *mlx.Array { return mlx.NewArray(float32(lr)) }
 }

@@ -1,7 +1,14 @@
 // Package random is mx.random, bit for bit. Functions draw from the process's
 // generator, or from a [Key] when one is given: then the result depends on the key
-// alone. Draws of several goroutines from the generator are safe, in no fixed
-// order: give each a key.
+// alone.
+//
+//	random.Seed(0)
+//	x := random.Normal(mlx.Shape{2, 3})
+//	k1, k2 := random.NewKey(0).Split()
+//	y := random.Uniform(-1, 1, mlx.Shape{4}, k1, mlx.BFloat16)
+//
+// Draws of several goroutines from the generator are safe, in no fixed order: give each a
+// key. [State] makes the generator a captured state of a compiled function.
 package random
 
 import (

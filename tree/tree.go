@@ -93,7 +93,7 @@ func Unflatten[T any](t T, leaves iter.Seq2[string, *mlx.Array]) (T, error) {
 	return t, fmt.Errorf("tree_unflatten: missing [%s], unexpected [%s]", strings.Join(missing, ", "), strings.Join(unexpected, ", "))
 }
 
-// Get is the leaf at a path, or nil: grads["linear1"]["weight"] is
+// Get is the leaf at a path, or nil: what Python writes grads["linear1"]["weight"] is
 // tree.Get(grads, "linear1.weight").
 func Get(t any, path string) *mlx.Array {
 	for p, a := range tree.Leaves(t) {

@@ -22,20 +22,6 @@ func example() map[string]*layer {
 	}
 }
 
-func ExampleMap() {
-	t := example()
-	sum := tree.Map(func(a ...*mlx.Array) *mlx.Array { return a[0].Add(a[1]) }, t, t)
-	for path, a := range tree.Leaves(sum) {
-		fmt.Println(path, a)
-	}
-	fmt.Println(sum["b"].Size)
-	// Output:
-	// a.weight array([6], dtype=int32)
-	// a.bias array(8, dtype=int32)
-	// b.weight array([2, 4], dtype=int32)
-	// 2
-}
-
 func TestUnflatten(t *testing.T) {
 	x := example()
 	with := maps.Collect(tree.Leaves(x))

@@ -128,6 +128,12 @@ func (d DType) Is(c Category) bool {
 type FInfo struct {
 	Bits                          int
 	Min, Max, Eps, SmallestNormal float64
+	DType                         DType
+}
+
+// String is as in MLX: finfo(min=-65504, max=65504, dtype=float16).
+func (f FInfo) String() string {
+	return fmt.Sprintf("finfo(min=%.6g, max=%.6g, dtype=%v)", f.Min, f.Max, f.DType)
 }
 
 // FInfo is mx.finfo(d); for Complex64 it is that of Float32. It panics for
@@ -148,14 +154,20 @@ func (d DType) FInfo() FInfo {
 	}
 	eps := math.Ldexp(1, -mantissa)
 	limit := math.Ldexp(2-eps, maxExp)
-	return FInfo{Bits: bits, Min: -limit, Max: limit, Eps: eps, SmallestNormal: math.Ldexp(1, 1-maxExp)}
+	return FInfo{Bits: bits, Min: -limit, Max: limit, Eps: eps, SmallestNormal: math.Ldexp(1, 1-maxExp), DType: d}
 }
 
 // IInfo describes an integer dtype (mx.iinfo).
 type IInfo struct {
-	Bits int
-	Min  int64
-	Max  uint64
+	Bits  int
+	Min   int64
+	Max   uint64
+	DType DType
+}
+
+// String is as in MLX: iinfo(min=-128, max=127, dtype=int8).
+func (i IInfo) String() string {
+	return fmt.Sprintf("iinfo(min=%d, max=%d, dtype=%v)", i.Min, i.Max, i.DType)
 }
 
 // IInfo is mx.iinfo(d); it panics for floats, complex and bool.
@@ -166,9 +178,9 @@ func (d DType) IInfo() IInfo {
 	}
 	switch {
 	case d.Is(UnsignedInteger):
-		return IInfo{Bits: bits, Max: math.MaxUint64 >> (64 - bits)}
+		return IInfo{Bits: bits, Max: math.MaxUint64 >> (64 - bits), DType: d}
 	case d.Is(SignedInteger):
-		return IInfo{Bits: bits, Min: math.MinInt64 >> (64 - bits), Max: math.MaxInt64 >> (64 - bits)}
+		return IInfo{Bits: bits, Min: math.MinInt64 >> (64 - bits), Max: math.MaxInt64 >> (64 - bits), DType: d}
 	}
 	panic(fmt.Sprintf("dtype: iinfo of %v, which is not an integer", d))
 }

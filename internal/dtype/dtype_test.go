@@ -159,19 +159,19 @@ func TestFitsWeakInt(t *testing.T) {
 
 func TestInfo(t *testing.T) {
 	for d, want := range map[DType]FInfo{
-		Float16:   {16, -65504, 65504, 0x1p-10, 0x1p-14},
-		BFloat16:  {16, -0x1.fep127, 0x1.fep127, 0x1p-7, 0x1p-126},
-		Float32:   {32, -0x1.fffffep127, 0x1.fffffep127, 0x1p-23, 0x1p-126},
-		Complex64: {32, -0x1.fffffep127, 0x1.fffffep127, 0x1p-23, 0x1p-126},
-		Float64:   {64, -0x1.fffffffffffffp1023, 0x1.fffffffffffffp1023, 0x1p-52, 0x1p-1022},
+		Float16:   {16, -65504, 65504, 0x1p-10, 0x1p-14, Float16},
+		BFloat16:  {16, -0x1.fep127, 0x1.fep127, 0x1p-7, 0x1p-126, BFloat16},
+		Float32:   {32, -0x1.fffffep127, 0x1.fffffep127, 0x1p-23, 0x1p-126, Float32},
+		Complex64: {32, -0x1.fffffep127, 0x1.fffffep127, 0x1p-23, 0x1p-126, Complex64},
+		Float64:   {64, -0x1.fffffffffffffp1023, 0x1.fffffffffffffp1023, 0x1p-52, 0x1p-1022, Float64},
 	} {
 		if got := d.FInfo(); got != want {
 			t.Errorf("%v.FInfo() = %+v, want %+v", d, got, want)
 		}
 	}
 	for d, want := range map[DType]IInfo{
-		Uint8: {8, 0, 255}, Uint16: {16, 0, 65535}, Uint32: {32, 0, 1<<32 - 1}, Uint64: {64, 0, 1<<64 - 1},
-		Int8: {8, -128, 127}, Int16: {16, -32768, 32767}, Int32: {32, -1 << 31, 1<<31 - 1}, Int64: {64, -1 << 63, 1<<63 - 1},
+		Uint8: {8, 0, 255, Uint8}, Uint16: {16, 0, 65535, Uint16}, Uint32: {32, 0, 1<<32 - 1, Uint32}, Uint64: {64, 0, 1<<64 - 1, Uint64},
+		Int8: {8, -128, 127, Int8}, Int16: {16, -32768, 32767, Int16}, Int32: {32, -1 << 31, 1<<31 - 1, Int32}, Int64: {64, -1 << 63, 1<<63 - 1, Int64},
 	} {
 		if got := d.IInfo(); got != want {
 			t.Errorf("%v.IInfo() = %+v, want %+v", d, got, want)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -24,7 +25,7 @@ const (
 )
 
 // publicDirs are the packages that a user imports, as far as they exist.
-var publicDirs = []string{".", "fast", "random", "nn"}
+var publicDirs = []string{".", "fast", "random", "nn", "optim", "tree"}
 
 // sources calls f for each Go file of ours below the root.
 func sources(t *testing.T, f func(path string)) {
@@ -124,10 +125,50 @@ func receiverExported(d *ast.FuncDecl) bool {
 	return !ok || id.IsExported()
 }
 
-// isKeywordMethod tells the methods ForX(*opt.Set) that make a value a keyword: one
-// comment per type is enough.
+// isKeywordMethod tells the methods ForX(*opt.Set) that make a value a keyword, where
+// one comment per type is enough, and String, which needs none.
 func isKeywordMethod(d *ast.FuncDecl) bool {
-	return d.Recv != nil && strings.HasPrefix(d.Name.Name, "For") && len(d.Type.Params.List) == 1
+	return d.Recv != nil && (d.Name.Name == "String" || strings.HasPrefix(d.Name.Name, "For") && len(d.Type.Params.List) == 1)
+}
+
+// counterpart finds what a comment calls the same thing in MLX: mx.NAME, nn.NAME,
+// a keyword as axis=, another word of Python, or that MLX has none.
+var counterpart = regexp.MustCompile(`\b(mx|nn|optim|optimizers|utils|mlx\.core)\.[a-zA-Z_]|\b[a-z_]+=|\b\w+\.[a-z_]+\(|\btree_[a-z]|MLX|mlx-lm|mlx\.nn|Python`)
+
+// alone lists exported functions, types, constants and variables whose comment, or
+// that of their group, does not tell what they are in MLX. A type ...Option is a set of
+// keywords, which tell it themselves.
+func alone(file *ast.File) (names []string) {
+	told := func(docs ...*ast.CommentGroup) bool {
+		for _, d := range docs {
+			if counterpart.MatchString(d.Text()) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, d := range file.Decls {
+		switch d := d.(type) {
+		case *ast.FuncDecl:
+			if d.Recv == nil && d.Name.IsExported() && !told(d.Doc) {
+				names = append(names, d.Name.Name)
+			}
+		case *ast.GenDecl:
+			for _, s := range d.Specs {
+				switch s := s.(type) {
+				case *ast.TypeSpec:
+					if s.Name.IsExported() && !strings.HasSuffix(s.Name.Name, "Option") && !told(d.Doc, s.Doc, s.Comment) {
+						names = append(names, s.Name.Name)
+					}
+				case *ast.ValueSpec:
+					if s.Names[0].IsExported() && !told(d.Doc, s.Doc, s.Comment) {
+						names = append(names, s.Names[0].Name)
+					}
+				}
+			}
+		}
+	}
+	return names
 }
 
 func TestPublicNamesAreDocumented(t *testing.T) {
@@ -146,6 +187,9 @@ func TestPublicNamesAreDocumented(t *testing.T) {
 			}
 			for _, name := range undocumented(file) {
 				t.Errorf("%s: %s has no comment", short(t, path), name)
+			}
+			for _, name := range alone(file) {
+				t.Errorf("%s: the comment of %s neither names its counterpart in MLX nor says that it is not in MLX", short(t, path), name)
 			}
 		}
 	}
@@ -174,6 +218,13 @@ type ( K int // k
 	}
 	if got, want := fmt.Sprint(undocumented(file)), "[A D F G L]"; got != want {
 		t.Errorf("undocumented: %s, want %s", got, want)
+	}
+	if got, want := fmt.Sprint(alone(file)), "[A B D E G I J K L]"; got != want {
+		t.Errorf("alone: %s, want %s", got, want)
+	}
+	const told = "package x\n// A is mx.a.\nfunc A() {}\n// B is axis=.\ntype B int\n// C is ours (not in MLX).\nconst C = 1\n"
+	if file, err = parser.ParseFile(token.NewFileSet(), "x.go", told, parser.ParseComments|parser.SkipObjectResolution); err != nil || len(alone(file)) > 0 {
+		t.Errorf("alone: %s, %v", alone(file), err)
 	}
 }
 

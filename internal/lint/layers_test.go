@@ -32,6 +32,7 @@ mlx
 mlx/fast mlx/random mlx/tree
 mlx/nn
 mlx/optim
+mlx/examples/arrays mlx/examples/compile mlx/examples/fast mlx/examples/grad mlx/examples/indexing mlx/examples/lazy mlx/examples/mlp mlx/examples/nn_quantize mlx/examples/quantize mlx/examples/random mlx/examples/saving mlx/examples/unified_memory mlx/examples/value_and_grad mlx/examples/vmap
 llm/cache llm/sample
 llm
 llm/models llm/bench
@@ -40,7 +41,7 @@ cmd/mlx
 `
 
 // testOnly packages may import anything, and no package may import them.
-const testOnly = "optest lint amxemu llm/llmtest llm/llmtest/randommodel hf/hub/hubtest"
+const testOnly = "mlx/examples optest lint amxemu llm/llmtest llm/llmtest/randommodel hf/hub/hubtest"
 
 // below gives the packages that one layer may not import though they lie below it.
 var below = map[string]string{"tensor": "hf/", "cpu/simd": "tensor"}
@@ -134,6 +135,9 @@ func importFaults(name, path string) (faults []string) {
 		faults = append(faults, fmt.Sprintf("%s imports C: there is no cgo here", name))
 	}
 	in, inside := roomOf(path)
+	if inside && strings.HasPrefix(name, "mlx/examples/") && !strings.HasPrefix(in, "mlx") {
+		faults = append(faults, fmt.Sprintf("%s imports %s: an example imports what a user can", name, in))
+	}
 	if bad, ok := below[name]; ok && inside && strings.HasPrefix(in, bad) {
 		faults = append(faults, fmt.Sprintf("%s imports %s, which it may never", name, in))
 	}
@@ -244,6 +248,8 @@ func TestLayersCatch(t *testing.T) {
 		{"llm", in("github.com/spf13/viper"), "llm imports github.com/spf13/viper; allowed in: cmd/"},
 		{"llm/models", in("github.com/spf13/cobra"), "llm/models imports github.com/spf13/cobra; allowed in: cmd/"},
 		{"cpu", in("C"), "cpu imports C: there is no cgo here"},
+		{"mlx/examples/grad", in("mlx", "mlx/nn", "mlx/optim"), ""},
+		{"mlx/examples/grad", in("tensor"), "mlx/examples/grad imports tensor: an example imports what a user can"},
 		{"attic", nil, "attic is in no layer: give it a line of layers_test.go"},
 	} {
 		p := pkg{ImportPath: in(c.name)[0], Doc: "Package x.", Imports: c.imports, GoFiles: []string{"x.go"}}

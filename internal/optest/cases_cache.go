@@ -120,6 +120,7 @@ func ringAttention(rows int, pos []int32) Case {
 	}
 	return Case{
 		Name:   fmt.Sprintf("attention of %d rows at %v over a ring", rows, pos),
+		Long:   rows > 5,
 		Inputs: made(ramp(2, 6, rows, d), ramp(2, 2, keys, d).Add(0.1), ramp(2, 2, keys, dv).Mul(-1), mlx.FromSlice(pos), mlx.FromSlice(count)),
 		Build:  func(in []*mlx.Array) []*mlx.Array { return attend(in, true) },
 		Want:   func(in []*mlx.Array) []*mlx.Array { return attend(in, false) },

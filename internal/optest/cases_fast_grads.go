@@ -142,7 +142,7 @@ func longAttention() []Case {
 	whole := func(in []*mlx.Array) []*mlx.Array {
 		return []*mlx.Array{in[0], in[1], in[2], tensor.Apply1(p, none, in[:3]...), in[3]}
 	}
-	return []Case{{Name: "attention backwards, long", Inputs: made(q, k, v, wavy(1, 4, 150, 6)), Tol: Tol{Rel: 5e-5, Abs: 5e-5}, NoVMap: "long",
+	return []Case{{Name: "attention backwards, long", Long: true, Inputs: made(q, k, v, wavy(1, 4, 150, 6)), Tol: Tol{Rel: 5e-5, Abs: 5e-5}, NoVMap: "long",
 		Build: func(in []*mlx.Array) []*mlx.Array { return tensor.Apply(d, none, whole(in)...) },
 		Want:  func(in []*mlx.Array) []*mlx.Array { return formula(d, whole(in)) }}}
 }

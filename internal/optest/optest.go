@@ -39,6 +39,8 @@ type Case struct {
 	// GradStep another step of the differences where float64 has no kernel.
 	NoGrad, NoVMap    string
 	GradTol, GradStep float64
+	// Long: derivatives of the case take seconds; -short leaves them out.
+	Long bool
 	// Empty: the op takes inputs whose first axis has size 0.
 	Empty bool
 }

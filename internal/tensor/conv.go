@@ -28,6 +28,9 @@ func dilated(n, d int) int {
 	return (n-1)*d + 1
 }
 
+// maxWidth bounds the places of an axis with its zeros, so that no index overflows.
+const maxWidth = 1 << 48
+
 // Infer checks the axes.
 func (p Conv) Infer(in []Spec) ([]Spec, error) {
 	x, w := in[0].Shape, in[1].Shape
@@ -51,6 +54,10 @@ func (p Conv) Infer(in []Spec) ([]Spec, error) {
 	}
 	out := Shape{x[0]}
 	for i := range n {
+		if max(p.Low.At(i), p.High.At(i), p.Stride.At(i)) > maxWidth || min(p.Low.At(i), p.High.At(i)) < -maxWidth ||
+			p.Dilation.At(i) > maxWidth/max(w[i+1], 1) || p.InputDilation.At(i) > maxWidth/max(x[i+1], 1) {
+			return nil, fmt.Errorf("a stride, dilation or padding of spatial axis %d is too large", i)
+		}
 		if p.Stride.At(i) < 1 || p.Dilation.At(i) < 1 || p.InputDilation.At(i) < 1 {
 			return nil, fmt.Errorf("strides and dilations must be positive")
 		}

@@ -170,6 +170,12 @@ func Devices(k DeviceKind) []Device {
 	return slices.Clone(streams.backends[k].devices)
 }
 
+// Info is mx.device_info(d). It panics with *Error if d is not available.
+func (d Device) Info() DeviceInfo {
+	all := backendOf(d).Devices()
+	return all[slices.IndexFunc(all, func(i DeviceInfo) bool { return i.Device == d })]
+}
+
 // DefaultDevice is where ops run that name no stream.
 func DefaultDevice() Device {
 	streams.RLock()
