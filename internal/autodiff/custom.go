@@ -17,7 +17,8 @@ type Rules struct {
 // n arguments and then what the function made of them. It computes nothing.
 type custom struct{ *call }
 
-// call is what a custom mark knows: inside marks what f computes from arguments.
+// call is what a custom mark knows: inside marks what f computes from arguments,
+// at first; f repeats the draws of that run.
 type call struct {
 	f      Func
 	rules  Rules
@@ -44,18 +45,23 @@ func (c custom) Forwards() int { return c.n }
 // leads to them on the tape; a rule knows nothing of them, so differentiating such
 // a function with a rule panics.
 func Custom(f Func, rules Rules) Func {
-	return func(primals []*Array) []*Array {
+	return func(primals []*Array) (outs []*Array) {
 		t := &tensor.Trace{}
 		defer t.End()
 		hidden := make([]*Array, len(primals))
 		for i, a := range primals {
 			hidden[i] = tensor.StopGradientOf(a, tensor.Stream{})
 		}
-		outs := f(t.Tracers(hidden))
+		var draws tensor.Draws
+		draws.Record(func() { outs = f(t.Tracers(hidden)) })
 		if len(outs) == 0 {
 			return nil
 		}
-		c := custom{&call{f: f, rules: rules, n: len(primals), inside: t}}
+		again := func(in []*Array) (outs []*Array) {
+			draws.Replay(func() { outs = f(in) })
+			return outs
+		}
+		c := custom{&call{f: again, rules: rules, n: len(primals), inside: t}}
 		return tensor.Apply(c, tensor.Stream{}, append(append([]*Array(nil), primals...), outs...)...)
 	}
 }
