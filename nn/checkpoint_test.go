@@ -112,3 +112,64 @@ func TestCheckpointFrozen(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckpointStatistics: running statistics move as without a checkpoint.
+func TestCheckpointStatistics(t *testing.T) {
+	x := random.Normal(mlx.Shape{6, 4}, random.NewKey(2))
+	run := func(keep bool) (*nn.BatchNorm, mlx.Arrays) {
+		norm := nn.NewBatchNorm(4)
+		random.Seed(4)
+		model := &dropping{nn.NewSequential(nn.NewLinear(4, 4), norm), keep}
+		nn.SetTraining(model, true)
+		var out mlx.Arrays
+		for range 2 {
+			_, g := nn.ValueAndGrad(model, func(m *dropping) *mlx.Array { return mlx.Sum(m.Forward(x).Mul(x)) })
+			for _, a := range nn.Parameters(g) {
+				out = append(out, a)
+			}
+		}
+		nn.Checkpoint(norm).Forward(x)
+		return norm, append(out, norm.RunningMean, norm.RunningVar)
+	}
+	_, got := run(true)
+	first, want := run(false)
+	if len(got) != len(want) {
+		t.Fatalf("%d arrays, want %d", len(got), len(want))
+	}
+	for i := range want {
+		if err := optest.Diff(got[i], want[i], optest.Tol{Rel: 1e-5, Abs: 1e-5}); err != nil {
+			t.Errorf("array %d: %v", i, err)
+		}
+	}
+	if v := mlx.ToSlice[float32](first.RunningMean)[0]; v == 0 {
+		t.Error("the statistics did not move")
+	}
+}
+
+type valued struct {
+	W     *mlx.Array
+	Table map[string][]*mlx.Array
+	Fixed *mlx.Array `mlx:",frozen"`
+}
+
+// TestModelsByValue: maps, slices and structs are models too.
+func TestModelsByValue(t *testing.T) {
+	one := func(v float64) *mlx.Array { return mlx.NewArray([]float64{v}) }
+	m := valued{one(2), map[string][]*mlx.Array{"b": {one(3), one(4)}, "a": {one(5)}}, one(6)}
+	loss := func(m valued) *mlx.Array {
+		return mlx.Sum(m.W.Mul(m.Table["b"][0]).Mul(m.Table["b"][1]).Mul(m.Table["a"][0]).Mul(m.Fixed))
+	}
+	_, g := nn.ValueAndGrad(m, loss)
+	for want, a := range map[float32]*mlx.Array{360: g.W, 240: g.Table["b"][0], 180: g.Table["b"][1], 144: g.Table["a"][0]} {
+		if got := mlx.ToSlice[float32](a)[0]; got != want {
+			t.Errorf("%v, want %v", got, want)
+		}
+	}
+	if g.Fixed != nil {
+		t.Error("a frozen array has a gradient")
+	}
+	_, s := nn.ValueAndGrad(mlx.Arrays{one(2), one(3)}, func(m mlx.Arrays) *mlx.Array { return mlx.Sum(m[0].Mul(m[1])) })
+	if got := mlx.ToSlice[float32](s[1])[0]; got != 2 {
+		t.Errorf("a slice: %v, want 2", got)
+	}
+}

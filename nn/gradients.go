@@ -2,6 +2,7 @@ package nn
 
 import (
 	"iter"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -121,16 +122,25 @@ func ValueAndGradAux[M, A any](model M, loss func(m M) (*mlx.Array, A), only ...
 }
 
 // carryBack sets frozen arrays of model that the copy has changed.
-func carryBack(model, copied any) {
-	now := map[string]*mlx.Array{}
-	for _, p := range tree.Places(copied, true) {
+func carryBack(model, copied any) { setFrozen(model, frozen(copied)) }
+
+// frozen is the frozen arrays of a module by path, nil for empty fields.
+func frozen(module any) map[string]*mlx.Array {
+	out := map[string]*mlx.Array{}
+	for _, p := range tree.Places(module, true) {
 		if p.Frozen {
-			now[p.Path], _ = p.Array()
+			out[p.Path], _ = p.Array()
 		}
 	}
-	for _, p := range tree.Places(model, true) {
-		if a, _ := p.Array(); p.Frozen && now[p.Path] != a {
-			p.Set(reflect.ValueOf(now[p.Path]))
+	return out
+}
+
+// setFrozen sets the frozen arrays of a module that are others now.
+func setFrozen(module any, now map[string]*mlx.Array) {
+	for _, p := range tree.Places(module, true) {
+		a, _ := p.Array()
+		if to, ok := now[p.Path]; p.Frozen && ok && to != a {
+			p.Set(reflect.ValueOf(to))
 		}
 	}
 }
@@ -147,13 +157,33 @@ func (c *checkpoint) Forward(x *mlx.Array) *mlx.Array {
 }
 
 // checkpointed is forward of a module. It gives the parameters to the checkpoint as
-// arguments, so that nothing of the module stays on the tape.
+// arguments, so that nothing of the module stays on the tape. What forward sets in
+// frozen fields of the copy (running statistics) are results, and set in module.
 func checkpointed[M any](module M, forward func(m M, x *mlx.Array) *mlx.Array) func(x *mlx.Array) *mlx.Array {
 	at := reflect.ValueOf(&module).Elem()
+	var changed []string
 	f := autodiff.Custom(func(in mlx.Arrays) mlx.Arrays {
-		return mlx.Arrays{forward(tree.With(at, in[1:]).Interface().(M), in[0])}
+		copied := tree.With(at, in[1:]).Interface().(M)
+		before := frozen(copied)
+		outs := mlx.Arrays{forward(copied, in[0])}
+		after := frozen(copied)
+		changed = nil
+		for _, path := range slices.Sorted(maps.Keys(after)) {
+			if a := after[path]; a != nil && a != before[path] {
+				changed, outs = append(changed, path), append(outs, a)
+			}
+		}
+		return outs
 	}, autodiff.Rules{})
-	return func(x *mlx.Array) *mlx.Array { return f(append(mlx.Arrays{x}, tree.Arrays(at)...))[0] }
+	return func(x *mlx.Array) *mlx.Array {
+		outs := f(append(mlx.Arrays{x}, tree.Arrays(at)...))
+		now := map[string]*mlx.Array{}
+		for i, path := range changed {
+			now[path] = outs[1+i]
+		}
+		setFrozen(module, now)
+		return outs[0]
+	}
 }
 
 // SetTraining is model.train() and model.eval(): it sets the field Training of every
