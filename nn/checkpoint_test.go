@@ -173,3 +173,28 @@ func TestModelsByValue(t *testing.T) {
 		t.Errorf("a slice: %v, want 2", got)
 	}
 }
+
+// TestTransformerCheckpoint: the same gradients, dropout included; an encoder with
+// masks and a decoder that reads what the encoder made.
+func TestTransformerCheckpoint(t *testing.T) {
+	run := func(keep bool) mlx.Arrays {
+		random.Seed(8)
+		model := nn.NewTransformer(nn.TransformerConfig{Dims: 8, Heads: 2, EncoderLayers: 2, DecoderLayers: 2, MLPDims: 12, Dropout: 0.2, Checkpoint: keep})
+		nn.SetTraining(model, true)
+		x, y := random.Normal(mlx.Shape{2, 5, 8}), random.Normal(mlx.Shape{2, 3, 8})
+		loss, g := nn.ValueAndGrad(model, func(m *nn.Transformer) *mlx.Array {
+			return mlx.Sum(m.Forward(x, y, nil, nn.CausalMask(3, mlx.Float32), nil).Mul(y))
+		})
+		out := mlx.Arrays{loss}
+		for _, a := range nn.Parameters(g) {
+			out = append(out, a)
+		}
+		return out
+	}
+	got, want := run(true), run(false)
+	for i := range want {
+		if err := optest.Diff(got[i], want[i], optest.Tol{Rel: 1e-4, Abs: 1e-4}); err != nil {
+			t.Errorf("array %d: %v", i, err)
+		}
+	}
+}

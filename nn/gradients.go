@@ -156,27 +156,33 @@ func (c *checkpoint) Forward(x *mlx.Array) *mlx.Array {
 	return checkpointed(c.Layer, Layer.Forward)(x)
 }
 
-// checkpointed is forward of a module. It gives the parameters to the checkpoint as
-// arguments, so that nothing of the module stays on the tape. What forward sets in
-// frozen fields of the copy (running statistics) are results, and set in module.
-func checkpointed[M any](module M, forward func(m M, x *mlx.Array) *mlx.Array) func(x *mlx.Array) *mlx.Array {
-	at := reflect.ValueOf(&module).Elem()
-	var changed []string
-	f := autodiff.Custom(func(in mlx.Arrays) mlx.Arrays {
-		copied := tree.With(at, in[1:]).Interface().(M)
-		before := frozen(copied)
-		outs := mlx.Arrays{forward(copied, in[0])}
-		after := frozen(copied)
-		changed = nil
-		for _, path := range slices.Sorted(maps.Keys(after)) {
-			if a := after[path]; a != nil && a != before[path] {
-				changed, outs = append(changed, path), append(outs, a)
+// A checkpointCall is a module and a tree of what it reads.
+type checkpointCall[M, X any] struct {
+	Module M
+	In     X
+}
+
+// checkpointed is forward of a module on a tree of arrays. It gives both to the
+// checkpoint as arguments, so that nothing else stays on the tape. What forward sets in
+// frozen fields of the module's copy (running statistics) are results, and set in module.
+func checkpointed[M, X any](module M, forward func(m M, x X) *mlx.Array) func(x X) *mlx.Array {
+	return func(x X) *mlx.Array {
+		at := reflect.ValueOf(&checkpointCall[M, X]{module, x}).Elem()
+		var changed []string
+		f := autodiff.Custom(func(in mlx.Arrays) mlx.Arrays {
+			c := tree.With(at, in).Interface().(checkpointCall[M, X])
+			before := frozen(c.Module)
+			outs := mlx.Arrays{forward(c.Module, c.In)}
+			after := frozen(c.Module)
+			changed = nil
+			for _, path := range slices.Sorted(maps.Keys(after)) {
+				if a := after[path]; a != nil && a != before[path] {
+					changed, outs = append(changed, path), append(outs, a)
+				}
 			}
-		}
-		return outs
-	}, autodiff.Rules{})
-	return func(x *mlx.Array) *mlx.Array {
-		outs := f(append(mlx.Arrays{x}, tree.Arrays(at)...))
+			return outs
+		}, autodiff.Rules{})
+		outs := f(tree.Arrays(at))
 		now := map[string]*mlx.Array{}
 		for i, path := range changed {
 			now[path] = outs[1+i]
