@@ -54,6 +54,42 @@ func chain(r *rand.Rand, depth int) func(x, y *mlx.Array) *mlx.Array {
 		func(x, y *mlx.Array) *mlx.Array { return x.Div(mlx.Square(y).Add(1)) },
 		func(x, y *mlx.Array) *mlx.Array { return mlx.Max(x).Mul(y).Add(x) },
 	}
+	pool = append(pool,
+		func(x, y *mlx.Array) *mlx.Array { return x.At(idx).Add(y) },
+		func(x, y *mlx.Array) *mlx.Array { return x.At(1).Set(mlx.Sum(y)) },
+		func(x, y *mlx.Array) *mlx.Array {
+			return x.At(mlx.NewArray([]int{0, 2})).Multiply(mlx.Split(y, []int{2})[0])
+		},
+		func(x, y *mlx.Array) *mlx.Array {
+			return x.At(mlx.NewArray([]int{0, 1})).Maximum(mlx.Split(y, []int{2})[0])
+		},
+		func(x, y *mlx.Array) *mlx.Array { return mlx.Sort(x).Mul(y) },
+		func(x, y *mlx.Array) *mlx.Array { return mlx.Roll(x, 1).Mul(mlx.Prod(y)).Add(mlx.CumProd(y)) },
+		func(x, y *mlx.Array) *mlx.Array { return mlx.Einsum("i,j->j", mlx.Arrays{x, y}).Add(mlx.Var(x)) },
+		func(x, y *mlx.Array) *mlx.Array { return mlx.MatMul(mlx.Outer(x, y), mlx.Tanh(x)) },
+		func(x, y *mlx.Array) *mlx.Array { return mlx.TakeAlongAxis(x, mlx.ArgSort(y), 0).Mul(y) },
+		func(x, y *mlx.Array) *mlx.Array {
+			return mlx.PutAlongAxis(x, mlx.NewArray([]int{2}), mlx.Sum(y).Reshape(1), 0)
+		},
+		func(x, y *mlx.Array) *mlx.Array {
+			return mlx.Sum(mlx.Tile(x.Reshape(1, 3), []int{2, 1}).Mul(mlx.Repeat(y, 2).Reshape(2, 3)), mlx.Axis(0))
+		},
+		func(x, y *mlx.Array) *mlx.Array { return mlx.Split(mlx.Pad(x, 2), []int{1, 4})[1].Add(y) },
+		func(x, y *mlx.Array) *mlx.Array { return mlx.LogAddExp(x, y).Add(mlx.LogCumSumExp(x)) },
+		func(x, y *mlx.Array) *mlx.Array { return mlx.Power(mlx.Square(x).Add(0.5), y) },
+		func(x, y *mlx.Array) *mlx.Array { return mlx.Clip(x, -0.6, 0.7).Add(y) },
+		func(x, y *mlx.Array) *mlx.Array {
+			return mlx.StopGradient(mlx.ArgMax(x).Mul(0.25)).Mul(x).Add(mlx.Depends(y, x))
+		},
+		func(x, y *mlx.Array) *mlx.Array { return mlx.TopK(mlx.Concatenate(mlx.Arrays{x, y}), 3) },
+		func(x, y *mlx.Array) *mlx.Array { // two results of one compiled function
+			a, b := mlx.Compile(func(x, y *mlx.Array) (*mlx.Array, *mlx.Array) { return mlx.Sin(x).Add(y), mlx.Cos(x) })(x, y)
+			return a.Mul(b)
+		},
+		func(x, y *mlx.Array) *mlx.Array { // a checkpoint of a gradient of a map
+			return mlx.Checkpoint(mlx.VMap(mlx.Grad(func(a, b *mlx.Array) *mlx.Array { return mlx.Sin(a.Mul(b)).Mul(x0(y)) })))(x, y)
+		},
+	)
 	var steps []step
 	for range depth {
 		steps = append(steps, pool[r.IntN(len(pool))])
@@ -69,6 +105,8 @@ func chain(r *rand.Rand, depth int) func(x, y *mlx.Array) *mlx.Array {
 		return x.Add(y)
 	}
 }
+
+var seeds = 20
 
 func x0(x *mlx.Array) *mlx.Array { return mlx.Sum(mlx.Square(x)).Mul(0.1) }
 
@@ -109,7 +147,7 @@ func nearAll(t *testing.T, what string, got, want []float64, tol float64) {
 // TestRandomTransforms nests transformations of random functions, and compares them
 // with central differences and loops.
 func TestRandomTransforms(t *testing.T) {
-	for seed := range 20 {
+	for seed := range seeds {
 		r := rand.New(rand.NewPCG(uint64(seed), 1))
 		f := chain(r, 2+r.IntN(4))
 		xs, ys, vs := f64(r, 3), f64(r, 3), f64(r, 3)
