@@ -221,7 +221,9 @@ func spread(op string, axes, counts []int) (out []int) {
 
 // Checkpoint is mx.checkpoint(f): f, whose intermediates are computed again for the
 // gradient instead of kept. Arguments and results are trees. What f captures from a
-// function that is being differentiated stays on the tape: pass it as an argument.
+// function that is being differentiated stays on the tape: pass it as an argument. When
+// f runs again it draws the same keys from package random's generator, if it draws on
+// the goroutine that called it.
 func Checkpoint[F any](f F) F { return custom("checkpoint", f, autodiff.Rules{}) }
 
 // Rules are f.vjp, f.jvp and f.vmap of mx.custom_function: the derivatives of f; nil ones are taken from f. VJP may

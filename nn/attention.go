@@ -143,11 +143,12 @@ func NewTransformerEncoder(c TransformerConfig) *TransformerEncoder {
 // Forward is [B, L, D] to [B, L, D]; mask may be nil.
 func (t *TransformerEncoder) Forward(x, mask *mlx.Array) *mlx.Array {
 	for _, l := range t.Layers {
-		f := func(x *mlx.Array) *mlx.Array { return l.Forward(x, mask) }
-		if t.Checkpoint {
-			f = checkpointed(l, func(l *TransformerEncoderLayer, x *mlx.Array) *mlx.Array { return l.Forward(x, mask) })
+		forward := func(l *TransformerEncoderLayer, in [2]*mlx.Array) *mlx.Array { return l.Forward(in[0], in[1]) }
+		if in := [2]*mlx.Array{x, mask}; t.Checkpoint {
+			x = checkpointed(l, forward)(in)
+		} else {
+			x = forward(l, in)
 		}
-		x = f(x)
 	}
 	return t.LN.Forward(x)
 }
@@ -208,13 +209,14 @@ func NewTransformerDecoder(c TransformerConfig) *TransformerDecoder {
 // Forward attends to memory; masks may be nil.
 func (t *TransformerDecoder) Forward(x, memory, xMask, memoryMask *mlx.Array) *mlx.Array {
 	for _, l := range t.Layers {
-		f := func(x *mlx.Array) *mlx.Array { return l.Forward(x, memory, xMask, memoryMask) }
-		if t.Checkpoint {
-			f = checkpointed(l, func(l *TransformerDecoderLayer, x *mlx.Array) *mlx.Array {
-				return l.Forward(x, memory, xMask, memoryMask)
-			})
+		forward := func(l *TransformerDecoderLayer, in [4]*mlx.Array) *mlx.Array {
+			return l.Forward(in[0], in[1], in[2], in[3])
 		}
-		x = f(x)
+		if in := [4]*mlx.Array{x, memory, xMask, memoryMask}; t.Checkpoint {
+			x = checkpointed(l, forward)(in)
+		} else {
+			x = forward(l, in)
+		}
 	}
 	return t.LN.Forward(x)
 }

@@ -2,6 +2,7 @@ package nn
 
 import (
 	"iter"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -123,16 +124,25 @@ func ValueAndGradAux[M, A any](model M, loss func(m M) (*mlx.Array, A), only ...
 }
 
 // carryBack sets frozen arrays of model that the copy has changed.
-func carryBack(model, copied any) {
-	now := map[string]*mlx.Array{}
-	for _, p := range tree.Places(copied, true) {
+func carryBack(model, copied any) { setFrozen(model, frozen(copied)) }
+
+// frozen is the frozen arrays of a module by path, nil for empty fields.
+func frozen(module any) map[string]*mlx.Array {
+	out := map[string]*mlx.Array{}
+	for _, p := range tree.Places(module, true) {
 		if p.Frozen {
-			now[p.Path], _ = p.Array()
+			out[p.Path], _ = p.Array()
 		}
 	}
-	for _, p := range tree.Places(model, true) {
-		if a, _ := p.Array(); p.Frozen && now[p.Path] != a {
-			p.Set(reflect.ValueOf(now[p.Path]))
+	return out
+}
+
+// setFrozen sets the frozen arrays of a module that are others now.
+func setFrozen(module any, now map[string]*mlx.Array) {
+	for _, p := range tree.Places(module, true) {
+		a, _ := p.Array()
+		if to, ok := now[p.Path]; p.Frozen && ok && to != a {
+			p.Set(reflect.ValueOf(to))
 		}
 	}
 }
@@ -148,14 +158,40 @@ func (c *checkpoint) Forward(x *mlx.Array) *mlx.Array {
 	return checkpointed(c.Layer, Layer.Forward)(x)
 }
 
-// checkpointed is forward of a module. It gives the parameters to the checkpoint as
-// arguments, so that nothing of the module stays on the tape.
-func checkpointed[M any](module M, forward func(m M, x *mlx.Array) *mlx.Array) func(x *mlx.Array) *mlx.Array {
-	at := reflect.ValueOf(&module).Elem()
-	f := autodiff.Custom(func(in mlx.Arrays) mlx.Arrays {
-		return mlx.Arrays{forward(tree.With(at, in[1:]).Interface().(M), in[0])}
-	}, autodiff.Rules{})
-	return func(x *mlx.Array) *mlx.Array { return f(append(mlx.Arrays{x}, tree.Arrays(at)...))[0] }
+// A checkpointCall is a module and a tree of what it reads.
+type checkpointCall[M, X any] struct {
+	Module M
+	In     X
+}
+
+// checkpointed is forward of a module on a tree of arrays. It gives both to the
+// checkpoint as arguments, so that nothing else stays on the tape. What forward sets in
+// frozen fields of the module's copy (running statistics) are results, and set in module.
+func checkpointed[M, X any](module M, forward func(m M, x X) *mlx.Array) func(x X) *mlx.Array {
+	return func(x X) *mlx.Array {
+		at := reflect.ValueOf(&checkpointCall[M, X]{module, x}).Elem()
+		var changed []string
+		f := autodiff.Custom(func(in mlx.Arrays) mlx.Arrays {
+			c := tree.With(at, in).Interface().(checkpointCall[M, X])
+			before := frozen(c.Module)
+			outs := mlx.Arrays{forward(c.Module, c.In)}
+			after := frozen(c.Module)
+			changed = nil
+			for _, path := range slices.Sorted(maps.Keys(after)) {
+				if a := after[path]; a != nil && a != before[path] {
+					changed, outs = append(changed, path), append(outs, a)
+				}
+			}
+			return outs
+		}, autodiff.Rules{})
+		outs := f(tree.Arrays(at))
+		now := map[string]*mlx.Array{}
+		for i, path := range changed {
+			now[path] = outs[1+i]
+		}
+		setFrozen(module, now)
+		return outs[0]
+	}
 }
 
 // SetTraining is model.train() and model.eval(): it sets the field Training of every

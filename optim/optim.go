@@ -96,8 +96,11 @@ func (o *Optimizer) Step() *mlx.Array {
 // Init is opt.init(params): make the state of a model or tree now rather than at the
 // first Update.
 func (o *Optimizer) Init(model any) {
+	once := tree.Once(model)
 	for path, p := range nn.TrainableParameters(model) {
-		o.of(path, p).stateOf(path, p)
+		if once[path] != nil {
+			o.of(path, p).stateOf(path, p)
+		}
 	}
 }
 
@@ -151,9 +154,10 @@ func (o *Optimizer) apply(path string, grad, p *mlx.Array) *mlx.Array {
 
 // Update is opt.update(model, grads): set each array of model that has a gradient.
 // grads is a tree as ValueAndGrad returns it. Both are lazy: Eval them. It panics with
-// *mlx.Error where grads has an array that model has not, or of another shape.
+// *mlx.Error where grads has an array that model has not, or of another shape. A layer
+// that several pointers of the model share is updated once.
 func (o *Optimizer) Update(model, grads any) {
-	g := maps.Collect(tree.Leaves(grads))
+	g := tree.Once(grads)
 	o.advance()
 	for _, p := range tree.Places(model, false) {
 		a, _ := p.Array()
@@ -170,7 +174,7 @@ func (o *Optimizer) Update(model, grads any) {
 // Apply is opt.apply_gradients(grads, params): [Optimizer.Update] without changing
 // params. Arrays without a gradient stay.
 func Apply[T any](o *Optimizer, grads, params T) T {
-	g := maps.Collect(tree.Leaves(grads))
+	g := tree.Once(grads)
 	o.advance()
 	return tree.Map(params, func(path string, _ bool, p *mlx.Array) *mlx.Array {
 		if grad, ok := g[path]; ok {
@@ -199,7 +203,7 @@ func Multi(choices ...Choice) *Optimizer {
 // norm over all arrays is larger than max, and that norm, a float32 scalar.
 func ClipGradNorm[T any](grads T, max float64) (T, *mlx.Array) {
 	sum := mlx.NewArray(float32(0))
-	for _, g := range tree.Leaves(grads) {
+	for _, g := range tree.Arrays(reflect.ValueOf(grads)) {
 		sum = sum.Add(mlx.Sum(mlx.Square(g.AsType(mlx.Float32))))
 	}
 	norm := mlx.Sqrt(sum)

@@ -143,8 +143,12 @@ func seedByTime() {
 	}
 }
 
-// next is a key of the process's generator; its first seed is the time.
-func next() *mlx.Array {
+// next is a key of the process's generator, or the one that a function drew here when
+// it ran before.
+func next() *mlx.Array { return tensor.Draw(draw) }
+
+// draw is a new key of the process's generator; its first seed is the time.
+func draw() *mlx.Array {
 	generator.Lock()
 	defer generator.Unlock()
 	seedByTime()

@@ -2,6 +2,7 @@ package autodiff
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/mlxgo/mlx/internal/tensor"
 )
@@ -17,7 +18,8 @@ type Rules struct {
 // n arguments and then what the function made of them. It computes nothing.
 type custom struct{ *call }
 
-// call is what a custom mark knows: inside marks what f computes from arguments.
+// call is what a custom mark knows: inside marks what f computes from arguments,
+// at first; f repeats the draws of that run.
 type call struct {
 	f      Func
 	rules  Rules
@@ -44,18 +46,24 @@ func (c custom) Forwards() int { return c.n }
 // leads to them on the tape; a rule knows nothing of them, so differentiating such
 // a function with a rule panics.
 func Custom(f Func, rules Rules) Func {
-	return func(primals []*Array) []*Array {
+	return func(primals []*Array) (outs []*Array) {
 		t := &tensor.Trace{}
 		defer t.End()
 		hidden := make([]*Array, len(primals))
 		for i, a := range primals {
 			hidden[i] = tensor.StopGradientOf(a, tensor.Stream{})
 		}
-		outs := f(t.Tracers(hidden))
+		var draws tensor.Draws
+		draws.Record(func() { outs = f(t.Tracers(hidden)) })
 		if len(outs) == 0 {
 			return nil
 		}
-		c := custom{&call{f: f, rules: rules, n: len(primals), inside: t}}
+		refuseNil(custom{}.Name(), outs)
+		again := func(in []*Array) (outs []*Array) {
+			draws.Replay(func() { outs = f(in) })
+			return outs
+		}
+		c := custom{&call{f: again, rules: rules, n: len(primals), inside: t}}
 		return tensor.Apply(c, tensor.Stream{}, append(append([]*Array(nil), primals...), outs...)...)
 	}
 }
@@ -118,6 +126,7 @@ func (c custom) push(s *step, ts []*Array) []*Array {
 	for i, g := range got {
 		if g != nil {
 			c.check("JVP", i, g, s.out[i])
+			got[i] = tensor.AsType(g, s.out[i].DType(), s.op.Stream())
 		}
 	}
 	return got
@@ -161,7 +170,9 @@ func (c custom) captures(s *step, t *tensor.Trace) bool {
 func (c custom) Vmap(s tensor.Stream, in []*Array, axes []int) ([]*Array, []int) {
 	primals, at := in[:c.n], axes[:c.n]
 	if c.rules.VMap != nil {
-		return c.rules.VMap(primals, at)
+		outs, outAxes := c.rules.VMap(primals, at)
+		c.checkMapped(outs, outAxes, in, axes)
+		return outs, outAxes
 	}
 	n := tensor.MappedSize(in, axes)
 	f := func(x []*Array) []*Array { return VMap(c.f, x, at, InFront) }
@@ -171,6 +182,35 @@ func (c custom) Vmap(s tensor.Stream, in []*Array, axes []int) ([]*Array, []int)
 	}
 	mark := custom{&call{f: f, rules: c.mapped(at, n), n: c.n, inside: c.inside}}
 	return tensor.Apply(mark, s, append(append([]*Array(nil), primals...), outs...)...), make([]int, len(outs))
+}
+
+// checkMapped refuses results of a VMap rule that are not what the function gives for
+// each slice: in has that behind the arguments.
+func (c custom) checkMapped(outs []*Array, outAxes []int, in []*Array, axes []int) {
+	if k := len(in) - c.n; len(outs) != k || len(outAxes) != k {
+		tensor.Throw(c.Name(), nil, "the VMap rule gave %d results and %d axes for %d results", len(outs), len(outAxes), k)
+	}
+	refuseNil(c.Name(), outs)
+	for i, o := range outs {
+		got, want := tensor.SpecOf(o), tensor.SpecOf(in[c.n+i])
+		want.Shape = without(want.Shape, axes[c.n+i])
+		at := outAxes[i]
+		n := tensor.MappedSize(in, axes)
+		if at != tensor.Unmapped && (at < 0 || at >= len(got.Shape) || got.Shape[at] != n) {
+			tensor.Throw(c.Name(), nil, "the VMap rule gave %v, which has no axis %d of size %d (number %d)", got, at, n, i)
+		}
+		if got.Shape = without(got.Shape, at); got.DType != want.DType || !slices.Equal(got.Shape, want.Shape) {
+			tensor.Throw(c.Name(), nil, "the VMap rule gave slices of %v where %v is needed (number %d)", got, want, i)
+		}
+	}
+}
+
+// without is a shape without the mapped axis.
+func without(sh tensor.Shape, axis int) tensor.Shape {
+	if axis == tensor.Unmapped {
+		return sh
+	}
+	return slices.Delete(slices.Clone(sh), axis, axis+1)
 }
 
 // mapped is the rules over a mapped axis: at for arguments, 0 for results.
@@ -191,18 +231,21 @@ func (c custom) mapped(at []int, n int) (r Rules) {
 			all := append(append([]*Array(nil), primals...), tangents...)
 			axes := append(append([]int(nil), at...), at...)
 			k := len(primals)
-			return VMap(func(x []*Array) []*Array { return rule(x[:k], x[k:]) }, all, axes, InFront)
+			return VMap(func(x []*Array) []*Array { return orZeros(rule(x[:k], x[k:]), c.f(x[:k])) }, all, axes, InFront)
 		}
 	}
 	return r
 }
 
 // orZeros fills in what a rule left nil.
-func orZeros(grads, primals []*Array) []*Array {
-	out := make([]*Array, len(primals))
-	for i, p := range primals {
-		if out[i] = grads[i]; out[i] == nil {
-			out[i] = tensor.ZerosLike(p, tensor.Stream{})
+func orZeros(got, like []*Array) []*Array {
+	if len(got) != len(like) {
+		tensor.Throw(custom{}.Name(), nil, "a rule gave %d arrays where %d are needed", len(got), len(like))
+	}
+	out := slices.Clone(got)
+	for i, a := range like {
+		if out[i] == nil {
+			out[i] = tensor.ZerosLike(a, tensor.Stream{})
 		}
 	}
 	return out

@@ -143,6 +143,7 @@ func JVP(f Func, primals, tangents []*Array) (outs, pushed []*Array) {
 	defer t.End()
 	ins := t.Tracers(primals)
 	outs = f(ins)
+	refuseNil("jvp", outs)
 	pushed = Pushforward(outs, ins, tangents, t)
 	for i, o := range outs {
 		if pushed[i] == nil {

@@ -22,10 +22,11 @@ func VMap(f Func, in []*Array, axes []int, outAxes func(i, results int) int) []*
 			continue
 		}
 		spec := tensor.SpecOf(a)
-		ins[i] = t.Placeholder(tensor.Spec{Shape: slices.Delete(slices.Clone(spec.Shape), axes[i], axes[i]+1), DType: spec.DType})
+		ins[i] = t.Placeholder(tensor.Spec{Shape: without(spec.Shape, axes[i]), DType: spec.DType})
 		batched[tensor.NodeOf(ins[i])] = batch{a, axes[i]}
 	}
 	outs := f(ins)
+	refuseNil("vmap", outs)
 	refuseDraws(outs, t)
 	mapSteps(outs, batched, t)
 	result := make([]*Array, len(outs))

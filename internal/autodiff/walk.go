@@ -75,3 +75,12 @@ func (s *step) fault(format string, args ...any) *tensor.Error {
 	}
 	return &tensor.Error{Op: s.op.Prim().Name(), In: specs, Err: fmt.Errorf(format, args...)}
 }
+
+// refuseNil panics if a function gave no array where it should.
+func refuseNil(op string, outs []*Array) {
+	for i, o := range outs {
+		if o == nil {
+			tensor.Throw(op, nil, "result %d of the function is nil", i)
+		}
+	}
+}

@@ -67,10 +67,15 @@ func StopGradientOf(a *Array, s Stream) *Array {
 	return out
 }
 
-// DependsOf is x, computed after deps.
+// DependsOf is x, computed after deps. No derivative reaches deps, so it is on the
+// tapes of x alone.
 func DependsOf(x *Array, deps []*Array, s Stream) *Array {
 	if len(deps) == 0 {
 		return x
 	}
-	return Apply1(Depends{}, s, append([]*Array{x}, deps...)...)
+	out := Apply1(Depends{}, s, append([]*Array{x}, deps...)...)
+	out.n.traces = slices.DeleteFunc(slices.Clone(out.n.traces), func(t *Trace) bool {
+		return !t.Abstract && !hasTrace(x.n.traces, t)
+	})
+	return out
 }

@@ -13,16 +13,6 @@ type Trace struct {
 	kept  []*op // evaluated while it was live: their inputs are the tape. Under the graph lock
 }
 
-// draws counts the keys that generators gave.
-var draws atomic.Uint64
-
-// Drawn marks a leaf, the key of a draw from the generator of the process. It is
-// volatile: a transformation that took it for a constant would repeat it.
-func Drawn(key *Array) *Array {
-	key.n.drawn = draws.Add(1)
-	return key
-}
-
 // Begin says that draws from here on are made inside of t, and returns it.
 func (t *Trace) Begin() *Trace {
 	t.began = draws.Load()

@@ -72,6 +72,17 @@ func Arrays(v reflect.Value) (out []*Array) {
 	return out
 }
 
+// Once is the arrays of a tree by path; what shared pointers lead to again has its
+// first path only, as it is one thing to train.
+func Once(t any) map[string]*Array {
+	out := map[string]*Array{}
+	MapValue(reflect.ValueOf(t), func(path string, _ bool, a *Array) *Array {
+		out[path] = a
+		return a
+	})
+	return out
+}
+
 type pointer struct {
 	t  reflect.Type
 	to uintptr
