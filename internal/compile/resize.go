@@ -114,6 +114,15 @@ func (r *resizer) node(n Node) error {
 	switch p := n.Prim.(type) {
 	case tensor.Broadcast:
 		return r.broadcast(n, depends)
+	case tensor.Depends: // what comes before may be small
+		if r.isSmall(n.In[0]) {
+			r.small[n.Out[0]] = r.core(n.In[0])
+			return nil
+		}
+		for i, id := range n.In {
+			n.In[i] = r.core(id)
+		}
+		return r.infer(n)
 	case tensor.Reshape:
 		if depends {
 			return r.reshape(n, p)

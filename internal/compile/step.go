@@ -151,7 +151,7 @@ func (s *Step) graph(in, state []tensor.Spec, d tensor.Device) (*Graph, error) {
 	s.mu.Lock()
 	s.traces++
 	s.mu.Unlock()
-	g, err := trace(s.f, in, state, d)
+	g, err := record(&tensor.Trace{Abstract: true, Shapeless: s.Shapeless}, s.f, in, state, d)
 	if err != nil || !s.Shapeless {
 		return g, err
 	}

@@ -40,7 +40,7 @@ func (p Count) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
 
 // of is the number for a: a constant unless the size of a may change.
 func (p Count) of(a *Array, s Stream) *Array {
-	if slices.ContainsFunc(a.n.traces, func(t *Trace) bool { return t.Abstract && t.Live() }) {
+	if slices.ContainsFunc(a.n.traces, func(t *Trace) bool { return t.Shapeless && t.Live() }) {
 		return Apply1(p, s, a)
 	}
 	return Apply1(p.Const(SpecOf(a).Shape), s)
