@@ -41,6 +41,7 @@ type Step struct {
 // template is a traced graph that is used for other sizes.
 type template struct {
 	g         *Graph
+	trace     int
 	in, state []tensor.Spec
 	device    tensor.Device
 }
@@ -49,6 +50,7 @@ type template struct {
 type Exec struct {
 	Plan  *tensor.Plan
 	Graph *Graph
+	Trace int // the number of the trace that it came from, from 1
 	name  string
 	prog  tensor.Program
 }
@@ -119,7 +121,7 @@ func (s *Step) keep(e *Exec) {
 }
 
 func (s *Step) build(in, state []tensor.Spec, stream tensor.Stream) (*Exec, error) {
-	g, err := s.graph(in, state, stream.Device)
+	g, traced, err := s.graph(in, state, stream.Device)
 	if err != nil {
 		return nil, err
 	}
@@ -140,32 +142,33 @@ func (s *Step) build(in, state []tensor.Spec, stream tensor.Stream) (*Exec, erro
 	if err != nil {
 		return nil, err
 	}
-	return &Exec{Plan: p, Graph: g, name: s.name, prog: prog}, nil
+	return &Exec{Plan: p, Graph: g, Trace: traced, name: s.name, prog: prog}, nil
 }
 
-// graph traces the function, or fits an earlier trace to other sizes.
-func (s *Step) graph(in, state []tensor.Spec, d tensor.Device) (*Graph, error) {
-	if g, err := s.resized(in, state, d); g != nil || err != nil {
-		return g, err
+// graph traces the function, or fits an earlier trace to other sizes; it says which.
+func (s *Step) graph(in, state []tensor.Spec, d tensor.Device) (*Graph, int, error) {
+	if g, traced, err := s.resized(in, state, d); g != nil || err != nil {
+		return g, traced, err
 	}
 	s.mu.Lock()
 	s.traces++
+	traced := s.traces
 	s.mu.Unlock()
 	g, err := record(&tensor.Trace{Abstract: true, Shapeless: s.Shapeless}, s.f, in, state, d)
 	if err != nil || !s.Shapeless {
-		return g, err
+		return g, traced, err
 	}
 	t := g.clone()
 	if err := t.prepare(); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	s.templates = slices.Insert(s.templates, 0, template{t, in, state, d})
+	s.templates = slices.Insert(s.templates, 0, template{t, traced, in, state, d})
 	s.templates = s.templates[:min(len(s.templates), DefaultLimit)]
-	return g, nil
+	return g, traced, nil
 }
 
 // resized is a graph from an earlier trace, nil if none fits.
-func (s *Step) resized(in, state []tensor.Spec, d tensor.Device) (*Graph, error) {
+func (s *Step) resized(in, state []tensor.Spec, d tensor.Device) (*Graph, int, error) {
 	for i, t := range s.templates {
 		if t.device != d || !alike(t.in, in) || !alike(t.state, state) {
 			continue
@@ -178,9 +181,9 @@ func (s *Step) resized(in, state []tensor.Spec, d tensor.Device) (*Graph, error)
 			copy(s.templates[1:i+1], s.templates[:i])
 			s.templates[0] = t
 		}
-		return g, err
+		return g, t.trace, err
 	}
-	return nil, nil
+	return nil, 0, nil
 }
 
 // Run binds inputs, states and outputs, row-major and in this order, and starts
