@@ -74,7 +74,7 @@ func (r *resizer) reshape(n Node, p tensor.Reshape) error {
 	}
 	derived, factors := r.derive(in, out)
 	t := derived
-	if sure := p.Free == 0 && (r.axes[in] != nil || slices.Equal(withoutOnes(out), withoutOnes(r.traced[in]))); !sure {
+	if sure := p.Free == 0 && (r.axes[in] != nil || derived != nil && aligned(out, derived, factors)); !sure {
 		if t = r.read(out, p.Free-1, size, derived); t == nil {
 			return keeps(p, "give the size that changes as -1, use Flatten or Unflatten, or compile without Shapeless")
 		}
@@ -82,24 +82,35 @@ func (r *resizer) reshape(n Node, p tensor.Reshape) error {
 	if t == nil {
 		return keeps(p, "it splits an axis whose size changed")
 	}
-	if derived != nil && len(factors) > len(out) {
-		r.axes[n.Out[0]] = factors
-	}
 	to := Node{tensor.Reshape{Shape: tensor.MakeInts(t...), Free: p.Free}, []int{in}, n.Out}
-	saved := r.axes[n.Out[0]]
 	if err := r.infer(to); err != nil {
 		return err
 	}
-	if saved != nil {
-		r.axes[n.Out[0]] = saved
-	} else {
-		delete(r.axes, n.Out[0])
+	delete(r.axes, n.Out[0])
+	if merges := slices.DeleteFunc(slices.Clone(out), func(d int) bool { return d == 1 }); derived != nil && len(factors) > len(merges) {
+		r.axes[n.Out[0]] = factors
 	}
 	return nil
 }
 
-func withoutOnes(s tensor.Shape) tensor.Shape {
-	return slices.DeleteFunc(slices.Clone(s), func(d int) bool { return d == 1 })
+// aligned reports whether each axis that changed is one of the input's: then it was
+// hardly meant as a number.
+func aligned(out, derived tensor.Shape, factors []factor) bool {
+	axes, changed := 0, 0
+	for a := range out {
+		if out[a] != derived[a] {
+			axes++
+		}
+	}
+	for _, f := range factors {
+		if f.from != f.to {
+			changed++
+			if !slices.Contains(out, f.from) {
+				return false
+			}
+		}
+	}
+	return axes == changed
 }
 
 // read is the shape that is meant by sizes which may be numbers or those of axes; nil

@@ -309,7 +309,12 @@ func (r *resizer) keepsSize(n Node) bool {
 	for i := range t.NumField() {
 		ints = ints || t.Field(i).Type == reflect.TypeFor[tensor.Ints]()
 	}
-	return ints && !r.fixed(n.In[0])
+	if !ints || !r.fixed(n.In[0]) {
+		return ints
+	}
+	return slices.ContainsFunc(r.traced[n.Out[0]], func(d int) bool {
+		return r.changed[d] && !slices.Contains(r.traced[n.In[0]], d)
+	})
 }
 
 // literal refuses constants of sizes that changed.
