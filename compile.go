@@ -27,8 +27,10 @@ func (c captured) compile(o *compileOptions) {
 	o.inputs, o.outputs = append(o.inputs, c.inputs...), append(o.outputs, c.outputs...)
 }
 
-// Shapeless is shapeless=: do not compile again for other sizes of axes. Functions
-// that use a size, as Reshape to one does, refuse.
+// Shapeless is shapeless=: do not compile again for other sizes of axes, but for the
+// sizes 0 and 1. What keeps a size is refused by its name: a Reshape to changed sizes
+// that cannot be told from those of axes, Slice, BroadcastTo, Pad, Arange. A size that
+// f puts into its constants is not seen: it stays what it was.
 type Shapeless bool
 
 func (s Shapeless) compile(o *compileOptions) { o.shapeless = bool(s) }
@@ -85,8 +87,15 @@ const compiledLimit = 8
 
 // compiledEntry is the function for one signature.
 type compiledEntry struct {
-	key     string
-	step    *compile.Step
+	key    string
+	step   *compile.Step
+	caller *tree.Caller        // the present call
+	last   *tracedCall         // what it traced, if it did
+	traces map[int]*tracedCall // by number: other streams, and sizes, have their own
+}
+
+// tracedCall is what a trace showed.
+type tracedCall struct {
 	results []reflect.Value
 	out     []source   // of the results' arrays
 	states  [][]change // by output tree
@@ -103,11 +112,10 @@ type change struct {
 }
 
 func (c *compiled) call(call *tree.Caller, in Arrays) Arrays {
-	all := slices.Concat(in, c.capturedArrays())
-	if compileOff.Load() || compile.Inline(all) {
+	if compileOff.Load() {
 		return call.Run(in)
 	}
-	outs, err := c.replay(call, all)
+	outs, err := c.replay(call, in)
 	if errors.Is(err, compile.ErrCaptured) {
 		return call.Run(in)
 	}
@@ -117,31 +125,18 @@ func (c *compiled) call(call *tree.Caller, in Arrays) Arrays {
 	return outs
 }
 
-// replay puts a call of the trace for these arrays into the graph; it traces f if
-// there is none.
-func (c *compiled) replay(call *tree.Caller, all Arrays) (Arrays, error) {
+// replay puts a call of the trace for these arrays and the captured ones into the
+// graph; it traces f if there is none.
+func (c *compiled) replay(call *tree.Caller, in Arrays) (Arrays, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	key := c.signature(call)
-	e := c.find(key)
-	var places [][]tree.Place
-	if e != nil {
-		if places = e.places(c.o.outputs); places == nil {
-			e = nil // the trees have another structure than the traced call left
-		}
+	all := slices.Concat(in, c.capturedArrays())
+	if compile.Inline(all) {
+		return nil, compile.ErrCaptured
 	}
-	if e == nil {
-		e = &compiledEntry{key: key}
-		e.step = compile.New("function", func(in, _ []*Array) (outs, states []*Array) { return c.trace(call, e, in), nil })
-		e.step.Shapeless = c.o.shapeless
-	}
-	exec, err := e.step.For(specsOf(all), nil)
+	exec, t, places, err := c.entry(call, specsOf(all))
 	if err != nil {
 		return nil, err
-	}
-	c.keep(e)
-	if places == nil {
-		places = e.places(c.o.outputs)
 	}
 	outs := exec.Apply(all)
 	pick := func(s source) *Array {
@@ -150,13 +145,46 @@ func (c *compiled) replay(call *tree.Caller, all Arrays) (Arrays, error) {
 		}
 		return outs[s.output]
 	}
-	for t, changes := range e.states {
-		for i, ch := range changes {
-			places[t][i].Set(reflect.ValueOf(pick(ch.from)))
+	for i, changes := range t.states {
+		for k, ch := range changes {
+			places[i][k].Set(reflect.ValueOf(pick(ch.from)))
 		}
 	}
-	call.Like(e.results)
-	return mapped(e.out, pick), nil
+	call.Like(t.results)
+	return mapped(t.out, pick), nil
+}
+
+// entry is the function for these specs, and where in the captured trees it sets
+// what.
+func (c *compiled) entry(call *tree.Caller, specs []Spec) (*compile.Exec, *tracedCall, [][]tree.Place, error) {
+	key := c.signature(call)
+	e := c.find(key)
+	for {
+		anew := e == nil
+		if anew {
+			e = &compiledEntry{key: key, traces: map[int]*tracedCall{}}
+			e.step = compile.New("function", func(in, _ []*Array) (outs, states []*Array) { return c.trace(e, in), nil })
+			e.step.Shapeless = c.o.shapeless
+		}
+		e.caller, e.last = call, nil
+		exec, err := e.step.For(specs, nil)
+		if e.last != nil {
+			e.traces[e.step.Traces()], e.last = e.last, nil
+		}
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		t := e.traces[exec.Trace]
+		if places := t.places(c.o.outputs); places != nil {
+			c.keep(e)
+			e.caller = nil
+			return exec, t, places, nil
+		}
+		if anew {
+			return nil, nil, nil, errors.New("the captured trees have another structure than the function left")
+		}
+		e = nil // the trees have another structure than the traced call left
+	}
 }
 
 func mapped[A, B any](as []A, f func(A) B) []B {
@@ -224,7 +252,8 @@ func (c *compiled) capturedArrays() Arrays {
 
 // trace runs the function on placeholders, which stand in the captured trees
 // meanwhile, and notes where results and states come from.
-func (c *compiled) trace(call *tree.Caller, e *compiledEntry, in Arrays) (outs Arrays) {
+func (c *compiled) trace(e *compiledEntry, in Arrays) (outs Arrays) {
+	call := e.caller
 	before := c.remember()
 	defer c.restore(before)
 	n := len(call.Flatten())
@@ -242,15 +271,15 @@ func (c *compiled) trace(call *tree.Caller, e *compiledEntry, in Arrays) (outs A
 		outs = append(outs, a)
 		return source{len(outs) - 1, -1}
 	}
-	e.out = mapped(call.Run(in[:n]), from)
-	e.results = call.Seen()
-	e.states = nil
+	tc := &tracedCall{out: mapped(call.Run(in[:n]), from)}
+	tc.results = call.Seen()
 	for _, t := range c.o.outputs {
-		e.states = append(e.states, mapped(tree.Places(t, false), func(p tree.Place) change {
+		tc.states = append(tc.states, mapped(tree.Places(t, false), func(p tree.Place) change {
 			a, _ := p.Array()
 			return change{p.Path, from(a)}
 		}))
 	}
+	e.last = tc
 	return outs
 }
 
@@ -281,7 +310,7 @@ func (c *compiled) restore(saved map[any]map[string]*Array) {
 }
 
 // places are where a call sets its states; nil if the trees lack one.
-func (e *compiledEntry) places(outputs []any) [][]tree.Place {
+func (e *tracedCall) places(outputs []any) [][]tree.Place {
 	all := make([][]tree.Place, len(outputs))
 	for t, changes := range e.states {
 		at := map[string]tree.Place{}

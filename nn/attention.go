@@ -36,9 +36,7 @@ func NewMultiHeadAttention(dims, heads int, opts ...LinearOption) *MultiHeadAtte
 // additive or bool and broadcasts to [B, Heads, Lq, Lk].
 func (a *MultiHeadAttention) Forward(q, k, v, mask *mlx.Array) *mlx.Array {
 	split := func(l Layer, x *mlx.Array) *mlx.Array {
-		y := l.Forward(x)
-		b, n, _ := y.Dims3()
-		return y.Reshape(b, n, a.Heads, -1).Transpose(0, 2, 1, 3)
+		return mlx.Unflatten(l.Forward(x), -1, mlx.Shape{a.Heads, -1}).Transpose(0, 2, 1, 3)
 	}
 	q, k, v = split(a.QueryProj, q), split(a.KeyProj, k), split(a.ValueProj, v)
 	var opts []fast.AttentionOption
@@ -49,8 +47,7 @@ func (a *MultiHeadAttention) Forward(q, k, v, mask *mlx.Array) *mlx.Array {
 		opts = append(opts, fast.Mask(mask))
 	}
 	y := fast.ScaledDotProductAttention(q, k, v, 1/math.Sqrt(float64(q.Dim(-1))), opts...)
-	b, _, n, _ := y.Dims4()
-	return a.OutProj.Forward(y.Transpose(0, 2, 1, 3).Reshape(b, n, -1))
+	return a.OutProj.Forward(mlx.Flatten(y.Transpose(0, 2, 1, 3), 2, 3))
 }
 
 // TransformerConfig has the keywords of nn.Transformer; zero fields are MLX's defaults.

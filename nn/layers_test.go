@@ -290,3 +290,24 @@ func TestDropout(t *testing.T) {
 		t.Error("a key gives two masks")
 	}
 }
+
+// TestShapelessAttention: one trace of attention and of a whole layer serves all
+// batches and lengths.
+func TestShapelessAttention(t *testing.T) {
+	a, norm := nn.NewMultiHeadAttention(8, 2), nn.NewRMSNorm(8)
+	block := func(x *mlx.Array) *mlx.Array {
+		h := norm.Forward(x)
+		return nn.GELU(x.Add(a.Forward(h, h, h, nil)))
+	}
+	traces := 0
+	f := mlx.Compile(func(x *mlx.Array) *mlx.Array { traces++; return block(x) }, mlx.Shapeless(true))
+	for _, s := range []mlx.Shape{{2, 3, 8}, {3, 2, 8}, {4, 7, 8}, {2, 16, 8}} {
+		x := mlx.Sin(mlx.Arange(s.Size())).Reshape(s...)
+		if got, want := f(x), block(x); !mlx.Item[bool](mlx.ArrayEqual(got, want)) {
+			t.Errorf("%v: %v, want %v", s, got, want)
+		}
+	}
+	if traces != 1 {
+		t.Errorf("traced %d times, want 1", traces)
+	}
+}

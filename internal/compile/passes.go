@@ -15,6 +15,7 @@ type pass struct {
 
 // passes run in this order, which constraints explain.
 var passes = []pass{
+	{"counts", counts, true},
 	{"deadcode", deadcode, false},
 	{"copies", copies, true},
 	{"fold", fold, true},
@@ -29,6 +30,7 @@ var constraints = []struct{ before, after, reason string }{
 	{"deadcode", "fold", "what nobody reads must not be evaluated"},
 	{"copies", "fold", "a tracer of a constant is that constant"},
 	{"copies", "cse", "two tracers of one value look different"},
+	{"counts", "deadcode", "what is counted is not read"},
 	{"fold", "cse", "equal constants are known by their memory, which folding gives them"},
 	{"cse", "fuse", "what is read twice is not fused into one of its readers"},
 	{"fuse", "order", "fused ops move to their last one"},

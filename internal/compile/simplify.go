@@ -71,6 +71,24 @@ func copies(g *Graph) error {
 	return nil
 }
 
+// counts replaces numbers of elements by constants.
+func counts(g *Graph) error {
+	for i, n := range g.Nodes {
+		if p, ok := n.Prim.(tensor.Count); ok {
+			g.Nodes[i].Prim, g.Nodes[i].In = p.Const(g.Values[n.In[0]].Shape), nil
+		}
+	}
+	return nil
+}
+
+// prepare drops what need not be kept of a traced graph for other sizes.
+func (g *Graph) prepare() error {
+	if err := deadcode(g); err != nil {
+		return err
+	}
+	return copies(g)
+}
+
 // cse merges nodes that apply equal primitives to the same values, and constants
 // in the same memory.
 func cse(g *Graph) error {

@@ -20,7 +20,8 @@ type Step struct {
 	// Purpose is what the memory of states counts as. Set both before the first use.
 	Limit   int
 	Purpose tensor.Purpose
-	// Shapeless keeps the traced graph for other sizes of axes.
+	// Shapeless keeps traced graphs for other sizes of axes: the function is traced
+	// again for other ranks, dtypes and axes of size 0 or 1 alone.
 	Shapeless bool
 	// Rewrite, if not nil, gives what stands for a primitive of the function. Set it
 	// before the first use.
@@ -33,12 +34,23 @@ type Step struct {
 	mu     sync.Mutex // guards what follows
 	execs  []*Exec    // last used first
 	traces int
+
+	templates []template // of a Shapeless one, last used first; guarded by tracing
+}
+
+// template is a traced graph that is used for other sizes.
+type template struct {
+	g         *Graph
+	trace     int
+	in, state []tensor.Spec
+	device    tensor.Device
 }
 
 // Exec is one signature of a Step, compiled.
 type Exec struct {
 	Plan  *tensor.Plan
 	Graph *Graph
+	Trace int // the number of the trace that it came from, from 1
 	name  string
 	prog  tensor.Program
 }
@@ -73,9 +85,6 @@ func (s *Step) For(in, state []tensor.Spec) (*Exec, error) {
 	if e := s.find(in, state, stream); e != nil { // another goroutine was first
 		return e, nil
 	}
-	s.mu.Lock()
-	s.traces++
-	s.mu.Unlock()
 	e, err := s.build(in, state, stream)
 	if err != nil {
 		return nil, fmt.Errorf("compile %s: %w", s.name, err)
@@ -112,7 +121,7 @@ func (s *Step) keep(e *Exec) {
 }
 
 func (s *Step) build(in, state []tensor.Spec, stream tensor.Stream) (*Exec, error) {
-	g, err := trace(s.f, in, state, stream.Device)
+	g, traced, err := s.graph(in, state, stream.Device)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +142,48 @@ func (s *Step) build(in, state []tensor.Spec, stream tensor.Stream) (*Exec, erro
 	if err != nil {
 		return nil, err
 	}
-	return &Exec{Plan: p, Graph: g, name: s.name, prog: prog}, nil
+	return &Exec{Plan: p, Graph: g, Trace: traced, name: s.name, prog: prog}, nil
+}
+
+// graph traces the function, or fits an earlier trace to other sizes; it says which.
+func (s *Step) graph(in, state []tensor.Spec, d tensor.Device) (*Graph, int, error) {
+	if g, traced, err := s.resized(in, state, d); g != nil || err != nil {
+		return g, traced, err
+	}
+	s.mu.Lock()
+	s.traces++
+	traced := s.traces
+	s.mu.Unlock()
+	g, err := record(&tensor.Trace{Abstract: true, Shapeless: s.Shapeless}, s.f, in, state, d)
+	if err != nil || !s.Shapeless {
+		return g, traced, err
+	}
+	t := g.clone()
+	if err := t.prepare(); err != nil {
+		return nil, 0, err
+	}
+	s.templates = slices.Insert(s.templates, 0, template{t, traced, in, state, d})
+	s.templates = s.templates[:min(len(s.templates), DefaultLimit)]
+	return g, traced, nil
+}
+
+// resized is a graph from an earlier trace, nil if none fits.
+func (s *Step) resized(in, state []tensor.Spec, d tensor.Device) (*Graph, int, error) {
+	for i, t := range s.templates {
+		if t.device != d || !alike(t.in, in) || !alike(t.state, state) {
+			continue
+		}
+		g, err := t.g.resize(in, state)
+		if errors.Is(err, errAnew) {
+			continue
+		}
+		if err == nil {
+			copy(s.templates[1:i+1], s.templates[:i])
+			s.templates[0] = t
+		}
+		return g, t.trace, err
+	}
+	return nil, 0, nil
 }
 
 // Run binds inputs, states and outputs, row-major and in this order, and starts

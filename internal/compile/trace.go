@@ -33,7 +33,11 @@ type recorder struct {
 // trace runs f on placeholders and records what it built. Values that depend on
 // no placeholder are recorded too, with their source: folding decides on them.
 func trace(f Traced, in, state []tensor.Spec, d tensor.Device) (*Graph, error) {
-	t := (&tensor.Trace{Abstract: true}).Begin()
+	return record(&tensor.Trace{Abstract: true}, f, in, state, d)
+}
+
+func record(t *tensor.Trace, f Traced, in, state []tensor.Spec, d tensor.Device) (*Graph, error) {
+	t.Begin()
 	defer t.End()
 	r := &recorder{g: &Graph{}, t: t, device: d, ids: map[tensor.Node]int{}}
 	ins, states := r.place(in, &r.g.In), r.place(state, &r.g.State)

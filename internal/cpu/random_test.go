@@ -66,7 +66,7 @@ func TestRecordedRandom(t *testing.T) {
 		k := g(fmt.Sprintf("%d.key", seed))
 		for name, got := range map[string]*tensor.Array{
 			"split":       random.Split(k, 3, none),
-			"normal":      random.Normal(k, tensor.Shape{8, 3}, dtype.Float32, 0, 1, none),
+			"normal":      random.Normal(k, tensor.Shape{8, 3}, dtype.Float32, nil, nil, none),
 			"permutation": random.Permutation(k, 17, none),
 			"gumbel":      random.Gumbel(k, tensor.Shape{20}, dtype.Float32, none),
 		} {

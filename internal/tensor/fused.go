@@ -7,7 +7,8 @@ import (
 )
 
 // Fused is a chain of elementwise ops as one: inputs and results have one shape, and
-// values between the ops never leave the cache. It gives the bits of the single ops.
+// values between the ops never leave the cache. It gives the bits of the single ops,
+// but signalling NaNs of half types become quiet.
 type Fused struct{ *FusedProgram }
 
 // FusedProgram is what a Fused computes. Value i below len(In) is an input, the others

@@ -7,8 +7,8 @@ func (p Reduce) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array {
 	case OpSum:
 		return []*Array{fit(c, SpecOf(x).Shape, s)}
 	case OpMean:
-		n := SpecOf(x).Shape.Size() / max(SpecOf(out[0]).Shape.Size(), 1)
-		return []*Array{fit(s.div(c, float64(n)), SpecOf(x).Shape, s)}
+		n := Count{Axes: p.Axes, DType: c.DType()}.of(x, s)
+		return []*Array{fit(BinaryOf(OpDivide, c, n, s), SpecOf(x).Shape, s)}
 	case OpProd: // the product of the others, right with zeros
 		flat := reducedLast(x, p.Axes, s)
 		before, after := Apply1(Scan{ScanProd, false, true}, s, flat), Apply1(Scan{ScanProd, true, true}, s, flat)

@@ -13,8 +13,12 @@ type (
 	Contiguous struct{}
 	// Broadcast repeats axes of size 1 and adds leading axes.
 	Broadcast struct{ Shape Ints }
-	// Reshape gives the row-major elements another shape without -1.
-	Reshape struct{ Shape Ints }
+	// Reshape gives the row-major elements another shape. Free is 1 + the axis that
+	// was asked for as -1, or 0: for compiled functions, whose sizes may change.
+	Reshape struct {
+		Shape Ints
+		Free  int
+	}
 	// Transpose permutes the axes.
 	Transpose struct{ Perm Ints }
 	// Slice takes Start, Start+Step, ... before Stop of each axis; for a negative
@@ -34,6 +38,15 @@ func (Transpose) Name() string   { return "transpose" }
 func (Slice) Name() string       { return "slice" }
 func (Pad) Name() string         { return "pad" }
 func (Concatenate) Name() string { return "concatenate" }
+
+// String shows the shape as it was asked for.
+func (p Reshape) String() string {
+	t := p.Shape.List()
+	if p.Free > 0 {
+		t[p.Free-1] = -1
+	}
+	return fmt.Sprintf("{Shape:%v}", t)
+}
 
 // same is the inference of ops that keep the spec of their first input.
 func same(in []Spec) ([]Spec, error) { return []Spec{in[0]}, nil }
@@ -330,7 +343,7 @@ func ReshapeTo(a *Array, dims []int, s Stream) *Array {
 	if slices.Equal(SpecOf(a).Shape, t) && !s.set {
 		return a
 	}
-	return Apply1(Reshape{MakeInts(t...)}, s, a)
+	return Apply1(Reshape{MakeInts(t...), wild + 1}, s, a)
 }
 
 // TransposeTo permutes the axes; negative ones count from the end.

@@ -60,7 +60,11 @@ func (p Reshape) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array {
 func (p Reshape) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
 	x := MoveAxis(in[0], axes[0], 0, s)
 	t := append([]int{x.Dim(0)}, p.Shape.List()...)
-	return front(Apply1(Reshape{MakeInts(t...)}, s, x))
+	free := p.Free
+	if free > 0 {
+		free++
+	}
+	return front(Apply1(Reshape{MakeInts(t...), free}, s, x))
 }
 
 // VJP permutes back.

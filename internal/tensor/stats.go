@@ -86,14 +86,7 @@ func Std(a *Array, axes []int, keep bool, ddof int, s Stream) *Array {
 }
 
 func wideVar(op string, a *Array, axes []int, keep bool, ddof int, s Stream) *Array {
-	sh := SpecOf(a).Shape
-	set := NormAxes(op, axes, sh)
-	n := 1
-	for i, d := range sh {
-		if set.Has(i) {
-			n *= d
-		}
-	}
+	set := NormAxes(op, axes, SpecOf(a).Shape)
 	a = AsType(a, dtype.AtLeastFloat(a.DType()), s)
 	if a.DType().Size() == 2 {
 		a = AsType(a, dtype.Float32, s)
@@ -103,7 +96,8 @@ func wideVar(op string, a *Array, axes []int, keep bool, ddof int, s Stream) *Ar
 		diff = s.do(OpAbs, diff)
 	}
 	sum := Apply1(Reduce{OpSum, set}, s, s.do(OpSquare, diff))
-	return s.div(dropAxes(sum, set, keep, s), float64(max(n-ddof, 0)))
+	n := Count{set, sum.DType(), ddof}.of(a, s)
+	return BinaryOf(OpDivide, dropAxes(sum, set, keep, s), n, s)
 }
 
 // Median is the middle of the sorted elements along axes, the mean of two if their

@@ -6,7 +6,8 @@ import "sync/atomic"
 // it depends on; tracing spreads through data alone. A trace ends: afterwards
 // nothing is kept for its sake.
 type Trace struct {
-	Abstract bool // its values have no data and cannot be read (compile, vmap)
+	Abstract  bool // its values have no data and cannot be read (compile, vmap)
+	Shapeless bool // what it recorded is used for other sizes too
 
 	began uint64 // draws from generators before it
 	done  atomic.Bool

@@ -10,8 +10,8 @@ import (
 )
 
 // Describe appends what a compiled function depends on but the elements of arrays:
-// the structure of v, which arrays are nil, their dtypes and shapes (ranks if
-// shapeless), and constants. Functions, and pointers to what holds no arrays, are
+// the structure of v, which arrays are nil, their dtypes and shapes (ranks and
+// axes of size 0 or 1 if shapeless), and constants. Functions, and pointers to what holds no arrays, are
 // known by their address.
 func Describe(b []byte, v reflect.Value, shapeless bool) []byte {
 	d := describer{b: b, shapeless: shapeless, seen: map[pointer]int{}}
@@ -96,8 +96,12 @@ func (d *describer) pointer(v reflect.Value) {
 func (d *describer) array(a *Array) {
 	s := tensor.SpecOf(a)
 	d.b = append(d.b, byte('a'+s.DType))
-	if d.shapeless {
-		d.text(strconv.Itoa(len(s.Shape)))
+	if d.shapeless { // the rank, and which axes are of size 0 or 1
+		d.b = append(d.b, '<')
+		for _, n := range s.Shape {
+			d.b = append(d.b, "01n"[min(n, 2)])
+		}
+		d.text(">")
 		return
 	}
 	d.text(s.Shape.String())
