@@ -163,15 +163,15 @@ type VMapOption interface{ vmap(*vmapOptions) }
 
 type vmapOptions struct{ in, out []int }
 
-// InAxes is in_axes=: the axis of each argument to map over, or [Unmapped]; 0 for all
-// by default. An argument that is a tree has one for all its arrays.
+// InAxes is in_axes=: the axis of each argument to map over, negative from the end, or
+// [Unmapped]; 0 for all by default. An argument that is a tree has one for all its arrays.
 type InAxes []int
 
 // OutAxes is out_axes=: where the mapped axis is put in each result, 0 by default.
 type OutAxes []int
 
 // Unmapped is None in in_axes= and out_axes=.
-const Unmapped = -1 << 31
+const Unmapped = tensor.Unmapped
 
 func (a InAxes) vmap(o *vmapOptions)  { o.in = a }
 func (a OutAxes) vmap(o *vmapOptions) { o.out = a }
@@ -193,24 +193,19 @@ func VMap[F any](f F, opts ...VMapOption) F {
 		tensor.Throw("vmap", nil, "%d out axes for %d results", len(o.out), fn.NumOut())
 	}
 	return fn.Make(func(c *tree.Caller, in Arrays) Arrays {
-		axes := spread("vmap", o.in, c.InCounts())
+		axes := spread(o.in, c.InCounts())
 		return autodiff.VMap(c.Run, in, axes, func(i, _ int) int {
-			return spread("vmap", o.out, c.OutCounts())[i]
+			return spread(o.out, c.OutCounts())[i]
 		})
 	}).(F)
 }
 
 // spread gives each array the axis of its argument.
-func spread(op string, axes, counts []int) (out []int) {
+func spread(axes, counts []int) (out []int) {
 	for i, n := range counts {
 		a := 0
 		if axes != nil {
 			a = axes[i]
-		}
-		if a == Unmapped {
-			a = tensor.Unmapped
-		} else if a < 0 {
-			tensor.Throw(op, nil, "axis %d is negative; count from the front", a)
 		}
 		for range n {
 			out = append(out, a)
@@ -238,24 +233,7 @@ type Rules struct {
 // CustomFunction is mx.custom_function: f with derivatives of your own. Arrays of
 // arguments and results are passed to the rules in tree order.
 func CustomFunction[F any](f F, r Rules) F {
-	rules := autodiff.Rules{VJP: r.VJP, JVP: r.JVP}
-	if r.VMap != nil {
-		rules.VMap = func(in Arrays, axes []int) (Arrays, []int) {
-			out, outAxes := r.VMap(in, swapUnmapped(axes, tensor.Unmapped, Unmapped))
-			return out, swapUnmapped(outAxes, Unmapped, tensor.Unmapped)
-		}
-	}
-	return custom("custom_function", f, rules)
-}
-
-func swapUnmapped(axes []int, from, to int) []int {
-	out := append([]int(nil), axes...)
-	for i, a := range out {
-		if a == from {
-			out[i] = to
-		}
-	}
-	return out
+	return custom("custom_function", f, autodiff.Rules{VJP: r.VJP, JVP: r.JVP, VMap: r.VMap})
 }
 
 func custom[F any](op string, f F, r autodiff.Rules) F {

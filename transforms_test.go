@@ -81,6 +81,9 @@ func TestVMap(t *testing.T) {
 		t.Errorf("shapes %v %v", a.Shape(), b.Shape())
 	}
 	wantItems(t, "out axis 1", a, 2, 5, 8, 3, 6, 9)
+	wantItems(t, "last axes", mlx.VMap(dot, mlx.InAxes{-1, 1})(xs, xs), 35, 56)
+	last := mlx.VMap(func(x *mlx.Array) *mlx.Array { return x.Mul(2) }, mlx.OutAxes{-1})(xs)
+	wantItems(t, "last out axis", last, 2, 6, 10, 4, 8, 12)
 	wantError(t, "sizes 3 and 2", func() { mlx.VMap(dot)(xs, w) })
 	wantError(t, "axis 2", func() { mlx.VMap(dot, mlx.InAxes{2, 0})(xs, w) })
 	wantError(t, "cannot be read", func() {

@@ -36,7 +36,7 @@ type (
 )
 
 // Unmapped is the axis of an input that vmap does not map.
-const Unmapped = -1
+const Unmapped = -1 << 31
 
 // MappedSize is the size of the mapped axis.
 func MappedSize(in []*Array, axes []int) int {
