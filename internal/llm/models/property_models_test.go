@@ -252,8 +252,12 @@ func quantized(t testing.TB, r *rand.Rand, c llmtest.Config, w []safetensors.Ten
 		t.Fatal(err)
 	}
 	block := schemeEntry(r, whole)
+	resolved, err := whole.Resolve()
+	if err != nil {
+		t.Fatal(err)
+	}
 	nn.Quantize(m.Model, nn.Predicate(func(path string, l nn.Quantizable) (mlx.Scheme, bool) {
-		if linear, ok := l.(*nn.Linear); ok && linear.Weight.Dim(1)%whole.GroupSize != 0 {
+		if linear, ok := l.(*nn.Linear); ok && linear.Weight.Dim(1)%resolved.GroupSize != 0 {
 			return whole, false // as mlx-lm
 		}
 		if !overrides {
