@@ -22,6 +22,7 @@ var kept = map[string]*regexp.Regexp{
 	"fast":        nil,
 	"ops":         nil,
 	"nn":          nil,
+	"layers":      nil,
 	"sampling1":   nil,
 	"quantize_fp": nil,
 	// The inputs, and each number of bits, group size and dtype at least once.
@@ -38,7 +39,7 @@ func TestGoldenFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"random", "samplers", "fast", "ops", "nn", "sampling1", "quantize_fp", "quantize_affine"} {
+	for _, name := range []string{"random", "samplers", "fast", "ops", "nn", "layers", "sampling1", "quantize_fp", "quantize_affine"} {
 		from, err := safetensors.Open(filepath.Join(shared, "goldens", name+".safetensors"))
 		if err != nil {
 			t.Fatal(err)
