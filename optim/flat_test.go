@@ -65,7 +65,7 @@ func TestTrainingStaysFlat(t *testing.T) {
 	if testing.Short() || raceEnabled {
 		steps = 600
 	}
-	x := mlx.Sin(mlx.Arange(4 * mlpIn).AsType(mlx.Float32)).Reshape(4, mlpIn)
+	x := mlx.Sin(mlx.Arange(4*mlpIn).AsType(mlx.Float32)).Reshape(4, mlpIn)
 	y := mlx.NewArray([][]float64{{0.5}, {-1}, {0.25}, {1}})
 	for _, compiled := range []bool{false, true} {
 		m, opt := newMLP(), optim.AdamW(optim.CosineDecay(1e-3, 1000, 1e-4))

@@ -204,7 +204,10 @@ func classOf(n int) (class, size int) {
 // first, or nil when the host writes it at once.
 func newBuffer(d Device, size int, st *streamState, p Purpose) (*Buffer, error) {
 	if size < offHeapMin || raceEnabled {
-		return &Buffer{host: make([]byte, max(size, 1)), device: d}, nil
+		if size == 0 {
+			size = 16 // a pointer to an element of any type is one into it
+		}
+		return &Buffer{host: make([]byte, size), device: d}, nil
 	}
 	class, n := classOf(size)
 	key := listKey{d, class}
