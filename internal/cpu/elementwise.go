@@ -60,8 +60,9 @@ func (m *mapping) run(s *scratch, c, nc int) {
 	if lo >= hi {
 		return
 	}
-	if m.direct {
-		m.apply(nil, nil, nil, lo, hi-lo)
+	stream := large(m.out) && !over(m.out, m.ins)
+	if m.direct && !stream {
+		m.apply(nil, nil, nil, m.at(lo), lo, hi-lo)
 		return
 	}
 	k := min(blockLen, hi-lo)
@@ -79,13 +80,20 @@ func (m *mapping) run(s *scratch, c, nc int) {
 	if m.narrow {
 		res = piece[float32](s, k)
 	}
+	if stream {
+		streamBlocks(s, m.out, m.ins, lo, hi, func(y unsafe.Pointer, lo, n int) { m.apply(&raw, &wide, res, y, lo, n) })
+		return
+	}
 	for ; lo < hi; lo += k {
-		m.apply(&raw, &wide, res, lo, min(k, hi-lo))
+		m.apply(&raw, &wide, res, m.at(lo), lo, min(k, hi-lo))
 	}
 }
 
-// apply computes elements [lo, lo+n).
-func (m *mapping) apply(raw *[3][]uint64, wide *[3][]float32, res []float32, lo, n int) {
+// at is where element i of the result lies.
+func (m *mapping) at(i int) unsafe.Pointer { return unsafe.Add(m.out.Ptr(), i*m.out.DType.Size()) }
+
+// apply computes elements [lo, lo+n) to y.
+func (m *mapping) apply(raw *[3][]uint64, wide *[3][]float32, res []float32, y unsafe.Pointer, lo, n int) {
 	var p [3]unsafe.Pointer
 	for i := range m.n {
 		var buf []uint64
@@ -97,7 +105,6 @@ func (m *mapping) apply(raw *[3][]uint64, wide *[3][]float32, res []float32, lo,
 			p[i] = unsafe.Pointer(unsafe.SliceData(widen(wide[i], p[i], m.ins[i].DType, n)))
 		}
 	}
-	y := unsafe.Add(m.out.Ptr(), lo*m.out.DType.Size())
 	if !m.narrow {
 		m.f(y, p[0], p[1], p[2], n)
 		return
@@ -126,16 +133,24 @@ func mapTask(in, out []View, f loop, weight int) task {
 	}
 	a, y := &in[0], &out[0]
 	n := y.Shape.Size()
-	return newTask((n+blockLen-1)/blockLen, weight*n, func(_ *scratch, c, nc int) {
+	return newTask((n+blockLen-1)/blockLen, weight*n, func(s *scratch, c, nc int) {
 		lo, hi := spanBlocks(n, c, nc)
-		size := lo * a.DType.Size()
-		var second unsafe.Pointer
-		if b != nil {
-			second = unsafe.Add(b.Ptr(), size)
+		if lo >= hi {
+			return
 		}
-		if lo < hi {
-			f(unsafe.Add(y.Ptr(), lo*y.DType.Size()), unsafe.Add(a.Ptr(), size), second, nil, hi-lo)
+		part := func(dst unsafe.Pointer, lo, n int) {
+			size := lo * a.DType.Size()
+			var second unsafe.Pointer
+			if b != nil {
+				second = unsafe.Add(b.Ptr(), size)
+			}
+			f(dst, unsafe.Add(a.Ptr(), size), second, nil, n)
 		}
+		if large(y) && !over(y, in) {
+			streamBlocks(s, y, in, lo, hi, part)
+			return
+		}
+		part(unsafe.Add(y.Ptr(), lo*y.DType.Size()), lo, hi-lo)
 	})
 }
 
