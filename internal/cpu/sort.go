@@ -41,7 +41,9 @@ type rowSorter struct {
 
 type sortMemory struct {
 	keys  []uint64
+	other []uint64 // of narrow keys
 	pairs []keyed
+	count *[radixPasses][radixSize]uint32
 }
 
 func newRowSorter(d dtype.DType, k int) *rowSorter {
@@ -50,8 +52,12 @@ func newRowSorter(d dtype.DType, k int) *rowSorter {
 
 func (r *rowSorter) memory(s *scratch) (m sortMemory) {
 	m.keys = piece[uint64](s, r.k)
-	if !r.narrow {
+	switch {
+	case !r.narrow:
 		m.pairs = piece[keyed](s, r.k)
+	case r.k >= radixMin:
+		m.other = piece[uint64](s, r.k)
+		m.count = &piece[[radixPasses][radixSize]uint32](s, 1)[0]
 	}
 	return m
 }
@@ -59,7 +65,7 @@ func (r *rowSorter) memory(s *scratch) (m sortMemory) {
 func (r *rowSorter) order(order []uint32, x unsafe.Pointer, m sortMemory) {
 	r.keys(m.keys, x)
 	if r.narrow {
-		sortNarrow(order, m.keys)
+		sortNarrow(order, m)
 	} else {
 		sortWide(order, m.keys, m.pairs)
 	}
@@ -70,15 +76,56 @@ type keyed struct {
 	at  uint64
 }
 
+// Rows of radixMin narrow keys and more are sorted digit by digit, the lowest first.
+const (
+	radixMin    = 256
+	radixBits   = 11
+	radixSize   = 1 << radixBits
+	radixPasses = 3
+)
+
 // sortNarrow sorts 32-bit keys with their index in the low half.
-func sortNarrow(order []uint32, key []uint64) {
+func sortNarrow(order []uint32, m sortMemory) {
+	key := m.keys
 	for i := range key {
 		key[i] = key[i]<<32 | uint64(i)
 	}
-	slices.Sort(key)
+	if len(key) < radixMin {
+		slices.Sort(key)
+	} else {
+		key = radixSort(key, m.other, m.count)
+	}
 	for i, k := range key {
 		order[i] = uint32(k)
 	}
+}
+
+// radixSort sorts by the upper 32 bits and keeps the order of equal ones. The result
+// is in key or in other, of the same length.
+func radixSort(key, other []uint64, count *[radixPasses][radixSize]uint32) []uint64 {
+	clear(count[:])
+	for _, k := range key {
+		count[0][k>>32&(radixSize-1)]++
+		count[1][k>>(32+radixBits)&(radixSize-1)]++
+		count[2][k>>(32+2*radixBits)]++
+	}
+	for p := range radixPasses {
+		shift, c := 32+p*radixBits, &count[p]
+		if c[key[0]>>shift&(radixSize-1)] == uint32(len(key)) { // one digit for all
+			continue
+		}
+		var sum uint32
+		for d, n := range c {
+			c[d], sum = sum, sum+n
+		}
+		for _, k := range key {
+			d := k >> shift & (radixSize - 1)
+			other[c[d]] = k
+			c[d]++
+		}
+		key, other = other, key
+	}
+	return key
 }
 
 func sortWide(order []uint32, key []uint64, pairs []keyed) {

@@ -275,7 +275,7 @@ func collectLocked() {
 	mem.Unlock()
 	collect()
 	mem.Lock()
-	mem.next = max(gcStep, 2*mem.active)
+	mem.next = mem.active + mem.cached + gcStep
 }
 
 // takeLocked finds kept memory. What work of st freed, later work of st may
