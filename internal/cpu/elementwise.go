@@ -123,7 +123,10 @@ func computeType(d dtype.DType) dtype.DType {
 
 // mapTask picks the short form for the common case of row-major inputs that f
 // reads as they are.
-func mapTask(in, out []View, f loop, weight int) task {
+func mapTask(in, out []View, f loop, weight int) task { return mapPastTask(in, out, f, nil, weight) }
+
+// mapPastTask is mapTask with a loop that writes past the caches, nil if there is none.
+func mapPastTask(in, out []View, f, past loop, weight int) task {
 	var b *View
 	if len(in) > 1 {
 		b = &in[1]
@@ -138,15 +141,20 @@ func mapTask(in, out []View, f loop, weight int) task {
 		if lo >= hi {
 			return
 		}
+		kernel := f
 		part := func(dst unsafe.Pointer, lo, n int) {
 			size := lo * a.DType.Size()
 			var second unsafe.Pointer
 			if b != nil {
 				second = unsafe.Add(b.Ptr(), size)
 			}
-			f(dst, unsafe.Add(a.Ptr(), size), second, nil, n)
+			kernel(dst, unsafe.Add(a.Ptr(), size), second, nil, n)
 		}
-		if large(y) && !over(y, in) {
+		switch stream := large(y) && !over(y, in); {
+		case stream && past != nil:
+			kernel = past
+			defer simd.StreamEnd()
+		case stream:
 			streamBlocks(s, y, in, lo, hi, part)
 			return
 		}
@@ -159,7 +167,11 @@ func unaryTask(p tensor.Unary, in, out []View) (task, error) {
 	if f == nil {
 		return task{}, fmt.Errorf("%w for %v", tensor.ErrUnsupported, in[0].DType)
 	}
-	return mapTask(in, out, f, unaryWeight(p.Op)), nil
+	var past loop
+	if k, ok := vectorUnary[p.Op]; ok && in[0].DType == dtype.Float32 {
+		past = pastUnary(k)
+	}
+	return mapPastTask(in, out, f, past, unaryWeight(p.Op)), nil
 }
 
 // unaryWeight and binaryWeight are the costs of an element.
@@ -185,7 +197,11 @@ func binaryTask(p tensor.Binary, in, out []View) (task, error) {
 	if f == nil {
 		return task{}, fmt.Errorf("%w for %v", tensor.ErrUnsupported, in[0].DType)
 	}
-	return mapTask(in, out, f, binaryWeight(p.Op)), nil
+	var past loop
+	if k, ok := vectorBinary[p.Op]; ok && in[0].DType == dtype.Float32 {
+		past = pastBinary(k)
+	}
+	return mapPastTask(in, out, f, past, binaryWeight(p.Op)), nil
 }
 
 func selectTask(in, out []View) task {

@@ -79,9 +79,9 @@ type keyed struct {
 // Rows of radixMin narrow keys and more are sorted digit by digit, the lowest first.
 const (
 	radixMin    = 256
-	radixBits   = 11
+	radixBits   = 8
 	radixSize   = 1 << radixBits
-	radixPasses = 3
+	radixPasses = 4
 )
 
 // sortNarrow sorts 32-bit keys with their index in the low half.
@@ -105,13 +105,14 @@ func sortNarrow(order []uint32, m sortMemory) {
 func radixSort(key, other []uint64, count *[radixPasses][radixSize]uint32) []uint64 {
 	clear(count[:])
 	for _, k := range key {
-		count[0][k>>32&(radixSize-1)]++
-		count[1][k>>(32+radixBits)&(radixSize-1)]++
-		count[2][k>>(32+2*radixBits)]++
+		count[0][uint8(k>>32)]++
+		count[1][uint8(k>>40)]++
+		count[2][uint8(k>>48)]++
+		count[3][uint8(k>>56)]++
 	}
 	for p := range radixPasses {
-		shift, c := 32+p*radixBits, &count[p]
-		if c[key[0]>>shift&(radixSize-1)] == uint32(len(key)) { // one digit for all
+		shift, c := (32+p*radixBits)&63, &count[p]
+		if c[uint8(key[0]>>shift)] == uint32(len(key)) { // one digit for all
 			continue
 		}
 		var sum uint32
@@ -119,7 +120,7 @@ func radixSort(key, other []uint64, count *[radixPasses][radixSize]uint32) []uin
 			c[d], sum = sum, sum+n
 		}
 		for _, k := range key {
-			d := k >> shift & (radixSize - 1)
+			d := uint8(k >> shift)
 			other[c[d]] = k
 			c[d]++
 		}
@@ -191,16 +192,14 @@ func keysOf64(key []uint64, x unsafe.Pointer) {
 
 // key32 orders floats: -0 and 0 are equal, NaN is last.
 func key32(v float32) uint32 {
-	switch b := math.Float32bits(v); {
+	b := math.Float32bits(v)
+	switch { // both are rare; signs are not, so they take no branch
 	case v != v:
 		return math.MaxUint32
 	case v == 0:
 		return 1 << 31
-	case b>>31 != 0:
-		return ^b
-	default:
-		return b | 1<<31
 	}
+	return b ^ (uint32(int32(b)>>31) | 1<<31)
 }
 
 func key64(v float64) uint64 {

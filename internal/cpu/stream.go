@@ -51,3 +51,24 @@ func streamBlocks(s *scratch, y *View, in []View, lo, hi int, f func(dst unsafe.
 	}
 	simd.StreamEnd()
 }
+
+// pastUnary and pastBinary are the loops that write past the caches, nil without one.
+func pastUnary(op simd.UnaryOp) loop {
+	f := simd.StreamUnary(op)
+	if f == nil {
+		return nil
+	}
+	return func(y, a, _, _ unsafe.Pointer, n int) {
+		f(unsafe.Slice((*float32)(y), n), unsafe.Slice((*float32)(a), n))
+	}
+}
+
+func pastBinary(op simd.BinaryOp) loop {
+	f := simd.StreamBinary(op)
+	if f == nil {
+		return nil
+	}
+	return func(y, a, b, _ unsafe.Pointer, n int) {
+		f(unsafe.Slice((*float32)(y), n), unsafe.Slice((*float32)(a), n), unsafe.Slice((*float32)(b), n))
+	}
+}
