@@ -10,7 +10,7 @@ import (
 
 // hugeMin is the bytes from which on memory is asked for in huge pages: the first write
 // to each small page costs more than what is written.
-const hugeMin = 4 << 20
+const hugeMin = 8 << 20
 
 // pages maps fresh zeroed pages, which the collector neither scans nor counts.
 func pages(size int) ([]byte, error) {
