@@ -11,7 +11,7 @@ import (
 
 // blockLen is how many elements an elementwise kernel takes at a time when it
 // must gather or convert: a few blocks fit in the first cache.
-const blockLen = 1024
+const blockLen = 512
 
 // spanBlocks cuts n elements at multiples of blockLen.
 func spanBlocks(n, c, nc int) (lo, hi int) {

@@ -65,7 +65,9 @@ func (r *rowSorter) memory(s *scratch) (m sortMemory) {
 func (r *rowSorter) order(order []uint32, x unsafe.Pointer, m sortMemory) {
 	r.keys(m.keys, x)
 	if r.narrow {
-		sortNarrow(order, m)
+		for i, k := range sortNarrow(m) {
+			order[i] = uint32(k)
+		}
 	} else {
 		sortWide(order, m.keys, m.pairs)
 	}
@@ -84,19 +86,30 @@ const (
 	radixPasses = 4
 )
 
-// sortNarrow sorts 32-bit keys with their index in the low half.
-func sortNarrow(order []uint32, m sortMemory) {
+// sortNarrow sorts 32-bit keys, with their index in the low half.
+func sortNarrow(m sortMemory) []uint64 {
 	key := m.keys
 	for i := range key {
 		key[i] = key[i]<<32 | uint64(i)
 	}
 	if len(key) < radixMin {
 		slices.Sort(key)
-	} else {
-		key = radixSort(key, m.other, m.count)
+		return key
 	}
-	for i, k := range key {
-		order[i] = uint32(k)
+	return radixSort(key, m.other, m.count)
+}
+
+// sortFloats writes a row of floats sorted: keys are as good as values, but for NaN and
+// zeros, which have several.
+func (r *rowSorter) sortFloats(y, x []float32, m sortMemory) {
+	r.keys(m.keys, unsafe.Pointer(unsafe.SliceData(x)))
+	for i, k := range sortNarrow(m) {
+		b := uint32(k >> 32)
+		if b == math.MaxUint32 || b == 1<<31 {
+			y[i] = x[uint32(k)]
+			continue
+		}
+		y[i] = math.Float32frombits(b ^ (^uint32(int32(b)>>31) | 1<<31))
 	}
 }
 
@@ -258,6 +271,10 @@ func sortTask(in, out []View) (task, error) {
 		m := sorter.memory(s)
 		for i := lo; i < hi; i++ {
 			row := x.row(g, i)
+			if y.DType == dtype.Float32 {
+				sorter.sortFloats(at[float32](y, i*x.k, x.k), unsafe.Slice((*float32)(row), x.k), m)
+				continue
+			}
 			sorter.order(order, row, m)
 			permuteRow(unsafe.Add(y.Ptr(), i*x.k*x.size), row, order, x.size)
 		}
