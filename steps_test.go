@@ -31,30 +31,15 @@ func TestStepsStayFlat(t *testing.T) {
 		}
 		loss = mlx.Item[float32](l)
 	}
-	measure := func() (objects, active int64) {
-		last := int64(-1)
-		for range 100 { // cleanups run in a goroutine of their own
-			runtime.GC()
-			time.Sleep(2 * time.Millisecond)
-			now := mlx.ActiveMemory()
-			if now == last {
-				break
-			}
-			last = now
-		}
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapObjects), mlx.ActiveMemory()
-	}
 	for range steps / 10 {
 		step()
 	}
 	first := loss
-	objects, active := measure()
+	objects, active := inUse()
 	for range steps {
 		step()
 	}
-	objects2, active2 := measure()
+	objects2, active2 := inUse()
 	if objects2 > objects+500 {
 		t.Errorf("%d heap objects, then %d after %d steps", objects, objects2, steps)
 	}
@@ -64,4 +49,20 @@ func TestStepsStayFlat(t *testing.T) {
 	if loss >= first || loss > 0.01 {
 		t.Errorf("the loss went from %v to %v", first, loss)
 	}
+}
+
+// inUse is the objects on Go's heap, weak handles among them, and the bytes of arrays
+// off it, when all that is dead has gone.
+func inUse() (objects, active int64) {
+	for same, last := 0, int64(-1); same < 4; { // cleanups run in a goroutine of their own
+		runtime.GC()
+		time.Sleep(2 * time.Millisecond)
+		now := mlx.ActiveMemory()
+		if same++; now != last {
+			same, last = 0, now
+		}
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapObjects), mlx.ActiveMemory()
 }

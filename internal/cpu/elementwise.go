@@ -11,7 +11,7 @@ import (
 
 // blockLen is how many elements an elementwise kernel takes at a time when it
 // must gather or convert: a few blocks fit in the first cache.
-const blockLen = 1024
+const blockLen = 512
 
 // spanBlocks cuts n elements at multiples of blockLen.
 func spanBlocks(n, c, nc int) (lo, hi int) {
@@ -60,8 +60,9 @@ func (m *mapping) run(s *scratch, c, nc int) {
 	if lo >= hi {
 		return
 	}
-	if m.direct {
-		m.apply(nil, nil, nil, lo, hi-lo)
+	stream := large(m.out) && !over(m.out, m.ins)
+	if m.direct && !stream {
+		m.apply(nil, nil, nil, m.at(lo), lo, hi-lo)
 		return
 	}
 	k := min(blockLen, hi-lo)
@@ -79,13 +80,20 @@ func (m *mapping) run(s *scratch, c, nc int) {
 	if m.narrow {
 		res = piece[float32](s, k)
 	}
+	if stream {
+		streamBlocks(s, m.out, m.ins, lo, hi, func(y unsafe.Pointer, lo, n int) { m.apply(&raw, &wide, res, y, lo, n) })
+		return
+	}
 	for ; lo < hi; lo += k {
-		m.apply(&raw, &wide, res, lo, min(k, hi-lo))
+		m.apply(&raw, &wide, res, m.at(lo), lo, min(k, hi-lo))
 	}
 }
 
-// apply computes elements [lo, lo+n).
-func (m *mapping) apply(raw *[3][]uint64, wide *[3][]float32, res []float32, lo, n int) {
+// at is where element i of the result lies.
+func (m *mapping) at(i int) unsafe.Pointer { return unsafe.Add(m.out.Ptr(), i*m.out.DType.Size()) }
+
+// apply computes elements [lo, lo+n) to y.
+func (m *mapping) apply(raw *[3][]uint64, wide *[3][]float32, res []float32, y unsafe.Pointer, lo, n int) {
 	var p [3]unsafe.Pointer
 	for i := range m.n {
 		var buf []uint64
@@ -97,7 +105,6 @@ func (m *mapping) apply(raw *[3][]uint64, wide *[3][]float32, res []float32, lo,
 			p[i] = unsafe.Pointer(unsafe.SliceData(widen(wide[i], p[i], m.ins[i].DType, n)))
 		}
 	}
-	y := unsafe.Add(m.out.Ptr(), lo*m.out.DType.Size())
 	if !m.narrow {
 		m.f(y, p[0], p[1], p[2], n)
 		return
@@ -116,7 +123,10 @@ func computeType(d dtype.DType) dtype.DType {
 
 // mapTask picks the short form for the common case of row-major inputs that f
 // reads as they are.
-func mapTask(in, out []View, f loop, weight int) task {
+func mapTask(in, out []View, f loop, weight int) task { return mapPastTask(in, out, f, nil, weight) }
+
+// mapPastTask is mapTask with a loop that writes past the caches, nil if there is none.
+func mapPastTask(in, out []View, f, past loop, weight int) task {
 	var b *View
 	if len(in) > 1 {
 		b = &in[1]
@@ -126,16 +136,29 @@ func mapTask(in, out []View, f loop, weight int) task {
 	}
 	a, y := &in[0], &out[0]
 	n := y.Shape.Size()
-	return newTask((n+blockLen-1)/blockLen, weight*n, func(_ *scratch, c, nc int) {
+	return newTask((n+blockLen-1)/blockLen, weight*n, func(s *scratch, c, nc int) {
 		lo, hi := spanBlocks(n, c, nc)
-		size := lo * a.DType.Size()
-		var second unsafe.Pointer
-		if b != nil {
-			second = unsafe.Add(b.Ptr(), size)
+		if lo >= hi {
+			return
 		}
-		if lo < hi {
-			f(unsafe.Add(y.Ptr(), lo*y.DType.Size()), unsafe.Add(a.Ptr(), size), second, nil, hi-lo)
+		kernel := f
+		part := func(dst unsafe.Pointer, lo, n int) {
+			size := lo * a.DType.Size()
+			var second unsafe.Pointer
+			if b != nil {
+				second = unsafe.Add(b.Ptr(), size)
+			}
+			kernel(dst, unsafe.Add(a.Ptr(), size), second, nil, n)
 		}
+		switch stream := large(y) && !over(y, in); {
+		case stream && past != nil:
+			kernel = past
+			defer simd.StreamEnd()
+		case stream:
+			streamBlocks(s, y, in, lo, hi, part)
+			return
+		}
+		part(unsafe.Add(y.Ptr(), lo*y.DType.Size()), lo, hi-lo)
 	})
 }
 
@@ -144,7 +167,11 @@ func unaryTask(p tensor.Unary, in, out []View) (task, error) {
 	if f == nil {
 		return task{}, fmt.Errorf("%w for %v", tensor.ErrUnsupported, in[0].DType)
 	}
-	return mapTask(in, out, f, unaryWeight(p.Op)), nil
+	var past loop
+	if k, ok := vectorUnary[p.Op]; ok && in[0].DType == dtype.Float32 {
+		past = pastUnary(k)
+	}
+	return mapPastTask(in, out, f, past, unaryWeight(p.Op)), nil
 }
 
 // unaryWeight and binaryWeight are the costs of an element.
@@ -170,7 +197,11 @@ func binaryTask(p tensor.Binary, in, out []View) (task, error) {
 	if f == nil {
 		return task{}, fmt.Errorf("%w for %v", tensor.ErrUnsupported, in[0].DType)
 	}
-	return mapTask(in, out, f, binaryWeight(p.Op)), nil
+	var past loop
+	if k, ok := vectorBinary[p.Op]; ok && in[0].DType == dtype.Float32 {
+		past = pastBinary(k)
+	}
+	return mapPastTask(in, out, f, past, binaryWeight(p.Op)), nil
 }
 
 func selectTask(in, out []View) task {

@@ -40,22 +40,33 @@ func ropeTask(p fast.RoPE, in, out []View) task {
 func (r *rotation) run(s *scratch, c, nc int) {
 	lo, hi := span(r.b*r.t, c, nc)
 	half := r.p.Dims / 2
-	cos, sin := piece[float32](s, half), piece[float32](s, half)
+	cos, sin := piece[float32](s, half*rotationBlock), piece[float32](s, half*rotationBlock)
 	g, buf := r.x.buffer(s), r.x.buffer32(s)
-	for u := lo; u < hi; u++ {
-		b, t := u/r.t, u%r.t
-		pos := float32(r.position(b, t)) * float32(r.p.Scale.Value())
-		if r.inv != nil {
-			simd.K.RopeTable(cos, sin, pos, r.inv)
-		} else {
-			simd.K.RopePeriods(cos, sin, pos, all[float32](&r.in[2]))
+	for lo < hi {
+		b, t := lo/r.t, lo%r.t
+		n := min(rotationBlock, hi-lo, r.t-t)
+		for i := range n {
+			pos := float32(r.position(b, t+i)) * float32(r.p.Scale.Value())
+			if r.inv != nil {
+				simd.K.RopeTable(cos[i*half:][:half], sin[i*half:][:half], pos, r.inv)
+			} else {
+				simd.K.RopePeriods(cos[i*half:][:half], sin[i*half:][:half], pos, all[float32](&r.in[2]))
+			}
 		}
-		first := r.x.outer.offset(b*r.h*r.t + t)
 		for h := range r.h {
-			r.rotate((b*r.h+h)*r.t+t, r.x.rowAt(g, first+r.heads.offset(h)), buf, cos, sin)
+			head := r.heads.offset(h)
+			for i := range n {
+				x := r.x.rowAt(g, r.x.outer.offset(b*r.h*r.t+t+i)+head)
+				r.rotate((b*r.h+h)*r.t+t+i, x, buf, cos[i*half:][:half], sin[i*half:][:half])
+			}
 		}
+		lo += n
 	}
 }
+
+// rotationBlock is the positions whose angles are there at a time: the rows of a head
+// follow each other, those of the next lie far away.
+const rotationBlock = 16
 
 // position is that of row t of batch row b.
 func (r *rotation) position(b, t int) int {

@@ -155,8 +155,12 @@ func (k *fused) run(s *scratch, c, nc int) {
 	n := min(blockLen, hi-lo)
 	var b fusedBlock
 	k.prepare(&b, s, lo, n)
+	if large(k.out) && !over(k.out, k.views) {
+		streamBlocks(s, k.out, k.views, lo, hi, func(y unsafe.Pointer, lo, n int) { k.block(&b, y, lo, n) })
+		return
+	}
 	for ; lo < hi; lo += n {
-		k.block(&b, lo, min(n, hi-lo))
+		k.block(&b, unsafe.Add(k.out.Ptr(), lo*k.out.DType.Size()), lo, min(n, hi-lo))
 	}
 }
 
@@ -202,16 +206,15 @@ func (k *fused) load(b *fusedBlock, i, lo, n int) {
 	}
 }
 
-// block computes elements [lo, lo+n); the result is written by the last step, so it
-// may lie over an input.
-func (k *fused) block(b *fusedBlock, lo, n int) {
+// block computes elements [lo, lo+n) to y; the result is written by the last step, so
+// it may lie over an input.
+func (k *fused) block(b *fusedBlock, y unsafe.Pointer, lo, n int) {
 	for i := range k.in {
 		if !b.same[i] {
 			k.load(b, i, lo, n)
 		}
 	}
 	m := len(k.in)
-	y := unsafe.Add(k.out.Ptr(), lo*k.out.DType.Size())
 	for j := range k.steps {
 		st := &k.steps[j]
 		last := j == len(k.steps)-1

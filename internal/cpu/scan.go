@@ -127,12 +127,22 @@ func scanTask(p tensor.Scan, in, out []View) (task, error) {
 		return task{}, fmt.Errorf("%w for %v", tensor.ErrUnsupported, in[0].DType)
 	}
 	half, size := isHalf(y.DType), y.DType.Size()
+	plain := p.Op == tensor.ScanSum && y.DType == dtype.Float32 && in[0].DType == y.DType && !p.Exclusive && !p.Reverse
 	return newTask(x.n, 6*x.n*x.k, func(s *scratch, c, nc int) {
 		lo, hi := span(x.n, c, nc)
 		g := x.buffer(s)
 		var buf []float32
 		if half {
 			buf = piece[float32](s, x.k)
+		}
+		if plain && g == nil {
+			for ; lo+4 <= hi; lo += 4 {
+				var src [4][]float32
+				for r := range src {
+					src[r] = unsafe.Slice((*float32)(x.row(nil, lo+r)), x.k)
+				}
+				sumRows(at[float32](y, lo*x.k, 4*x.k), &src, x.k)
+			}
 		}
 		for i := lo; i < hi; i++ {
 			src, dst := x.row(g, i), unsafe.Add(y.Ptr(), i*x.k*size)
@@ -146,6 +156,20 @@ func scanTask(p tensor.Scan, in, out []View) (task, error) {
 			f(dst, src, x.k, p)
 		}
 	}), nil
+}
+
+// sumRows sums along four rows of k at once, which do not wait for each other.
+func sumRows(y []float32, x *[4][]float32, k int) {
+	y0, y1, y2, y3 := y[:k], y[k:][:k], y[2*k:][:k], y[3*k:][:k]
+	x0, x1, x2, x3 := x[0][:k], x[1][:k], x[2][:k], x[3][:k]
+	var a, b, c, d float64
+	for i := range k {
+		a += float64(x0[i])
+		b += float64(x1[i])
+		c += float64(x2[i])
+		d += float64(x3[i])
+		y0[i], y1[i], y2[i], y3[i] = float32(a), float32(b), float32(c), float32(d)
+	}
 }
 
 // linearScanTask computes y[k] = b[k] + a[k]*y[k-1], in float64 or complex128.

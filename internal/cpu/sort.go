@@ -41,7 +41,9 @@ type rowSorter struct {
 
 type sortMemory struct {
 	keys  []uint64
+	other []uint64 // of narrow keys
 	pairs []keyed
+	count *[radixPasses][radixSize]uint32
 }
 
 func newRowSorter(d dtype.DType, k int) *rowSorter {
@@ -50,8 +52,12 @@ func newRowSorter(d dtype.DType, k int) *rowSorter {
 
 func (r *rowSorter) memory(s *scratch) (m sortMemory) {
 	m.keys = piece[uint64](s, r.k)
-	if !r.narrow {
+	switch {
+	case !r.narrow:
 		m.pairs = piece[keyed](s, r.k)
+	case r.k >= radixMin:
+		m.other = piece[uint64](s, r.k)
+		m.count = &piece[[radixPasses][radixSize]uint32](s, 1)[0]
 	}
 	return m
 }
@@ -59,7 +65,9 @@ func (r *rowSorter) memory(s *scratch) (m sortMemory) {
 func (r *rowSorter) order(order []uint32, x unsafe.Pointer, m sortMemory) {
 	r.keys(m.keys, x)
 	if r.narrow {
-		sortNarrow(order, m.keys)
+		for i, k := range sortNarrow(m) {
+			order[i] = uint32(k)
+		}
 	} else {
 		sortWide(order, m.keys, m.pairs)
 	}
@@ -70,15 +78,68 @@ type keyed struct {
 	at  uint64
 }
 
-// sortNarrow sorts 32-bit keys with their index in the low half.
-func sortNarrow(order []uint32, key []uint64) {
+// Rows of radixMin narrow keys and more are sorted digit by digit, the lowest first.
+const (
+	radixMin    = 256
+	radixBits   = 8
+	radixSize   = 1 << radixBits
+	radixPasses = 4
+)
+
+// sortNarrow sorts 32-bit keys, with their index in the low half.
+func sortNarrow(m sortMemory) []uint64 {
+	key := m.keys
 	for i := range key {
 		key[i] = key[i]<<32 | uint64(i)
 	}
-	slices.Sort(key)
-	for i, k := range key {
-		order[i] = uint32(k)
+	if len(key) < radixMin {
+		slices.Sort(key)
+		return key
 	}
+	return radixSort(key, m.other, m.count)
+}
+
+// sortFloats writes a row of floats sorted: keys are as good as values, but for NaN and
+// zeros, which have several.
+func (r *rowSorter) sortFloats(y, x []float32, m sortMemory) {
+	r.keys(m.keys, unsafe.Pointer(unsafe.SliceData(x)))
+	for i, k := range sortNarrow(m) {
+		b := uint32(k >> 32)
+		if b == math.MaxUint32 || b == 1<<31 {
+			y[i] = x[uint32(k)]
+			continue
+		}
+		y[i] = math.Float32frombits(b ^ (^uint32(int32(b)>>31) | 1<<31))
+	}
+}
+
+// radixSort sorts by the upper 32 bits and keeps the order of equal ones. The result
+// is in key or in other, of the same length.
+func radixSort(key, other []uint64, count *[radixPasses][radixSize]uint32) []uint64 {
+	clear(count[:])
+	for _, k := range key {
+		count[0][uint8(k>>32)]++
+		count[1][uint8(k>>40)]++
+		count[2][uint8(k>>48)]++
+		count[3][uint8(k>>56)]++
+	}
+	for p := range radixPasses {
+		shift, c := (32+p*radixBits)&63, &count[p]
+		if c[uint8(key[0]>>shift)] == uint32(len(key)) { // one digit for all
+			continue
+		}
+		var sum uint32
+		for d, n := range c {
+			c[d], sum = sum, sum+n
+		}
+		for _, k := range key {
+			d := uint8(k >> shift)
+			other[c[d]] = k
+			c[d]++
+		}
+		key, other = other, key
+	}
+	return key
 }
 
 func sortWide(order []uint32, key []uint64, pairs []keyed) {
@@ -144,16 +205,14 @@ func keysOf64(key []uint64, x unsafe.Pointer) {
 
 // key32 orders floats: -0 and 0 are equal, NaN is last.
 func key32(v float32) uint32 {
-	switch b := math.Float32bits(v); {
+	b := math.Float32bits(v)
+	switch { // both are rare; signs are not, so they take no branch
 	case v != v:
 		return math.MaxUint32
 	case v == 0:
 		return 1 << 31
-	case b>>31 != 0:
-		return ^b
-	default:
-		return b | 1<<31
 	}
+	return b ^ (uint32(int32(b)>>31) | 1<<31)
 }
 
 func key64(v float64) uint64 {
@@ -212,6 +271,10 @@ func sortTask(in, out []View) (task, error) {
 		m := sorter.memory(s)
 		for i := lo; i < hi; i++ {
 			row := x.row(g, i)
+			if y.DType == dtype.Float32 {
+				sorter.sortFloats(at[float32](y, i*x.k, x.k), unsafe.Slice((*float32)(row), x.k), m)
+				continue
+			}
 			sorter.order(order, row, m)
 			permuteRow(unsafe.Add(y.Ptr(), i*x.k*x.size), row, order, x.size)
 		}

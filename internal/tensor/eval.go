@@ -220,8 +220,13 @@ func (o *op) encode() error {
 		in[i].Buf.touch(bt)
 	}
 	for i, n := range o.outs {
-		vals[i].Buf.touch(bt)
-		n.val, n.batch = &vals[i], bt
+		val := &vals[i]
+		if len(vals) > 1 { // a result that is kept must not keep the others
+			val = new(View)
+			*val = vals[i]
+		}
+		val.Buf.touch(bt)
+		n.val, n.batch = val, bt
 	}
 	for _, t := range temps {
 		t.release()

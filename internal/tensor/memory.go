@@ -11,7 +11,7 @@ import (
 
 const (
 	offHeapMin = 64 << 10  // smaller values live on the Go heap: exact collection, no system calls
-	gcStep     = 256 << 20 // growth that makes the allocator ask for a collection
+	gcStep     = 256 << 20 // bytes handed out before a collection comes before new memory
 )
 
 // Purpose is what memory is used for.
@@ -62,14 +62,14 @@ type memState struct {
 	active int64 // sum of use
 	peak   int64
 	cached int64
-	next   int64 // off-heap size that makes us collect
+	given  int64 // handed out since the last collection, much of it dead by now
 	limit  int64 // 0: none
 	keep   int64 // cache limit
 	free   map[listKey][]Memory
 	busy   map[listKey][]freed
 }
 
-var mem = memState{next: gcStep, keep: 256 << 20, free: map[listKey][]Memory{}, busy: map[listKey][]freed{}}
+var mem = memState{keep: 256 << 20, free: map[listKey][]Memory{}, busy: map[listKey][]freed{}}
 
 func countUse(p Purpose, n int64) {
 	mem.Lock()
@@ -204,7 +204,10 @@ func classOf(n int) (class, size int) {
 // first, or nil when the host writes it at once.
 func newBuffer(d Device, size int, st *streamState, p Purpose) (*Buffer, error) {
 	if size < offHeapMin || raceEnabled {
-		return &Buffer{host: make([]byte, max(size, 1)), device: d}, nil
+		if size == 0 {
+			size = 16 // a pointer to an element of any type is one into it
+		}
+		return &Buffer{host: make([]byte, size), device: d}, nil
 	}
 	class, n := classOf(size)
 	key := listKey{d, class}
@@ -217,10 +220,11 @@ func newBuffer(d Device, size int, st *streamState, p Purpose) (*Buffer, error) 
 		return nil, fmt.Errorf("%w: %d more bytes would pass the limit of %d (%d in use)", ErrMemory, n, mem.limit, mem.active)
 	}
 	m := takeLocked(key, st)
-	if m == nil && mem.active+mem.cached+int64(n) > mem.next {
+	if m == nil && mem.given+int64(n) > gcStep {
 		collectLocked()
 		m = takeLocked(key, st)
 	}
+	mem.given += int64(n)
 	countLocked(p, int64(n))
 	mem.Unlock()
 	if m == nil {
@@ -272,7 +276,7 @@ func collectLocked() {
 	mem.Unlock()
 	collect()
 	mem.Lock()
-	mem.next = max(gcStep, 2*mem.active)
+	mem.given = 0
 }
 
 // takeLocked finds kept memory. What work of st freed, later work of st may

@@ -159,7 +159,7 @@ func qGemmNNAVX512(y []float32, ldy int, x []float32, ldx, m int, q *QMatrix, n0
 // columns, row after row. In place, rows would share few sets of L1.
 type nnBlock [nnRows * nnCols]float32
 
-const nnRows, nnCols = 32, 256 // nnCols is a multiple of every group
+const nnRows, nnCols = 64, 256 // nnCols is a multiple of every group
 
 // pack copies kc rows of nc weights, from element at of w on, to row r on.
 func (b *nnBlock) pack(w Raw, at, ldw, r, kc, nc int) {

@@ -56,6 +56,36 @@ func vecAddBF16(y, a *float32, b *uint16, n int)
 func shiftF32(y, x *float32, n int, a float32)
 
 //go:noescape
+func streamNeg(y, x *float32, n int)
+
+//go:noescape
+func streamAbs(y, x *float32, n int)
+
+//go:noescape
+func streamSquare(y, x *float32, n int)
+
+//go:noescape
+func streamSqrt(y, x *float32, n int)
+
+//go:noescape
+func streamAdd(y, a, b *float32, n int)
+
+//go:noescape
+func streamSub(y, a, b *float32, n int)
+
+//go:noescape
+func streamMul(y, a, b *float32, n int)
+
+//go:noescape
+func streamDiv(y, a, b *float32, n int)
+
+//go:noescape
+func streamMin(y, a, b *float32, n int)
+
+//go:noescape
+func streamMax(y, a, b *float32, n int)
+
+//go:noescape
 func rsqrtF32(y, x *float32, n int)
 
 //go:noescape

@@ -15,3 +15,12 @@ func fmaZ(n int)
 
 //go:noescape
 func fmaY(n int)
+
+//go:noescape
+func streamZ(dst, src *byte, n int, a, b *byte)
+
+//go:noescape
+func streamY(dst, src *byte, n int, a, b *byte)
+
+//go:noescape
+func storeFence()

@@ -9,6 +9,7 @@ import "fmt"
 func ops() {
 	tables()
 	simple()
+	streams()
 	transcendental()
 	swiglu()
 	extremes()
@@ -46,6 +47,55 @@ func unary(name string, setup, body func()) {
 	})
 	p("VZEROUPPER")
 	p("RET")
+}
+
+// streams writes operations whose results go past the caches: n > 0 is a multiple of
+// 64, and y is aligned to 64 bytes.
+func streams() {
+	const far = 4096 // bytes that the inputs are fetched ahead
+	stream := func(name string, two bool, setup func(), body func(z, other int)) {
+		decl, size, regs := "y, x *float32, n int", 24, [][2]string{{"y+0", "DI"}, {"x+8", "SI"}, {"n+16", "CX"}}
+		in := []string{"SI"}
+		if two {
+			decl, size, regs = "y, a, b *float32, n int", 32, [][2]string{{"y+0", "DI"}, {"a+8", "SI"}, {"b+16", "DX"}, {"n+24", "CX"}}
+			in = []string{"SI", "DX"}
+		}
+		args("stream"+name, decl, size, regs)
+		setup()
+		fmt.Println("loop:")
+		for i, r := range in {
+			for z := range 4 {
+				p("PREFETCHT0 %d(%s)", far+64*z, r)
+				p("VMOVUPS %d(%s), Z%d", 64*z, r, 8*i+z)
+			}
+		}
+		for z := range 4 {
+			body(z, 8+z)
+			p("VMOVNTPS Z%d, %d(DI)", z, 64*z)
+		}
+		for _, r := range append(in, "DI") {
+			p("ADDQ $256, %s", r)
+		}
+		p("SUBQ $64, CX")
+		p("JG loop")
+		end()
+	}
+	nothing := func() {}
+	stream("Neg", false, func() { word(signBit, 31) }, func(z, _ int) { p("VPXORD Z31, Z%d, Z%d", z, z) })
+	stream("Abs", false, func() { word(signBit-1, 31) }, func(z, _ int) { p("VPANDD Z31, Z%d, Z%d", z, z) })
+	stream("Square", false, nothing, func(z, _ int) { p("VMULPS Z%d, Z%d, Z%d", z, z, z) })
+	stream("Sqrt", false, nothing, func(z, _ int) { p("VSQRTPS Z%d, Z%d", z, z) })
+	for _, op := range []string{"ADD", "SUB", "MUL", "DIV"} {
+		stream(op[:1]+lower(op[1:]), true, nothing, func(z, o int) { p("V%sPS Z%d, Z%d, Z%d", op, o, z, z) })
+	}
+	for i, op := range []string{"Min", "Max"} {
+		stream(op, true, nothing, func(z, o int) {
+			p("VCMPPS $3, Z%d, Z%d, K2", o, z)
+			p("VADDPS Z%d, Z%d, Z16", o, z)
+			p("VRANGEPS $%d, Z%d, Z%d, Z%d", 4+i, o, z, z)
+			p("VMOVAPS Z16, K2, Z%d", z)
+		})
+	}
 }
 
 // word fills Zz with 32 bits.

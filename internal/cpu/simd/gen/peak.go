@@ -1,6 +1,7 @@
 //go:build ignore
 
-// Peak writes the loops that measure what the CPU can do at most, see limits.go:
+// Peak writes the loops that measure what the CPU can do at most, see limits.go, and
+// those of Stream:
 //
 //	go run peak.go > ../peak_amd64.s
 package main
@@ -13,6 +14,40 @@ func main() {
 	read("readY", "VPXOR", "Y", 32)
 	multiply("fmaZ", "VPXORD", "Z", 16)
 	multiply("fmaY", "VPXOR", "Y", 12)
+	stream("streamZ", "Z", 64)
+	stream("streamY", "Y", 32)
+	fmt.Print("\n// func storeFence()\nTEXT ·storeFence(SB), NOSPLIT, $0-0\n")
+	p("SFENCE")
+	p("RET")
+}
+
+// stream copies n > 0 bytes, a multiple of 256, past the caches; dst is aligned to 64.
+// It fetches as many bytes from a and b.
+func stream(name, reg string, size int) {
+	fmt.Printf("\n// func %s(dst, src *byte, n int, a, b *byte)\nTEXT ·%s(SB), NOSPLIT, $0-40\n", name, name)
+	p("MOVQ dst+0(FP), DI")
+	p("MOVQ src+8(FP), SI")
+	p("MOVQ n+16(FP), CX")
+	p("MOVQ a+24(FP), AX")
+	p("MOVQ b+32(FP), BX")
+	fmt.Println("loop:")
+	for at := 0; at < 256; at += 64 {
+		p("PREFETCHT0 %d(AX)", at)
+		p("PREFETCHT0 %d(BX)", at)
+	}
+	for at := 0; at < 256; at += size {
+		p("VMOVUPS %d(SI), %s%d", at, reg, at/size)
+	}
+	for at := 0; at < 256; at += size {
+		p("VMOVNTPS %s%d, %d(DI)", reg, at/size, at)
+	}
+	for _, r := range []string{"SI", "DI", "AX", "BX"} {
+		p("ADDQ $256, %s", r)
+	}
+	p("SUBQ $256, CX")
+	p("JG loop")
+	p("VZEROUPPER")
+	p("RET")
 }
 
 func p(f string, a ...any) { fmt.Printf("\t"+f+"\n", a...) }
