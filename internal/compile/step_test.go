@@ -360,7 +360,7 @@ func TestNoLeak(t *testing.T) {
 
 func TestOrderIsChecked(t *testing.T) {
 	swapped := append([]pass(nil), passes...)
-	swapped[1], swapped[3] = swapped[3], swapped[1]
+	swapped[1], swapped[4] = swapped[4], swapped[1]
 	if err := checkOrder(swapped); err == nil || !strings.Contains(err.Error(), "must not be evaluated") {
 		t.Errorf("error %v", err)
 	}
