@@ -31,7 +31,7 @@ func (s *Sequential) Forward(x *mlx.Array) *mlx.Array {
 // Dropout is nn.Dropout, Dropout2d and Dropout3d.
 type Dropout struct {
 	P        float64 // the probability to drop an element, from 0 to below 1
-	Spatial  int     // axes before the last that share a mask: 0, 2 or 3 in MLX
+	Channels int     // axes before the last that share a mask: 0, 2 or 3 in MLX
 	Training bool
 }
 
@@ -45,10 +45,10 @@ func (d *Dropout) Forward(x *mlx.Array) *mlx.Array {
 		return x
 	}
 	shape := x.Shape()
-	if len(shape) <= d.Spatial {
-		tensor.Throw("nn.dropout", []mlx.Spec{tensor.SpecOf(x)}, "%d spatial axes need more than %d axes", d.Spatial, len(shape))
+	if len(shape) <= d.Channels {
+		tensor.Throw("nn.dropout", []mlx.Spec{tensor.SpecOf(x)}, "%d axes that share a mask need more than %d axes", d.Channels, len(shape))
 	}
-	for i := range d.Spatial {
+	for i := range d.Channels {
 		shape[len(shape)-2-i] = 1
 	}
 	return dropped(x, d.P, random.Bernoulli(1-d.P, shape))

@@ -277,7 +277,7 @@ func TestDropout(t *testing.T) {
 	if p := float64(kept) / float64(x.Size()); p < 0.68 || p > 0.82 {
 		t.Errorf("kept %v of all", p)
 	}
-	d.Spatial = 2
+	d.Channels = 2
 	y := d.Forward(x)
 	if !mlx.Item[bool](mlx.All(y.Eq(y.Index(mlx.Colon, mlx.Range(0, 1), mlx.Range(0, 1))))) {
 		t.Error("positions of a channel have other masks")

@@ -98,8 +98,8 @@ func nameOf(v reflect.Value) string {
 	name, _, _ := strings.Cut(t.Name(), "[") // without type arguments
 	switch l := v.Interface().(type) {       // one type for several classes
 	case *Dropout:
-		if l.Spatial > 0 {
-			name += strconv.Itoa(l.Spatial) + "d"
+		if l.Channels > 0 {
+			name += strconv.Itoa(l.Channels) + "d"
 		}
 	case *Conv:
 		name += strconv.Itoa(l.Weight.NDim()-2) + "d"

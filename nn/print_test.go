@@ -189,7 +189,7 @@ func TestSprintOfOthers(t *testing.T) {
 	square := nn.Func(func(x *mlx.Array) *mlx.Array { return x.Mul(x) })
 	for want, model := range map[string]any{
 		"GELUApprox()": nn.Func(nn.GELUApprox), "leaky()": nn.Func(leaky), "Func()": square, "None": nil,
-		"Dropout2d(p=0.5)": &nn.Dropout{P: 0.5, Spatial: 2},
+		"Dropout2d(p=0.5)": &nn.Dropout{P: 0.5, Channels: 2},
 		"Upsample(scale_factor=(2.0, 1.5), mode='linear', align_corners=True)":                                                   &nn.Upsample{Scale: []float64{2, 1.5}, Mode: "linear", AlignCorners: true},
 		"Conv1d(4, 6, kernel_size=3, stride=1, padding=0, dilation=2, groups=2, bias=True)":                                      nn.NewConv1D(4, 6, 3, mlx.Groups(2), mlx.Dilation{2}),
 		"ConvTranspose2d(3, 8, kernel_size=(3, 3), stride=(2, 2), padding=(0, 0), dilation=1, output_padding=(1, 1), bias=True)": nn.NewConvTranspose2D(3, 8, 3, mlx.Stride{2}, mlx.OutputPadding{1}),
