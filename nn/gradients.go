@@ -198,6 +198,10 @@ func checkpointed[M, X any](module M, forward func(m M, x X) *mlx.Array) func(x 
 // module below that has one. New layers do not train.
 func SetTraining(model any, training bool) {
 	for _, m := range Modules(model) {
+		if l, ok := m.(*QQLinear); ok {
+			l.setTraining(training)
+			continue
+		}
 		v := reflect.ValueOf(m)
 		if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
 			continue

@@ -116,7 +116,8 @@ type Quantizable interface {
 	ToQuantized(s mlx.Scheme) Layer
 }
 
-// QuantizeOption is mlx.GroupSize, mlx.Bits, mlx.Mode, mlx.Scheme or [Predicate].
+// QuantizeOption is mlx.GroupSize, mlx.Bits, mlx.Mode, mlx.Scheme, [Predicate] or
+// [QuantizeInput].
 type QuantizeOption = opt.Quantize
 
 // Predicate is class_predicate=: whether a layer is quantized, and how; the zero
@@ -128,7 +129,8 @@ func (p Predicate) ForQuantize(s *opt.Set) { s.Predicate = p }
 
 // Quantize is nn.quantize(model, ...): replace each [Quantizable] layer whose
 // place is declared as an interface, in place. It panics, naming the path, where
-// the group size does not divide a layer's input.
+// the group size does not divide a layer's input, and with [QuantizeInput] where a layer
+// is no Linear without bias.
 func Quantize(model any, opts ...QuantizeOption) {
 	var set opt.Set
 	for _, o := range opts {
@@ -152,7 +154,13 @@ func Quantize(model any, opts ...QuantizeOption) {
 			}
 		}
 		var packed Layer
-		if err := mlx.Try(func() { packed = q.ToQuantized(s) }); err != nil {
+		if err := mlx.Try(func() {
+			if set.QuantizeInput {
+				packed = quantizedInput(q, s)
+			} else {
+				packed = q.ToQuantized(s)
+			}
+		}); err != nil {
 			panic(&mlx.Error{Op: "nn.quantize", Err: fmt.Errorf("%s: %w", path, err)})
 		}
 		return packed

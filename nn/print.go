@@ -129,6 +129,9 @@ func described(model any) string {
 	case *Bilinear:
 		out, in2, in1 := l.Weight.Dims3()
 		return fmt.Sprintf("input1_dims=%d, input2_dims=%d, output_dims=%d, bias=%s", in1, in2, out, python(l.Bias != nil))
+	case *QQLinear:
+		in, out := l.dims()
+		return fmt.Sprintf("input_dims=%d, output_dims=%d, group_size=%d, bits=%d, mode=%s", in, out, l.Scheme.GroupSize, l.Scheme.Bits, l.Scheme.Mode)
 	case *QuantizedLinear:
 		return linearText(unpacked(l.Weight, l.Scheme), l.Weight.Dim(0), l.Bias) + ", " + schemeText(l.Scheme)
 	case *Embedding:
@@ -297,6 +300,7 @@ func (i Identity) String() string                      { return Sprint(i) }
 func (l *Sequential) String() string                   { return Sprint(l) }
 func (l *Linear) String() string                       { return Sprint(l) }
 func (l *QuantizedLinear) String() string              { return Sprint(l) }
+func (l *QQLinear) String() string                     { return Sprint(l) }
 func (l *Embedding) String() string                    { return Sprint(l) }
 func (l *QuantizedEmbedding) String() string           { return Sprint(l) }
 func (l *LayerNorm) String() string                    { return Sprint(l) }

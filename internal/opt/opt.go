@@ -24,6 +24,7 @@ type Set struct {
 	NoTranspose     bool // transpose=False of quantized products
 	Round           bool // products may round their activations
 	Predicate       any  // nn.Predicate
+	QuantizeInput   bool
 
 	RTol, ATol *float64
 	EqualNaN   bool
