@@ -109,11 +109,7 @@ func runCachePrompt(ctx context.Context, s *streams, o *cachePromptOptions) erro
 	if err != nil {
 		return err
 	}
-	dir, err := o.find(ctx, s)
-	if err != nil {
-		return err
-	}
-	m, err := o.load(s, dir)
+	m, err := o.open(ctx, s)
 	if err != nil {
 		return err
 	}

@@ -209,11 +209,7 @@ func runChat(ctx context.Context, s *streams, o *chatOptions) error {
 	if err := o.Draft.begin(); err != nil {
 		return err
 	}
-	dir, err := o.find(ctx, s)
-	if err != nil {
-		return err
-	}
-	m, err := o.load(s, dir)
+	m, err := o.open(ctx, s)
 	if err != nil {
 		return err
 	}

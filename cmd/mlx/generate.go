@@ -202,11 +202,7 @@ func runGenerate(ctx context.Context, s *streams, o *generateOptions) error {
 	if err != nil {
 		return err
 	}
-	dir, err := o.find(ctx, s)
-	if err != nil {
-		return err
-	}
-	m, err := o.load(s, dir)
+	m, err := o.open(ctx, s)
 	if err != nil {
 		return err
 	}

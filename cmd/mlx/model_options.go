@@ -77,3 +77,12 @@ func (o *modelOptions) load(s *streams, dir string) (*llm.Loaded, error) {
 	}
 	return loadModel(s, dir, llm.LoadOptions{DType: dtype, ExactActivations: o.Exact, MapWeights: o.Mmap})
 }
+
+// open finds and reads the model.
+func (o *modelOptions) open(ctx context.Context, s *streams) (*llm.Loaded, error) {
+	dir, err := o.find(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return o.load(s, dir)
+}
