@@ -137,25 +137,13 @@ func stored(a *Array, columns bool) (npy.Array, *Array, error) {
 	if err != nil {
 		return npy.Array{}, nil, err
 	}
-	column := columns && columnMajor(&v)
+	column := columns && v.ColumnMajor()
 	if !column && !v.Contiguous() {
 		if a, v, err = tensor.RowMajor(a); err != nil {
 			return npy.Array{}, nil, err
 		}
 	}
 	return npy.Array{Header: npy.Header{DType: v.DType, Shape: v.Shape, ColumnMajor: column}, Data: v.HostBytes()}, a, nil
-}
-
-// columnMajor reports whether the first index runs fastest, without gaps.
-func columnMajor(v *tensor.View) bool {
-	n := 1
-	for i, d := range v.Shape {
-		if d > 1 && v.Strides[i] != n {
-			return false
-		}
-		n *= d
-	}
-	return true
 }
 
 // Save is mx.save: one array to .npy; the ending is added to a path without it.

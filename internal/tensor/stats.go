@@ -34,15 +34,20 @@ func overAxes(op string, a *Array, axes []int, keep bool, s Stream, f func(*Arra
 	return ReshapeTo(f(reducedLast(a, set, s)), keptShape(sh, set, keep), s)
 }
 
-// LogSumExpOf is log(sum(exp(a))) along axes; nil stands for all.
-func LogSumExpOf(a *Array, axes []int, keep bool, s Stream) *Array {
+// refuseEmpty panics if one of axes, all if nil, is empty.
+func refuseEmpty(op string, a *Array, axes []int) {
 	sh := SpecOf(a).Shape
-	set := NormAxes("logsumexp", axes, sh)
+	set := NormAxes(op, axes, sh)
 	for i, d := range sh {
 		if d == 0 && set.Has(i) {
-			Throw("logsumexp", []Spec{SpecOf(a)}, "axis %d is empty", i)
+			Throw(op, []Spec{SpecOf(a)}, "axis %d is empty", i)
 		}
 	}
+}
+
+// LogSumExpOf is log(sum(exp(a))) along axes; nil stands for all.
+func LogSumExpOf(a *Array, axes []int, keep bool, s Stream) *Array {
+	refuseEmpty("logsumexp", a, axes)
 	a = AsType(a, dtype.AtLeastFloat(a.DType()), s)
 	return overAxes("logsumexp", a, axes, keep, s, func(x *Array) *Array {
 		if x.DType() != dtype.Complex64 {
@@ -103,13 +108,7 @@ func wideVar(op string, a *Array, axes []int, keep bool, ddof int, s Stream) *Ar
 // Median is the middle of the sorted elements along axes, the mean of two if their
 // number is even, NaN if any is; nil stands for all. Integers give float32.
 func Median(a *Array, axes []int, keep bool, s Stream) *Array {
-	sh := SpecOf(a).Shape
-	set := NormAxes("median", axes, sh)
-	for i, d := range sh {
-		if d == 0 && set.Has(i) {
-			Throw("median", []Spec{SpecOf(a)}, "axis %d is empty", i)
-		}
-	}
+	refuseEmpty("median", a, axes)
 	a = AsType(a, dtype.AtLeastFloat(a.DType()), s)
 	return overAxes("median", a, axes, keep, s, func(x *Array) *Array {
 		x = Apply1(Sort{}, s, x)

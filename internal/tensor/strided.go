@@ -95,10 +95,11 @@ func (p Bitcast) View(v View) (View, bool) {
 
 // View is the input if it lies as it should.
 func (p Packed) View(v View) (View, bool) {
-	return v, v.Contiguous() || p.ColumnMajor && columnMajor(&v)
+	return v, v.Contiguous() || p.ColumnMajor && v.ColumnMajor()
 }
 
-func columnMajor(v *View) bool {
+// ColumnMajor reports whether the first index runs fastest, without gaps.
+func (v *View) ColumnMajor() bool {
 	n := 1
 	for i, d := range v.Shape {
 		if d > 1 && v.Strides[i] != n {
