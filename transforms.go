@@ -194,7 +194,7 @@ func VMap[F any](f F, opts ...VMapOption) F {
 	}
 	return fn.Make(func(c *tree.Caller, in Arrays) Arrays {
 		axes := spread(o.in, c.InCounts())
-		return autodiff.VMap(c.Run, in, axes, func(i, _ int) int {
+		return autodiff.VMap(c.Run, in, axes, func(i int) int {
 			return spread(o.out, c.OutCounts())[i]
 		})
 	}).(F)

@@ -111,7 +111,7 @@ func ValueAndGradAux[M, A any](model M, loss func(m M) (*mlx.Array, A), only ...
 	}
 	carryBack(model, traced)
 	i := -1
-	tree := tree.MapValue(at, func(path string, frozen bool, a *mlx.Array) *mlx.Array {
+	gradient := tree.MapValue(at, func(path string, frozen bool, a *mlx.Array) *mlx.Array {
 		if !train(path, frozen, a) {
 			return nil
 		}
@@ -120,7 +120,7 @@ func ValueAndGradAux[M, A any](model M, loss func(m M) (*mlx.Array, A), only ...
 		}
 		return grads[i]
 	})
-	return outs[0], aux, tree.Interface().(M)
+	return outs[0], aux, gradient.Interface().(M)
 }
 
 // carryBack sets frozen arrays of model that the copy has changed.

@@ -183,7 +183,7 @@ func (c custom) Vmap(s tensor.Stream, in []*Array, axes []int) ([]*Array, []int)
 	for i := range outs {
 		outs[i] = tensor.InFront(in[c.n+i], axes[c.n+i], n, s)
 	}
-	mark := custom{&call{f: f, rules: c.mapped(at, n), n: c.n, inside: c.inside}}
+	mark := custom{&call{f: f, rules: c.mapped(at), n: c.n, inside: c.inside}}
 	return tensor.Apply(mark, s, append(append([]*Array(nil), primals...), outs...)...), make([]int, len(outs))
 }
 
@@ -217,8 +217,7 @@ func without(sh tensor.Shape, axis int) tensor.Shape {
 }
 
 // mapped is the rules over a mapped axis: at for arguments, 0 for results.
-func (c custom) mapped(at []int, n int) (r Rules) {
-	back := func(i, _ int) int { return at[i] }
+func (c custom) mapped(at []int) (r Rules) {
 	if rule := c.rules.VJP; rule != nil {
 		r.VJP = func(primals, cotans, outs []*Array) []*Array {
 			k := len(cotans)
@@ -226,7 +225,7 @@ func (c custom) mapped(at []int, n int) (r Rules) {
 			axes := append(append([]int(nil), at...), make([]int, 2*k)...)
 			return sumUnmapped(VMap(func(x []*Array) []*Array {
 				return orZeros(rule(x[:c.n], x[c.n:c.n+k], x[c.n+k:]), x[:c.n])
-			}, all, axes, InFront), at, back)
+			}, all, axes, InFront), at)
 		}
 	}
 	if rule := c.rules.JVP; rule != nil {
@@ -256,13 +255,13 @@ func orZeros(got, like []*Array) []*Array {
 
 // sumUnmapped gives each gradient the axis of its argument; one that was given
 // whole gets the sum over all slices.
-func sumUnmapped(grads []*Array, at []int, back func(i, n int) int) []*Array {
+func sumUnmapped(grads []*Array, at []int) []*Array {
 	var s tensor.Stream
 	for i, g := range grads {
 		if at[i] == tensor.Unmapped {
 			grads[i] = tensor.ReduceOf(tensor.OpSum, g, []int{0}, false, s)
 		} else {
-			grads[i] = tensor.MoveAxis(g, 0, back(i, len(grads)), s)
+			grads[i] = tensor.MoveAxis(g, 0, at[i], s)
 		}
 	}
 	return grads

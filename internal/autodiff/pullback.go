@@ -75,13 +75,19 @@ func pullStep(s *step, cs, ins []*Array, t *tensor.Trace) (grads, direct []*Arra
 	for k, n := range s.inNode {
 		need[k] = n.DependsOn(t)
 	}
+	if c, ok := s.op.Prim().(custom); ok {
+		return c.pull(s, cs, need, ins, t)
+	}
+	return s.vjp(cs, need), nil
+}
+
+// vjp is the rule of the op, or of the graph that it can be written as.
+func (s *step) vjp(cs []*Array, need []bool) []*Array {
 	switch p := s.op.Prim().(type) {
-	case custom:
-		return p.pull(s, cs, need, ins, t)
 	case tensor.Differentiable:
-		return p.VJP(on, s.in, s.out, cs, need), nil
+		return p.VJP(s.op.Stream(), s.in, s.out, cs, need)
 	case tensor.Composite:
-		return pullFallback(p, s, cs, need), nil
+		return pullFallback(p, s, cs, need)
 	}
 	panic(s.fault("it has no derivative; use stop_gradient on what it reads"))
 }

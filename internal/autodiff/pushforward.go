@@ -19,11 +19,7 @@ func Pushforward(outs, ins, tangents []*Array, t *tensor.Trace) []*Array {
 
 // push computes the tangents of outs from those that are known.
 func push(outs []*Array, known map[tensor.Node]*Array, t *tensor.Trace) []*Array {
-	leaves := make(map[tensor.Node]bool, len(known))
-	for n := range known {
-		leaves[n] = true
-	}
-	for _, s := range steps(outs, leaves, t) {
+	for _, s := range steps(outs, known, t) {
 		ts, any := make([]*Array, len(s.in)), false
 		for k, n := range s.inNode {
 			ts[k] = known[n]
@@ -117,17 +113,8 @@ func pushTwice(s *step, ts []*Array) []*Array {
 	for k, x := range ts {
 		need[k] = x != nil
 	}
-	var grads []*Array
-	switch p := s.op.Prim().(type) {
-	case tensor.Differentiable:
-		grads = p.VJP(on, s.in, s.out, cs, need)
-	case tensor.Composite:
-		grads = pullFallback(p, s, cs, need)
-	default:
-		panic(s.fault("it has no derivative; use stop_gradient on what it reads"))
-	}
 	var back, with []*Array
-	for k, g := range grads {
+	for k, g := range s.vjp(cs, need) {
 		if g != nil && ts[k] != nil {
 			back = append(back, g)
 			with = append(with, tensor.AsType(ts[k], g.DType(), on))

@@ -10,7 +10,7 @@ import (
 // given whole) and stacks the results along outAxes: one for all, or one each;
 // tensor.Unmapped takes a result that does not vary as it is. It panics with
 // *tensor.Error for axes that do not fit.
-func VMap(f Func, in []*Array, axes []int, outAxes func(i, results int) int) []*Array {
+func VMap(f Func, in []*Array, axes []int, outAxes func(i int) int) []*Array {
 	t := (&tensor.Trace{Abstract: true}).Begin()
 	defer t.End()
 	n, axes := mappedSize(in, axes)
@@ -31,7 +31,7 @@ func VMap(f Func, in []*Array, axes []int, outAxes func(i, results int) int) []*
 	mapSteps(outs, batched, t)
 	result := make([]*Array, len(outs))
 	for i, o := range outs {
-		result[i] = batchOf(o, batched).to(outAxes(i, len(outs)), n)
+		result[i] = batchOf(o, batched).to(outAxes(i), n)
 	}
 	return result
 }
@@ -84,11 +84,7 @@ func mappedSize(in []*Array, axes []int) (int, []int) {
 
 // mapSteps does the ops behind outs for all slices.
 func mapSteps(outs []*Array, batched map[tensor.Node]batch, t *tensor.Trace) {
-	leaves := make(map[tensor.Node]bool, len(batched))
-	for n := range batched {
-		leaves[n] = true
-	}
-	for _, s := range steps(outs, leaves, t) {
+	for _, s := range steps(outs, batched, t) {
 		refuseDraws(s.in, t)
 		c, ok := s.op.Prim().(custom)
 		if !ok || !c.captures(s, t) {
@@ -160,4 +156,4 @@ func mapRule(s *step, in []*Array, axes []int) ([]*Array, []int) {
 }
 
 // InFront puts the mapped axis of every result first.
-func InFront(i, results int) int { return 0 }
+func InFront(i int) int { return 0 }

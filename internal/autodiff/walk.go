@@ -15,8 +15,9 @@ type step struct {
 }
 
 // steps lists the ops behind roots that depend on t, inputs first, without those
-// that made the leaves. It walks with its own stack: graphs may be deep.
-func steps(roots []*Array, leaves map[tensor.Node]bool, t *tensor.Trace) []*step {
+// that made the leaves, the keys of a map. It walks with its own stack: graphs may be
+// deep.
+func steps[V any](roots []*Array, leaves map[tensor.Node]V, t *tensor.Trace) []*step {
 	type frame struct {
 		s    *step
 		next int
@@ -25,7 +26,7 @@ func steps(roots []*Array, leaves map[tensor.Node]bool, t *tensor.Trace) []*step
 	var stack []frame
 	seen := map[tensor.Op]bool{}
 	enter := func(n tensor.Node) {
-		if leaves[n] || !n.DependsOn(t) {
+		if _, leaf := leaves[n]; leaf || !n.DependsOn(t) {
 			return
 		}
 		op, ok := n.Op()

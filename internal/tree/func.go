@@ -79,13 +79,7 @@ func (c *Caller) OutCounts() []int { return c.out }
 
 // Run is f as a function of lists.
 func (c *Caller) Run(in []*Array) []*Array {
-	args := make([]reflect.Value, len(c.Args))
-	for i, v := range c.Args {
-		n := c.in[i]
-		args[i] = With(v, in[:n])
-		in = in[n:]
-	}
-	return c.seen(Call(c.f.v, args))
+	return c.seen(Call(c.f.v, Fill(c.Args, in)))
 }
 
 // seen remembers what results look like and lists their arrays.
@@ -113,21 +107,19 @@ func (c *Caller) Results(out []*Array) []reflect.Value {
 // Fill gives values other arrays, in order.
 func Fill(values []reflect.Value, arrays []*Array) []reflect.Value {
 	out := make([]reflect.Value, len(values))
-	for i, v := range values {
-		n := len(Arrays(v))
-		out[i] = With(v, arrays[:n])
-		arrays = arrays[n:]
+	i := 0
+	for k, v := range values {
+		out[k] = MapValue(v, func(string, bool, *Array) *Array {
+			i++
+			return arrays[i-1]
+		})
 	}
 	return out
 }
 
 // With is v with other arrays, in the order of Arrays.
 func With(v reflect.Value, arrays []*Array) reflect.Value {
-	i := 0
-	return MapValue(v, func(string, bool, *Array) *Array {
-		i++
-		return arrays[i-1]
-	})
+	return Fill([]reflect.Value{v}, arrays)[0]
 }
 
 // Call calls fn; the last argument of a variadic one is its list.
