@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"github.com/mlxgo/mlx/internal/dtype"
@@ -50,7 +51,7 @@ func fusedTask(p tensor.Fused, in, out []View) (task, error) {
 		var later []int
 		for q, i := range s.In { // a value read for the last time leaves its register
 			switch {
-			case i < len(p.In) || last[i] != j || contains(s.In[:q], i):
+			case i < len(p.In) || last[i] != j || slices.Contains(s.In[:q], i):
 			case computeType(p.DTypeOfValue(i)).Size() == computeType(s.Out).Size():
 				free = append(free, reg[i])
 			default: // elements of another size would be written before they are read
@@ -69,15 +70,6 @@ func fusedTask(p tensor.Fused, in, out []View) (task, error) {
 	}
 	n := k.out.Shape.Size()
 	return newTask((n+blockLen-1)/blockLen, weight*n, k.run), nil
-}
-
-func contains(list []int, x int) bool {
-	for _, v := range list {
-		if v == x {
-			return true
-		}
-	}
-	return false
 }
 
 // lastReaders is, for each value, the last step that reads it.
