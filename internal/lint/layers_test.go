@@ -21,27 +21,33 @@ const module = "github.com/mlxgo/mlx"
 const layers = `
 atomicfile opt fmap threefry cpu/simd
 dtype cpu/limits
-npy hf/safetensors hf/tokenizer hf/template hf/hub
+npy hf/safetensors hf/tokenizer hf/template hf/hub hf/gguf hf/torchfile launch/hostfile
+launch
+launch/discover
 tensor
-tree tensor/fast tensor/random quant
+tree tensor/fast tensor/random quant distributed
 autodiff compile
 kernel
 cpu
+distributed/reduce
+distributed/local distributed/ring
 nn
 mlx
-mlx/fast mlx/random mlx/tree
+mlx/fast mlx/random mlx/tree mlx/distributed
 mlx/nn
 mlx/optim
 mlx/examples/arrays mlx/examples/compile mlx/examples/fast mlx/examples/grad mlx/examples/indexing mlx/examples/lazy mlx/examples/mlp mlx/examples/nn_quantize mlx/examples/quantize mlx/examples/random mlx/examples/saving mlx/examples/unified_memory mlx/examples/value_and_grad mlx/examples/vmap
-llm/cache llm/sample
+llm/cache llm/sample llm/weights
+llm/foreign
 llm
-llm/models llm/bench
+llm/models llm/bench llm/ruler llm/convert
+llm/calibrate
 builtin
 cmd/mlx
 `
 
 // testOnly packages may import anything, and no package may import them.
-const testOnly = "mlx/examples optest lint amxemu llm/llmtest llm/llmtest/randommodel hf/hub/hubtest"
+const testOnly = "mlx/examples optest lint amxemu llm/llmtest llm/llmtest/randommodel hf/hub/hubtest launch/nettest distributed/grouptest"
 
 // below gives the packages that one layer may not import though they lie below it.
 var below = map[string]string{"tensor": "hf/", "cpu/simd": "tensor"}
