@@ -18,6 +18,7 @@ import (
 	"github.com/mlxgo/mlx/internal/hf/safetensors"
 	"github.com/mlxgo/mlx/internal/llm"
 	"github.com/mlxgo/mlx/internal/llm/models"
+	"github.com/mlxgo/mlx/internal/llm/weights"
 )
 
 // inspectOptions are the options of mlx inspect.
@@ -211,7 +212,7 @@ func (o *inspectOptions) inspectFile(s *streams) error {
 		return err
 	}
 	defer f.Close()
-	r := fileReport{o.Model, f.Metadata, f.TotalBytes(), llm.InspectTensors(f.Tensors())}
+	r := fileReport{o.Model, f.Metadata, f.TotalBytes(), llm.InspectTensors(weights.Of(f.Tensors()))}
 	if o.JSON {
 		return writeJSON(s, r)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/mlxgo/mlx/internal/hf/safetensors"
 	"github.com/mlxgo/mlx/internal/llm"
+	"github.com/mlxgo/mlx/internal/llm/weights"
 )
 
 //go:generate go run make.go ../../../shared/models/story-10m story-10m
@@ -23,21 +24,21 @@ const Name = "story-10m"
 //go:embed story-10m/*.json
 var files embed.FS
 
-// weights is a string so that it is not copied: embed.FS gives copies.
+// packed is a string so that it is not copied: embed.FS gives copies.
 //
 //go:embed story-10m/model.safetensors
-var weights string
+var packed string
 
 // read is a file of the model.
 func read(name string) ([]byte, error) { return files.ReadFile(Name + "/" + name) }
 
 // Source is the model's files.
 func Source() (llm.Source, error) {
-	f, err := safetensors.Parse(unsafe.Slice(unsafe.StringData(weights), len(weights)), Name+"/model.safetensors")
+	f, err := safetensors.Parse(unsafe.Slice(unsafe.StringData(packed), len(packed)), Name+"/model.safetensors")
 	if err != nil {
 		return llm.Source{}, err
 	}
-	return llm.Source{Name: Name, Read: read, Tensors: f.Tensors()}, nil
+	return llm.Source{Name: Name, Read: read, Tensors: weights.Of(f.Tensors())}, nil
 }
 
 // Load makes the model ready to run. Its weights are the program's own pages.

@@ -11,6 +11,7 @@ import (
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/dtype"
 	"github.com/mlxgo/mlx/internal/hf/safetensors"
+	"github.com/mlxgo/mlx/internal/llm/weights"
 )
 
 // Weights of 8-bit floats (quant_method fp8: DeepSeek's blocks, Mistral's one scale for
@@ -23,8 +24,8 @@ const (
 
 // pairFP8 takes the scales of 8-bit floats out of the tensors, and the scales of
 // activations, which stay as they are.
-func (l *loader) pairFP8(tensors map[string]safetensors.Tensor) error {
-	l.scales = map[string]safetensors.Tensor{}
+func (l *loader) pairFP8(tensors map[string]weights.Tensor) error {
+	l.scales = map[string]weights.Tensor{}
 	for name, scale := range tensors {
 		path, ok := strings.CutSuffix(name, fp8Scale)
 		w, has := tensors[path]

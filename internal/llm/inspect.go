@@ -11,6 +11,7 @@ import (
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/hf/safetensors"
 	"github.com/mlxgo/mlx/internal/llm/cache"
+	"github.com/mlxgo/mlx/internal/llm/weights"
 	machinery "github.com/mlxgo/mlx/internal/nn"
 	"github.com/mlxgo/mlx/nn"
 )
@@ -130,7 +131,7 @@ func InspectDir(dir string, set *safetensors.Set, o LoadOptions, context int) (*
 	return Inspect(s, o, context)
 }
 
-func newInspection(tensors []safetensors.Tensor) *Inspection {
+func newInspection(tensors []weights.Tensor) *Inspection {
 	out := &Inspection{
 		DTypes: map[string]int64{}, Attention: []AttentionLayer{}, Quantized: []QuantizedLayer{}, EOS: []TokenText{},
 		Tensors: InspectTensors(tensors), Missing: []string{}, Unexpected: []string{}, Unused: []string{}, Problems: []string{}, Warnings: []string{},
@@ -148,7 +149,7 @@ func newInspection(tensors []safetensors.Tensor) *Inspection {
 }
 
 // InspectTensors describes tensors in the order of their names.
-func InspectTensors(tensors []safetensors.Tensor) []TensorInfo {
+func InspectTensors(tensors []weights.Tensor) []TensorInfo {
 	out := make([]TensorInfo, 0, len(tensors))
 	for _, t := range tensors {
 		info := TensorInfo{Name: t.Name, DType: t.RawDType, Shape: append([]int{}, t.Shape...), Bytes: t.Size()}

@@ -14,20 +14,14 @@ import (
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/hf/safetensors"
 	"github.com/mlxgo/mlx/internal/llm/cache"
+	"github.com/mlxgo/mlx/internal/llm/weights"
 	machinery "github.com/mlxgo/mlx/internal/nn"
 	"github.com/mlxgo/mlx/internal/tensor"
 	"github.com/mlxgo/mlx/nn"
 )
 
 // Source is where a model comes from: a directory, or files inside the program.
-type Source struct {
-	// Name is for messages.
-	Name string
-	// Read is a small file's content; a missing one is fs.ErrNotExist.
-	Read func(name string) ([]byte, error)
-	// Tensors are the weights; their memory must stay valid.
-	Tensors []safetensors.Tensor
-}
+type Source = weights.Source
 
 // textFiles are the small files of a model beside config.json.
 var textFiles = []string{"generation_config.json", TokenizerFile, TokenizerConfigFile,
@@ -68,8 +62,8 @@ func load(dir string, o LoadOptions) (*Loaded, error) {
 // huge pages are read faster than those of a mapped file: if it leaves half as much
 // free and few weights have been converted, since those of the file are then not needed.
 func (l *loader) movesWeights(total int64) bool {
-	weights, converted := l.sizes()
-	if l.options.MapWeights || converted > weights/8 {
+	stored, converted := l.sizes()
+	if l.options.MapWeights || converted > stored/8 {
 		return false
 	}
 	have := availableMemory()
@@ -81,7 +75,7 @@ func dirSource(dir string, set *safetensors.Set) Source {
 	s := Source{Name: dir, Read: func(name string) ([]byte, error) { return readRegular(filepath.Join(dir, name)) }}
 	for _, name := range set.Names() {
 		t, _ := set.Tensor(name)
-		s.Tensors = append(s.Tensors, t)
+		s.Tensors = append(s.Tensors, weights.Tensor{Tensor: t})
 	}
 	return s
 }
@@ -115,9 +109,9 @@ type loader struct {
 	files   map[string][]byte // config.json and textFiles, each read once
 	config  *Config
 	model   Model
-	tensors map[string]safetensors.Tensor // by path, without those that the model drops
-	turned  map[string]bool               // paths of matrices that are stored [in, out]
-	scales  map[string]safetensors.Tensor // of matrices of 8-bit floats, by the matrix's path
+	tensors map[string]weights.Tensor // by path, without those that the model drops
+	turned  map[string]bool           // paths of matrices that are stored [in, out]
+	scales  map[string]weights.Tensor // of matrices of 8-bit floats, by the matrix's path
 	dtype   mlx.DType
 	headers bool    // the tensors have no data: nothing is evaluated
 	faults  []error // with headers: what checkKind says
@@ -195,7 +189,7 @@ func (l *loader) sanitize() (warnings []string, err error) {
 		return nil, err
 	}
 	drop := l.model.Sanitize(func(name string) bool { _, ok := all[name]; return ok })
-	l.tensors = make(map[string]safetensors.Tensor, len(all))
+	l.tensors = make(map[string]weights.Tensor, len(all))
 	for name, t := range all {
 		if !drop(name) {
 			l.tensors[name] = t
@@ -211,8 +205,8 @@ func (l *loader) sanitize() (warnings []string, err error) {
 }
 
 // translate is the tensors by the paths of the model's parameters.
-func (l *loader) translate() map[string]safetensors.Tensor {
-	all := make(map[string]safetensors.Tensor, len(l.source.Tensors))
+func (l *loader) translate() map[string]weights.Tensor {
+	all := make(map[string]weights.Tensor, len(l.source.Tensors))
 	for _, t := range l.source.Tensors {
 		all[t.Name] = t
 	}
@@ -225,7 +219,7 @@ func (l *loader) translate() map[string]safetensors.Tensor {
 		return all
 	}
 	l.turned = map[string]bool{}
-	out := make(map[string]safetensors.Tensor, len(all))
+	out := make(map[string]weights.Tensor, len(all))
 	for name, t := range all {
 		if path, turn := f(name); path != "" {
 			out[path] = t
@@ -238,7 +232,7 @@ func (l *loader) translate() map[string]safetensors.Tensor {
 
 // differs compares two matrices by a sample of their bytes: reading all of a large
 // head would cost more than the warning is worth.
-func differs(a, b safetensors.Tensor) bool {
+func differs(a, b weights.Tensor) bool {
 	if a.RawDType != b.RawDType || len(a.Data) != len(b.Data) {
 		return true
 	}
@@ -327,8 +321,8 @@ func (l *loader) checkMemory() error {
 	if have <= 0 {
 		return nil
 	}
-	weights, converted := l.sizes()
-	need := weights + converted + cache.Kind{}.Bytes(l.model.Layout(), 1, l.dtype)
+	stored, converted := l.sizes()
+	need := stored + converted + cache.Kind{}.Bytes(l.model.Layout(), 1, l.dtype)
 	if need > have {
 		return fmt.Errorf("needs %s of memory, and %s are available", gigabytes(need), gigabytes(have))
 	}
@@ -336,9 +330,9 @@ func (l *loader) checkMemory() error {
 }
 
 // sizes are the bytes of the weights, and of those that are converted or turned.
-func (l *loader) sizes() (weights, converted int64) {
+func (l *loader) sizes() (stored, converted int64) {
 	for path, t := range l.tensors {
-		weights += t.Size()
+		stored += t.Size()
 		if _, widened := l.scales[path]; l.casts(t.DType) || l.turned[path] || widened {
 			n := int64(1)
 			for _, d := range t.Shape {
@@ -347,7 +341,7 @@ func (l *loader) sizes() (weights, converted int64) {
 			converted += n * int64(l.dtype.Size())
 		}
 	}
-	return weights, converted
+	return stored, converted
 }
 
 func gigabytes(n int64) string { return fmt.Sprintf("%.3f GB", float64(n)/1e9) }
@@ -358,7 +352,7 @@ func (l *loader) assign() error {
 	for path, a := range nn.Parameters(l.model) {
 		kinds[path], shapes[path] = a.DType(), a.Shape()
 	}
-	weights := make(map[string]*mlx.Array, len(l.tensors))
+	arrays := make(map[string]*mlx.Array, len(l.tensors))
 	var converted []*mlx.Array
 	for _, name := range slices.Sorted(maps.Keys(l.tensors)) {
 		t := l.tensors[name]
@@ -370,7 +364,10 @@ func (l *loader) assign() error {
 				return err
 			}
 		}
-		a := l.array(name, t)
+		a, err := l.array(name, t)
+		if err != nil {
+			return err
+		}
 		if l.turned[name] && a.NDim() == 2 {
 			a = tensor.CopyOf(a.T(), mlx.Stream{})
 			converted = append(converted, a)
@@ -382,9 +379,9 @@ func (l *loader) assign() error {
 			a = a.AsType(l.dtype)
 			converted = append(converted, a)
 		}
-		weights[name] = a
+		arrays[name] = a
 	}
-	if err := machinery.Assign(l.model, weights, true); err != nil {
+	if err := machinery.Assign(l.model, arrays, true); err != nil {
 		return l.explain(err)
 	}
 	if l.headers {
@@ -394,21 +391,25 @@ func (l *loader) assign() error {
 }
 
 // array is the tensor at a path as an array; without data one that nobody evaluates.
-func (l *loader) array(path string, t safetensors.Tensor) *mlx.Array {
+func (l *loader) array(path string, t weights.Tensor) (*mlx.Array, error) {
 	if scale, ok := l.scales[path]; ok && l.headers {
-		return mlx.Zeros(t.Shape, l.dtype)
+		return mlx.Zeros(t.Shape, l.dtype), nil
 	} else if ok {
 		block, _ := l.fp8Blocks(t.Shape, scale.Shape) // pairFP8 has checked it
-		return widenFP8(t, scale, block, l.dtype)
+		return widenFP8(t.Tensor, scale.Tensor, block, l.dtype), nil
 	}
 	if l.headers {
-		return mlx.Zeros(t.Shape, t.DType)
+		return mlx.Zeros(t.Shape, t.DType), nil
 	}
-	return mapped(t)
+	data, err := t.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	return over(t, data), nil
 }
 
 // checkKind refuses weights of a dtype that the layer cannot read.
-func checkKind(t safetensors.Tensor, want mlx.DType) error {
+func checkKind(t weights.Tensor, want mlx.DType) error {
 	ok := t.DType == want
 	if want.Is(mlx.Floating) {
 		ok = t.RawDType == "F32" || t.RawDType == "F16" || t.RawDType == "BF16"
@@ -421,10 +422,14 @@ func checkKind(t safetensors.Tensor, want mlx.DType) error {
 	return fmt.Errorf("%s: dtype %s is not supported here; the layer needs %v", t.Name, t.RawDType, want)
 }
 
-// mapped is an array over the tensor's memory, without a copy.
-func mapped(t safetensors.Tensor) *mlx.Array {
+// over is an array over the tensor's elements, without a copy.
+func over(t weights.Tensor, data []byte) *mlx.Array {
+	var owner any = t.File
+	if t.Make != nil {
+		owner = data
+	}
 	spec := tensor.Spec{Shape: t.Shape, DType: t.DType}
-	return tensor.FromView(tensor.RowMajorView(spec, tensor.BorrowWeights(t.Data, t.File)))
+	return tensor.FromView(tensor.RowMajorView(spec, tensor.BorrowWeights(data, owner)))
 }
 
 // explain adds what the configuration has to do with a mismatch.
