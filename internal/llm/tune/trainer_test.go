@@ -26,6 +26,7 @@ type setup struct {
 	o      tune.Options
 	bits   int
 	mlxLM  bool
+	config llmtest.Config // changes of the model
 }
 
 var small = setup{
@@ -36,7 +37,7 @@ var small = setup{
 // newTrainer makes the same trainer each time.
 func (s setup) newTrainer(t *testing.T, h tune.Hooks) (*tune.Trainer, llm.Model) {
 	t.Helper()
-	c := llmtest.Tiny("llama")
+	c := llmtest.Tiny("llama").With(s.config)
 	d := mlx.Float32
 	l, err := llm.Load(llmtest.Write(t, c, llmtest.Random(t, c, 1, mlx.Float32)), llm.LoadOptions{New: models.New, DType: &d, NoTokenizer: true})
 	if err != nil {
