@@ -64,9 +64,9 @@ func newConvert(s *streams, runF func(context.Context, *streams, *convertOptions
 		Use:   "convert",
 		Short: "Write a model as an MLX directory: quantized, dequantized or in another dtype",
 		Long:  "Write a model as an MLX directory: quantized, dequantized or in another dtype.\n\n" + convertLong,
-		Example: `  mlx convert --model Qwen/Qwen3-0.6B --mlx-path qwen --quantize
-  mlx convert --model ./llama --mlx-path llama-bf16 --dtype bfloat16
-  mlx convert --model ./llama-4bit --mlx-path llama-bf16 --dequantize`,
+		Example: `  mlx convert --model mlx-community/Qwen3-0.6B-bf16 --mlx-path qwen3-f16 --dtype float16
+  mlx convert --model mlx-community/Qwen3-0.6B-bf16 --mlx-path qwen3-4bit --quantize
+  mlx convert --model builtin --mlx-path story --dequantize`,
 		Args: noArgs("; the model goes into --model"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd, s, runF) },
 	}

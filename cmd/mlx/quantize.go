@@ -12,9 +12,9 @@ func newQuantize(s *streams, runF func(context.Context, *streams, *convertOption
 		Use:   "quantize",
 		Short: "Write a model with weights of few bits, as an MLX directory",
 		Long:  "Write a model with weights of few bits, as an MLX directory: mlx convert --quantize.\n\n" + convertLong,
-		Example: `  mlx quantize --model Qwen/Qwen3-0.6B --mlx-path qwen-4bit
-  mlx quantize --model ./llama --mlx-path llama-mixed --quant-predicate mixed_3_6
-  mlx quantize --model ./llama --mlx-path llama-mxfp4 --q-mode mxfp4`,
+		Example: `  mlx quantize --model mlx-community/Qwen3-0.6B-bf16 --mlx-path qwen3-q4
+  mlx quantize --model mlx-community/Qwen3-0.6B-bf16 --mlx-path qwen3-mixed --quant-predicate mixed_3_6
+  mlx quantize --model mlx-community/Qwen3-0.6B-bf16 --mlx-path qwen3-mxfp4 --q-mode mxfp4`,
 		Args: noArgs("; the model goes into --model"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Quantize = true
