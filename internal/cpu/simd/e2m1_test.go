@@ -53,8 +53,8 @@ func TestE2M1Roundings(t *testing.T) {
 	}
 }
 
-// TestE8M0 holds the scales of Metal's kernels against the logarithm.
-func TestE8M0(t *testing.T) {
+// TestE8M0Roots holds the scales of Metal's kernels against the logarithm.
+func TestE8M0Roots(t *testing.T) {
 	check := func(s float32) {
 		b, v := kernelE8M0(s)
 		want, value := e8m0(math.Round(float64(float32(math.Log2(float64(s))))), s)
