@@ -143,6 +143,9 @@ func Run(ctx context.Context, src llm.Source, out string, o Options) (*Result, e
 	}
 	defer w.close()
 	kept := w.bytesDone()
+	if kept > 0 {
+		o.Note(fmt.Sprintf("going on with what is in %s: %s of %s are written", w.dir, size(kept), size(p.bytes)))
+	}
 	if err := w.room(); err != nil {
 		return nil, w.leave(err)
 	}

@@ -94,36 +94,41 @@ func (p *plan) settings() map[string]string {
 }
 
 // openWork makes or finds the work directory of a result.
-func openWork(ctx context.Context, out string, p *plan) (w *work, err error) {
-	w = &work{plan: p, out: out, dir: out + workSuffix}
+func openWork(ctx context.Context, out string, p *plan) (*work, error) {
+	w := &work{plan: p, out: out, dir: out + workSuffix}
 	if err := os.MkdirAll(filepath.Dir(out), 0o777); err != nil {
 		return nil, err
 	}
 	if err := os.Mkdir(w.dir, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
+	var err error
 	if w.lock, err = lock(filepath.Join(w.dir, lockName)); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			w.close()
-		}
-	}()
-	if w.state, err = p.fresh(); err != nil {
+	if err = w.begin(ctx); err != nil {
+		w.close()
 		return nil, err
+	}
+	return w, nil
+}
+
+// begin takes up what an earlier run left.
+func (w *work) begin(ctx context.Context) (err error) {
+	if w.state, err = w.fresh(); err != nil {
+		return err
 	}
 	old, err := readState(w.dir)
 	switch {
-	case errors.Is(err, fs.ErrNotExist): // it was killed before it began
+	case errors.Is(err, fs.ErrNotExist): // it was killed before it began, if it was there
 	case err != nil:
-		return nil, err
+		return err
 	default:
 		if err := w.resume(ctx, old); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return w, os.MkdirAll(filepath.Join(w.dir, resultName), 0o777)
+	return os.MkdirAll(filepath.Join(w.dir, resultName), 0o777)
 }
 
 // readState reads the plan file of a work directory.
