@@ -113,7 +113,7 @@ environment, that over the file, that over the default.`,
 	root.SetErr(s.err)
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newGenerate(s, runGenerate), newChat(s, runChat), newCachePrompt(s, runCachePrompt), newBenchmark(s, runBenchmark), newLogits(s, runLogits), newTokenize(s, runTokenize), newModels(s), newInspect(s, runInspect), newQuantize(s, runConvert), newConvert(s, runConvert), newChatTemplate(s, runChatTemplate), newVersion(s))
+	root.AddCommand(newGenerate(s, runGenerate), newChat(s, runChat), newCachePrompt(s, runCachePrompt), newBenchmark(s, runBenchmark), newLogits(s, runLogits), newTokenize(s, runTokenize), newModels(s), newInspect(s, runInspect), newPerplexity(s, runPerplexity), newCompare(s, runCompare), newQuantize(s, runConvert), newConvert(s, runConvert), newChatTemplate(s, runChatTemplate), newVersion(s))
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == "completion" { // cobra's own takes any argument for a wish for help
