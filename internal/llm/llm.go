@@ -7,6 +7,10 @@
 package llm
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"sync"
+
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/llm/cache"
 )
@@ -93,6 +97,19 @@ type Loaded struct {
 
 	steps    *stepSet
 	identity func() (identity, error)
+}
+
+// Adapted says that the model's weights are not those of its files alone any more: saved
+// prompts of the model with other adapters, or without, do not fit. What are the
+// adapters' bytes and strengths, or what tells them apart.
+func (m *Loaded) Adapted(what []byte) {
+	before := m.identity
+	m.identity = sync.OnceValues(func() (identity, error) {
+		id, err := before()
+		sum := sha256.Sum256(append([]byte(id.Model), what...))
+		id.Model = hex.EncodeToString(sum[:])
+		return id, err
+	})
 }
 
 // Load reads the model in dir: config.json, the safetensors files, which stay
