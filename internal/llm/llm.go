@@ -27,6 +27,19 @@ type Model interface {
 	SetDType(d mlx.DType)
 }
 
+// A Trainable model computes logits in two steps, so that training need not hold those
+// of all tokens at once, and can forget the intermediates of its layers.
+type Trainable interface {
+	Model
+	// Hidden maps tokens int32 [B, L] to what Outputs takes, [B, L, D].
+	Hidden(tokens *mlx.Array, c []cache.KV) *mlx.Array
+	// Outputs maps [..., D] to logits [..., V].
+	Outputs(x *mlx.Array) *mlx.Array
+	// SetCheckpoint makes layers forget their intermediates, which the gradient computes
+	// again. It is an error for models that cannot.
+	SetCheckpoint(on bool) error
+}
+
 // A Translator is a model whose files may call parameters otherwise: what Translate
 // returns maps a name in the files to a path, "" for a tensor that is not used, and says
 // whether the matrix must be transposed. Has tells the names that there are; nil means
