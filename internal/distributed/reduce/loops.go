@@ -10,6 +10,9 @@ import (
 // view is b as elements. Unaligned memory is fine where this runs, as in package simd.
 func view[T any](b []byte) []T {
 	var t T
+	if len(b) < int(unsafe.Sizeof(t)) {
+		return nil // a pointer to a T would leave the memory
+	}
 	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/int(unsafe.Sizeof(t)))
 }
 
