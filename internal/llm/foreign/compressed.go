@@ -122,7 +122,16 @@ func (t *translation) compressedInts(path string) error {
 func (t *translation) compressedWidth(path string, q weights.Tensor, per int) (int, error) {
 	in := q.Shape[1] * per
 	shape, ok := t.take(path + ".weight_shape")
-	if !ok || !hasData(shape) {
+	if !ok {
+		return in, nil
+	}
+	if !hasData(shape) { // most likely what groups divide
+		if index, ok := t.tensors[path+".weight_g_idx"]; ok && len(index.Shape) == 1 {
+			return index.Shape[0], nil
+		}
+		if n := in / 32 * 32; n > in-per {
+			in = n
+		}
 		return in, nil
 	}
 	if (shape.RawDType != "I64" && shape.RawDType != "I32") || len(shape.Shape) != 1 || shape.Shape[0] != 2 {
