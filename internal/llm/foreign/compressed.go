@@ -83,6 +83,9 @@ func (t *translation) compressedInts(path string) error {
 	if err := checkInts(q, 2); err != nil {
 		return err
 	}
+	if count(q.Shape) == 0 {
+		return fmt.Errorf("%s: shape %v has no elements", q.Name, q.Shape)
+	}
 	g, err := t.config.groupOf(path)
 	if err != nil {
 		return err
@@ -126,7 +129,7 @@ func (t *translation) compressedWidth(path string, q weights.Tensor, per int) (i
 		return in, nil
 	}
 	if !hasData(shape) { // most likely what groups divide
-		if index, ok := t.tensors[path+".weight_g_idx"]; ok && len(index.Shape) == 1 {
+		if index, ok := t.tensors[path+".weight_g_idx"]; ok && len(index.Shape) == 1 && index.Shape[0] > in-per && index.Shape[0] <= in {
 			return index.Shape[0], nil
 		}
 		if n := in / 32 * 32; n > in-per {
