@@ -81,9 +81,20 @@ func newLaunch(s *streams, runF func(context.Context, *streams, *launchOptions) 
 			return runF(context.WithoutCancel(cmd.Context()), s, o) // signals are for the ranks
 		},
 	}
+	cmd.SetFlagErrorFunc(launchFlagError)
 	addLaunchFlags(cmd.Flags())
 	addConfig(cmd)
 	return cmd
+}
+
+// launchFlagError knows the flags that mlx.launch has for other backends.
+func launchFlagError(cmd *cobra.Command, err error) error {
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
+		if name := unknown.GetSpecifiedName(); name == "mpi-arg" || name == "nccl-port" {
+			return usagef("--%s is for a backend that is not available; there is: ring", name)
+		}
+	}
+	return flagError(cmd, err)
 }
 
 func addLaunchFlags(f *pflag.FlagSet) {
@@ -107,10 +118,6 @@ func addLaunchFlags(f *pflag.FlagSet) {
 	f.String("log-dir", "", "`DIRECTORY` for files with the output of each rank")
 	f.Bool("verbose", false, "tell what happens")
 	f.Bool("dry-run", false, "show what would run where")
-	for _, name := range []string{"mpi-arg", "nccl-port"} {
-		f.String(name, "", "of mlx.launch, for backends that are not here")
-		f.MarkHidden(name)
-	}
 }
 
 // parse binds the options and takes the program from args. After "--hosts a," the next
@@ -133,14 +140,9 @@ func (o *launchOptions) parse(cmd *cobra.Command, args []string) error {
 			continue
 		}
 		if err := flags.Parse(args[1:]); err != nil {
-			return flagError(cmd, err)
+			return launchFlagError(cmd, err)
 		}
 		args, dashed = flags.Args(), flags.ArgsLenAtDash() == 0
-	}
-	for _, name := range []string{"mpi-arg", "nccl-port"} {
-		if flags.Changed(name) {
-			return usagef("--%s is for a backend that is not available; there is: ring", name)
-		}
 	}
 	var err error
 	if o.from, err = bind(cmd, o); err != nil {

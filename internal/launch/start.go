@@ -187,9 +187,9 @@ func (r *run) rankCode(s *session) string {
 	}
 	line("mlx_exec() {")
 	if r.options.Dir != "" {
-		line("cd %s || { mlx_say nodir; exit 1; }", quote(here(r.options.Dir)))
+		line("cd %s 2>/dev/null || { mlx_say nodir; exit 1; }", quote(here(r.options.Dir)))
 	} else {
-		line("cd %s || true", quote(r.dir))
+		line("cd %s 2>/dev/null || true", quote(r.dir))
 	}
 	var late []string
 	for _, env := range r.env() {
