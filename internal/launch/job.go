@@ -146,9 +146,9 @@ func (r *run) session(rank int, host string) *session {
 	rand.Read(token)
 	s := &session{rank: rank, host: host, local: IsLocal(host), token: hex.EncodeToString(token), events: r.events, over: r.over}
 	if s.local {
-		s.argv = []string{"/bin/sh", "-c", bootstrap}
+		s.argv = []string{"/bin/sh", "-c", bootstrap()}
 	} else {
-		s.argv = SSHCommand(r.options.SSHArgs, r.options.Timeout, host, bootstrap)
+		s.argv = SSHCommand(r.options.SSHArgs, r.options.Timeout, host, bootstrap())
 	}
 	return s
 }

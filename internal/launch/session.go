@@ -17,17 +17,27 @@ import (
 //go:embed agent.sh
 var agentText string
 
+// agentShell runs the agent.
+var agentShell = "/bin/sh"
+
 // bootstrap is the command that ssh runs: it reads the agent from its standard input up
 // to a line END. It has no quotes but one pair of single ones, which all login shells
 // read alike.
-const bootstrap = `exec /bin/sh -c 'eval "$(while IFS= read -r l && [ "$l" != END ]; do printf "%s\n" "$l"; done)"'`
+func bootstrap() string {
+	return "exec " + agentShell + ` -c 'eval "$(while IFS= read -r l && [ "$l" != END ]; do printf "%s\n" "$l"; done)"'`
+}
+
+// Times of the talk between launcher and hosts; tests shorten them.
+var (
+	beatEvery    = 2 * time.Second  // how often a host hears of the launcher
+	silenceLimit = 12               // seconds after which a host gives the launcher up
+	hostBeat     = 5                // seconds between the signs of life of a host
+	hostSilence  = 20 * time.Second // after which the launcher gives a host up
+)
 
 const (
-	beatEvery    = 2 * time.Second        // how often a host hears of the launcher
-	silenceLimit = 12                     // seconds after which a host gives the launcher up
-	hostSilence  = 20 * time.Second       // after which the launcher gives a host up; it beats every 5
-	cutTime      = 500 * time.Millisecond // for a shell here to clean up
-	drainTime    = time.Second            // for output when a process is gone but its pipe is open
+	cutTime   = 500 * time.Millisecond // for a shell here to clean up
+	drainTime = time.Second            // for output when a process is gone but its pipe is open
 )
 
 // SSHCommand is the command line that runs command on host with the options that the
@@ -133,7 +143,7 @@ func (s *session) start() error {
 	s.started = true
 	s.gone = make(chan struct{})
 	s.queue = make(chan item, 64)
-	s.queue <- item{data: fmt.Appendf(nil, "mlx_token=%s\nmlx_limit=%d\n%smlx_begin\nEND\n", s.token, limit, agentText)}
+	s.queue <- item{data: fmt.Appendf(nil, "mlx_token=%s\nmlx_limit=%d\nmlx_every=%d\n%smlx_begin\nEND\n", s.token, limit, hostBeat, agentText)}
 	go s.writeQueue()
 	go s.wait()
 	return nil
