@@ -2,8 +2,8 @@
 # input (lines, and files of a told size) and by marked lines in its standard error, so
 # that both outputs carry the program's own bytes. The launcher set mlx_token, the secret
 # mark, mlx_limit, the seconds of silence after which the launcher is gone (0: the end of
-# the input tells), and mlx_every, the seconds between signs of life. POSIX sh: dash,
-# bash 3.2 and busybox run it.
+# the input tells), mlx_every, the seconds between signs of life, and mlx_grace, the tenths
+# of a second between TERM and KILL. POSIX sh: dash, bash 3.2 and busybox run it.
 #
 # This shell (mlx_main) waits for the program. Beside it run mlx_watch, mlx_beat, mlx_read
 # and mlx_feed. Descriptors: 5 input, 6 output, 7 error.
@@ -51,7 +51,7 @@ mlx_watch() {
 		mlx_quiet=$((mlx_quiet + 1))
 		[ "$mlx_limit" -eq 0 ] || [ "$mlx_quiet" -lt "$mlx_limit" ] || break
 	done
-	mlx_stop 30
+	mlx_stop "$mlx_grace"
 	mlx_n=0
 	while [ "$mlx_n" -lt 10 ] && kill -0 "$mlx_main"; do mlx_pause; done
 	kill -KILL "$mlx_main" # perhaps in the middle of a write that nobody reads
@@ -82,7 +82,7 @@ mlx_read() {
 		esac
 	done
 	while [ ! -s "$mlx_dir/pid" ]; do mlx_pause; done
-	mlx_stop 30
+	mlx_stop "$mlx_grace"
 }
 
 # mlx_feed writes the program's standard input; the launcher sends no more than a few
@@ -148,8 +148,10 @@ mlx_run() {
 	printf '%s\n' "$mlx_helpers" >"$mlx_dir/helpers"
 	exec 5<&-
 	(mlx_exec) <"$mlx_in" >&6 2>&7 6>&-
-	mlx_say "exit $?"
-	mlx_stop 5 # children that outlive it
+	mlx_status=$?
+	mlx_say "exit $mlx_status"
+	[ "$mlx_status" -ne 137 ] || mlx_grace=0 # it had its time
+	mlx_stop "$((mlx_grace / 6))"           # children that outlive it
 	mlx_quit
 }
 

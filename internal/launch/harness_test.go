@@ -31,7 +31,17 @@ func TestMain(m *testing.M) {
 			os.Exit(launcherMain(os.Args[2]))
 		}
 	}
-	os.Exit(m.Run())
+	bin, err := os.MkdirTemp("", "fakessh")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(bin, "ssh"), []byte(fakeSSH), 0o700)
+	}
+	if err != nil {
+		panic(err)
+	}
+	os.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	code := m.Run()
+	os.RemoveAll(bin)
+	os.Exit(code)
 }
 
 // rankMain is what ranks do.
@@ -119,8 +129,10 @@ esac
 
 // world is where jobs of a test run: its hosts are this machine behind fakeSSH.
 type world struct {
-	t   *testing.T
-	tmp string // of all hosts; must be empty in the end
+	t       *testing.T
+	tmp     string // of all hosts; must be empty in the end
+	environ []string
+	shell   string
 }
 
 func newWorld(t *testing.T) *world {
@@ -128,24 +140,23 @@ func newWorld(t *testing.T) *world {
 	if runtime.GOOS == "windows" {
 		t.Skip("needs a Unix system")
 	}
-	dir := t.TempDir()
-	tmp := filepath.Join(dir, "tmp")
-	bin := filepath.Join(dir, "bin")
-	for _, d := range []string{tmp, bin} {
-		if err := os.Mkdir(d, 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.WriteFile(filepath.Join(bin, "ssh"), []byte(fakeSSH), 0o700); err != nil {
+	tmp := filepath.Join(t.TempDir(), "tmp")
+	if err := os.Mkdir(tmp, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("FAKE_TMP", tmp)
-	t.Setenv("FAKE_PATH", "/usr/bin:/bin")
-	t.Setenv("TMPDIR", tmp)
-	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
-	w := &world{t, tmp}
-	t.Cleanup(func() { w.clean(2 * time.Second) })
+	w := &world{t, tmp, append(os.Environ(), "FAKE_TMP="+tmp, "FAKE_PATH=/usr/bin:/bin", "TMPDIR="+tmp), "/bin/sh"}
+	t.Cleanup(func() { w.clean(10 * time.Second) })
 	return w
+}
+
+// job is New for this world.
+func (w *world) job(o Options) (*Job, error) {
+	j, err := New(o)
+	if err == nil {
+		j.environ, j.shell = w.environ, w.shell
+		j.pace.grace, j.pace.cut = 600*time.Millisecond, time.Second
+	}
+	return j, err
 }
 
 // clean checks that no process and no file is left, at the latest after some time.
@@ -242,7 +253,7 @@ func (w *world) run(o Options, in string) (stdout, stderr string, err error) {
 	if in != "" {
 		s.In = strings.NewReader(in)
 	}
-	j, err := New(o)
+	j, err := w.job(o)
 	if err == nil {
 		err = j.Run(context.Background(), s)
 	}
@@ -251,7 +262,6 @@ func (w *world) run(o Options, in string) (stdout, stderr string, err error) {
 
 // launcherMain runs the job that is described in JSON, with short times.
 func launcherMain(text string) int {
-	silenceLimit, beatEvery = 2, 300*time.Millisecond
 	var o Options
 	if err := json.Unmarshal([]byte(text), &o); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -259,6 +269,7 @@ func launcherMain(text string) int {
 	}
 	j, err := New(o)
 	if err == nil {
+		j.pace.silence, j.pace.beat = 3*time.Second, 300*time.Millisecond
 		err = j.Run(context.Background(), Streams{Out: os.Stdout, Err: os.Stderr})
 	}
 	if failed, ok := errors.AsType[*RankError](err); ok {

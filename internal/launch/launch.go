@@ -106,7 +106,7 @@ func New(o Options) (*Job, error) {
 	if err := o.check(); err != nil {
 		return nil, &UsageError{err}
 	}
-	j := &Job{options: o, connect: 8}
+	j := &Job{options: o, environ: os.Environ(), shell: "/bin/sh", pace: usualPace, connect: 8}
 	var err error
 	if j.program, err = o.readProgram(); err != nil {
 		return nil, &UsageError{err}

@@ -31,14 +31,9 @@ func shells(t *testing.T) map[string]string {
 	return found
 }
 
-func setShell(t *testing.T, shell string) {
-	old := agentShell
-	t.Cleanup(func() { agentShell = old })
-	agentShell = shell
-}
-
 // Arguments and variables arrive byte for byte, whatever they are, in each shell.
 func TestBytesArrive(t *testing.T) {
+	t.Parallel()
 	var every strings.Builder
 	for c := 1; c < 256; c++ {
 		every.WriteByte(byte(c))
@@ -48,8 +43,9 @@ func TestBytesArrive(t *testing.T) {
 	for name, shell := range shells(t) {
 		for _, hosts := range []string{"127.0.0.1", "far"} {
 			t.Run(name+" "+hosts, func(t *testing.T) {
+				t.Parallel()
 				w := newWorld(t)
-				setShell(t, shell)
+				w.shell = shell
 				o := w.options(hosts, role(append([]string{"show"}, args...)...)...)
 				o.NoPrefix = true
 				o.Env = env
@@ -110,9 +106,11 @@ func TestEnvironment(t *testing.T) {
 
 // What ranks print comes whole, once and in order; with a slow reader too.
 func TestOutput(t *testing.T) {
+	t.Parallel()
 	const count = 1500
 	for _, hosts := range []string{"127.0.0.1", "a,b,c,d"} {
 		t.Run(hosts, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			o := w.options(hosts, role("talk", fmt.Sprint(count))...)
 			o.Repeat = 4 / len(o.Hosts)
@@ -155,6 +153,7 @@ func TestOutput(t *testing.T) {
 
 // Without prefixes one rank's bytes are its own, noise of the login or not.
 func TestRawOutput(t *testing.T) {
+	t.Parallel()
 	for _, hosts := range []string{"127.0.0.1", "far"} {
 		w := newWorld(t)
 		o := w.options(hosts, role("talk", "200")...)
@@ -177,6 +176,7 @@ func TestRawOutput(t *testing.T) {
 }
 
 func TestExitStatus(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		script string
 		status int
@@ -191,49 +191,53 @@ func TestExitStatus(t *testing.T) {
 		{"printf x; [ $MLX_RANK = 1 ] || sleep 0.2; exit 4", 4, "rank 1 (%s): exited with status 4"},
 	} {
 		for _, host := range []string{"127.0.0.1", "far"} {
-			w := newWorld(t)
-			o := w.options(host, "sh", "-c", c.script)
-			o.Repeat = 3
-			start := time.Now()
-			out, e, err := w.run(o, "")
-			if c.status == 0 {
-				if err != nil || strings.Contains(c.script, "late") && strings.Count(out, "late\n") != 2 {
-					t.Errorf("%s: %v, %q, %q", c.script, err, out, e)
+			t.Run(c.script+host, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				o := w.options(host, "sh", "-c", c.script)
+				o.Repeat = 3
+				start := time.Now()
+				out, e, err := w.run(o, "")
+				if c.status == 0 {
+					if err != nil || strings.Contains(c.script, "late") && strings.Count(out, "late\n") != 2 {
+						t.Errorf("%v, %q, %q", err, out, e)
+					}
+					return
 				}
-				continue
-			}
-			failed, ok := errors.AsType[*RankError](err)
-			if !ok || failed.Status != c.status || err.Error() != fmt.Sprintf(c.text, host) {
-				t.Errorf("%s: %v, %q", c.script, err, e)
-			}
-			if d := time.Since(start); d > 6*time.Second {
-				t.Errorf("%s: took %v", c.script, d)
-			}
+				failed, ok := errors.AsType[*RankError](err)
+				if !ok || failed.Status != c.status || err.Error() != fmt.Sprintf(c.text, host) {
+					t.Errorf("%v, %q", err, e)
+				}
+				if d := time.Since(start); d > 15*time.Second {
+					t.Errorf("took %v", d)
+				}
+			})
 		}
 	}
 }
 
 // A signal goes to the ranks; those that do not end are ended; the second kills.
 func TestSignals(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
-		role   string
-		sig    syscall.Signal
-		again  bool
-		within time.Duration
-		said   string
+		role  string
+		sig   syscall.Signal
+		again bool
+		said  string
 	}{
-		{"polite", syscall.SIGINT, false, 2 * time.Second, "got interrupt"},
-		{"polite", syscall.SIGTERM, false, 2 * time.Second, "got terminated"},
-		{"polite", syscall.SIGHUP, false, 2 * time.Second, "got hangup"},
-		{"stubborn", syscall.SIGINT, false, 5 * time.Second, ""},
-		{"stubborn", syscall.SIGINT, true, 2 * time.Second, ""},
+		{"polite", syscall.SIGINT, false, "got interrupt"},
+		{"polite", syscall.SIGTERM, false, "got terminated"},
+		{"polite", syscall.SIGHUP, false, "got hangup"},
+		{"stubborn", syscall.SIGINT, false, ""},
+		{"stubborn", syscall.SIGINT, true, ""},
 	} {
 		for _, host := range []string{"127.0.0.1", "far"} {
 			t.Run(fmt.Sprint(c.role, c.sig, c.again, host), func(t *testing.T) {
+				t.Parallel()
 				w := newWorld(t)
 				o := w.options(host, role(c.role)...)
 				o.Repeat = 2
-				j, err := New(o)
+				j, err := w.job(o)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -253,13 +257,13 @@ func TestSignals(t *testing.T) {
 				if !ok || interrupted.Status() != 128+int(c.sig) {
 					t.Errorf("%v, %q", err, e.String())
 				}
-				if d := time.Since(start); d > c.within {
+				if d := time.Since(start); d > 15*time.Second {
 					t.Errorf("took %v", d)
 				}
 				if c.said != "" && strings.Count(out.String(), c.said) != 2 {
 					t.Errorf("%q", out.String())
 				}
-				w.clean(100 * time.Millisecond)
+				w.clean(5 * time.Second)
 			})
 		}
 	}
@@ -283,7 +287,7 @@ func (w *world) startLauncher(o Options) (*exec.Cmd, *buffer) {
 	}
 	out := new(buffer)
 	cmd := exec.Command(role()[0], "launcher", string(text))
-	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Stdout, cmd.Stderr, cmd.Env = out, out, w.environ
 	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
@@ -294,19 +298,21 @@ func (w *world) startLauncher(o Options) (*exec.Cmd, *buffer) {
 
 // A launcher that is killed leaves no process and no file, nor does one that is silent.
 func TestLauncherDies(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		role   string
 		sig    syscall.Signal
 		within time.Duration
 	}{
-		{"family", syscall.SIGKILL, 6 * time.Second},
-		{"family", syscall.SIGSTOP, 9 * time.Second},
+		{"family", syscall.SIGKILL, 15 * time.Second},
+		{"family", syscall.SIGSTOP, 15 * time.Second},
 	} {
 		for _, host := range []string{"127.0.0.1", "far"} {
 			if host == "127.0.0.1" && c.sig == syscall.SIGSTOP {
 				continue // a stopped launcher of local ranks is one that goes on later
 			}
 			t.Run(fmt.Sprint(c.sig, host), func(t *testing.T) {
+				t.Parallel()
 				w := newWorld(t)
 				o := w.options(host, role(c.role)...)
 				o.Repeat = 2
@@ -345,14 +351,13 @@ func (w *world) ranks() (lines []string) {
 
 // A host whose processes stop is given up.
 func TestSilentHost(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
-	oldSilence, oldBeat, oldEvery := hostSilence, hostBeat, beatEvery
-	t.Cleanup(func() { hostSilence, hostBeat, beatEvery = oldSilence, oldBeat, oldEvery })
-	hostSilence, hostBeat, beatEvery = 3*time.Second, 1, 200*time.Millisecond
-	j, err := New(w.options("near,far", role("stubborn")...))
+	j, err := w.job(w.options("near,far", role("stubborn")...))
 	if err != nil {
 		t.Fatal(err)
 	}
+	j.pace.hostSilence, j.pace.hostBeat, j.pace.beat = 3*time.Second, time.Second, 200*time.Millisecond
 	var out buffer
 	done := make(chan error)
 	go func() { done <- j.Run(context.Background(), Streams{Out: &out, Err: io.Discard}) }()
@@ -370,10 +375,11 @@ func TestSilentHost(t *testing.T) {
 	for _, pid := range stopped {
 		syscall.Kill(pid, syscall.SIGCONT)
 	}
-	w.clean(6 * time.Second)
+	w.clean(15 * time.Second)
 }
 
 func TestInput(t *testing.T) {
+	t.Parallel()
 	var data strings.Builder
 	for i := range 40_000 {
 		data.WriteByte(byte(i * i >> 3))
@@ -389,8 +395,9 @@ func TestInput(t *testing.T) {
 			{InputNone, "a,b", []int{0, 0}},
 		} {
 			t.Run(name+string(c.stdin), func(t *testing.T) {
+				t.Parallel()
 				w := newWorld(t)
-				setShell(t, shell)
+				w.shell = shell
 				o := w.options(c.hosts, "cat")
 				o.Stdin, o.LogDir = c.stdin, t.TempDir()
 				_, e, err := w.run(o, data.String())
@@ -407,6 +414,7 @@ func TestInput(t *testing.T) {
 		}
 	}
 	t.Run("nobody reads", func(t *testing.T) {
+		t.Parallel()
 		w := newWorld(t)
 		o := w.options("a,b", "sleep", "0.5")
 		o.Stdin = InputAll
@@ -418,6 +426,7 @@ func TestInput(t *testing.T) {
 
 // All hosts come up or none runs anything; the message names the one that did not.
 func TestStartUp(t *testing.T) {
+	t.Parallel()
 	for hosts, want := range map[string]string{
 		"a,down":        "down did not come up: ssh: connect to host down port 22: Connection refused",
 		"refused,a":     "refused did not come up: refused: Permission denied (publickey).",
@@ -426,6 +435,7 @@ func TestStartUp(t *testing.T) {
 		"slow,slow2":    "slow, slow2 did not come up within 3s",
 	} {
 		t.Run(hosts, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			mark := filepath.Join(t.TempDir(), "ran")
 			o := w.options(hosts, "touch", mark)
@@ -438,7 +448,7 @@ func TestStartUp(t *testing.T) {
 			if _, err := os.Stat(mark); err == nil {
 				t.Error("a rank ran")
 			}
-			if d := time.Since(start); d > 6*time.Second {
+			if d := time.Since(start); d > 15*time.Second {
 				t.Errorf("took %v", d)
 			}
 		})
@@ -447,15 +457,17 @@ func TestStartUp(t *testing.T) {
 
 // A connection that breaks off ends the job.
 func TestConnectionLost(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, e, err := w.run(w.options("dies,a", role("stubborn")...), "")
 	if err == nil || err.Error() != "rank 0 (dies): the connection was lost: ssh: exit status 255" || !strings.Contains(e, "[0] Connection to dies closed by remote host.\n") {
 		t.Errorf("%v, %q", err, e)
 	}
-	w.clean(6 * time.Second)
+	w.clean(15 * time.Second)
 }
 
 func TestMissing(t *testing.T) {
+	t.Parallel()
 	for _, host := range []string{"127.0.0.1", "far"} {
 		w := newWorld(t)
 		if _, e, err := w.run(w.options(host, "nosuchprogram", "x"), ""); err == nil || err.Error() != fmt.Sprintf("rank 0 (%s): there is no program \"nosuchprogram\"", host) {
@@ -495,7 +507,7 @@ func TestOutputCloses(t *testing.T) {
 		w := newWorld(t)
 		o := w.options("127.0.0.1", "yes")
 		o.Repeat = 2
-		j, err := New(o)
+		j, err := w.job(o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -507,27 +519,31 @@ func TestOutputCloses(t *testing.T) {
 
 // A reader that sleeps does not keep Ctrl-C from ending the ranks.
 func TestBlockedOutput(t *testing.T) {
+	t.Parallel()
 	for _, host := range []string{"127.0.0.1", "far"} {
-		w := newWorld(t)
-		o := w.options(host, "yes")
-		o.Repeat = 2
-		j, err := New(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, out, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		signals := make(chan os.Signal, 1)
-		time.AfterFunc(time.Second, func() { signals <- os.Interrupt })
-		start := time.Now()
-		err = j.Run(context.Background(), Streams{Out: out, Err: io.Discard, Signals: signals})
-		if _, ok := errors.AsType[*Interrupted](err); !ok || time.Since(start) > 6*time.Second {
-			t.Errorf("%v after %v", err, time.Since(start))
-		}
-		w.clean(time.Second)
-		r.Close()
-		out.Close()
+		t.Run(host, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			o := w.options(host, "yes")
+			o.Repeat = 2
+			j, err := w.job(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, out, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			signals := make(chan os.Signal, 1)
+			time.AfterFunc(time.Second, func() { signals <- os.Interrupt })
+			start := time.Now()
+			err = j.Run(context.Background(), Streams{Out: out, Err: io.Discard, Signals: signals})
+			if _, ok := errors.AsType[*Interrupted](err); !ok || time.Since(start) > 15*time.Second {
+				t.Errorf("%v after %v", err, time.Since(start))
+			}
+			w.clean(5 * time.Second)
+			r.Close()
+			out.Close()
+		})
 	}
 }
