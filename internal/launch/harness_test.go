@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -39,6 +40,8 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	os.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	flag.Parse()
+	flag.Set("test.parallel", "8") // they sleep most of their time
 	code := m.Run()
 	os.RemoveAll(bin)
 	os.Exit(code)

@@ -165,7 +165,7 @@ func (o *Options) readProgram() (program, error) {
 		if f.path, err = filepath.Abs(given); err != nil {
 			return p, err
 		}
-		info, err := os.Stat(f.path)
+		info, err := os.Stat(given)
 		if err != nil {
 			return p, fmt.Errorf("--copy: %w", err)
 		}
