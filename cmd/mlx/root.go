@@ -29,6 +29,15 @@ type usageError struct{ err error }
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
+// statusError is the end of another program, whose exit status is this one's.
+type statusError struct {
+	status int
+	err    error
+}
+
+func (e *statusError) Error() string { return e.err.Error() }
+func (e *statusError) Unwrap() error { return e.err }
+
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
 // run is the program: it returns the exit code.
@@ -76,6 +85,9 @@ func run(args []string, s *streams) (code int) {
 		return exitUsage
 	}
 	s.note("%v", err)
+	if other, ok := errors.AsType[*statusError](err); ok {
+		return other.status
+	}
 	return exitFailure
 }
 
@@ -112,7 +124,7 @@ environment, that over the file, that over the default.`,
 	root.SetErr(s.err)
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newGenerate(s, runGenerate), newChat(s, runChat), newCachePrompt(s, runCachePrompt), newBenchmark(s, runBenchmark), newLogits(s, runLogits), newTokenize(s, runTokenize), newModels(s), newInspect(s, runInspect), newChatTemplate(s, runChatTemplate), newVersion(s))
+	root.AddCommand(newGenerate(s, runGenerate), newChat(s, runChat), newCachePrompt(s, runCachePrompt), newBenchmark(s, runBenchmark), newLogits(s, runLogits), newTokenize(s, runTokenize), newModels(s), newInspect(s, runInspect), newChatTemplate(s, runChatTemplate), newLaunch(s, runLaunch), newVersion(s))
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == "completion" { // cobra's own takes any argument for a wish for help
