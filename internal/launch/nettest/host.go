@@ -26,6 +26,7 @@ type Host struct {
 	net   *Net
 	space *space
 	sshd  int // what the sshd that listens is called inside; 0 when there is none
+	cut   bool
 }
 
 // private are the directories that each host has for itself.
@@ -88,10 +89,16 @@ func (h *Host) StopSSHD() error {
 }
 
 // LinkDown cuts the host's cable: packets to and from it are lost, without an answer.
-func (h *Host) LinkDown() error { return h.net.bridge.sh("ip link set " + h.Name + " down") }
+func (h *Host) LinkDown() error {
+	h.cut = true
+	return h.net.bridge.sh("ip link set " + h.Name + " down")
+}
 
 // LinkUp mends the cable.
-func (h *Host) LinkUp() error { return h.net.bridge.sh("ip link set " + h.Name + " up") }
+func (h *Host) LinkUp() error {
+	h.cut = false
+	return h.net.bridge.sh("ip link set " + h.Name + " up")
+}
 
 // RefuseKey makes the host refuse the client's key from now on.
 func (h *Host) RefuseKey() error {
@@ -171,7 +178,8 @@ func (h *Host) SSHDLog() string {
 }
 
 // WaitClean waits up to limit until no host has a process or a file of anyone, and the
-// client no process; else the test fails and tells what is left.
+// client no process; else the test fails and tells what is left. Where the cable is cut,
+// sshd itself may keep the connection: it has nothing to send, and so finds nothing wrong.
 func (n *Net) WaitClean(limit time.Duration) {
 	n.t.Helper()
 	var left string
@@ -193,7 +201,9 @@ func (n *Net) left() string {
 	}
 	for _, h := range n.Hosts {
 		for _, p := range h.Processes() {
-			fmt.Fprintf(&b, "%s: process %s\n", h.Name, p.Args)
+			if !h.cut && !n.cut || !strings.HasPrefix(p.Args, "sshd: ") {
+				fmt.Fprintf(&b, "%s: process %s\n", h.Name, p.Args)
+			}
 		}
 		for _, f := range h.Files() {
 			fmt.Fprintf(&b, "%s: file %s\n", h.Name, f)
@@ -245,6 +255,23 @@ func line(data []byte, key string) []byte {
 		if rest, ok := bytes.CutPrefix(l, []byte(key)); ok {
 			return rest
 		}
+	}
+	return nil
+}
+
+// Kill kills the processes whose command line has a text: at least one.
+func (h *Host) Kill(text string) error {
+	killed := 0
+	for _, p := range h.Processes() {
+		if strings.Contains(p.Args, text) {
+			if err := syscall.Kill(p.PID, syscall.SIGKILL); err != nil {
+				return err
+			}
+			killed++
+		}
+	}
+	if killed == 0 {
+		return fmt.Errorf("%s has no process with %q", h.Name, text)
 	}
 	return nil
 }

@@ -44,6 +44,7 @@ type Net struct {
 	dir    string
 	bridge *space // holds the bridge and the hosts' ends of the cables
 	client *space
+	cut    bool // the client's cable is
 }
 
 // Down is an address of the network that no host has.
@@ -129,9 +130,15 @@ func (n *Net) ready() error {
 }
 
 // Command is a command that runs on the client: the test's files and processes, but the
-// hosts' network. Its process is the named program itself, so that signals reach it.
+// hosts' network; it begins in /. Its process is the named program itself, so that signals reach it.
 func (n *Net) Command(name string, args ...string) *exec.Cmd {
 	return exec.Command("nsenter", append(n.client.enter(), append([]string{name}, args...)...)...)
+}
+
+// LinkDown cuts the client's cable.
+func (n *Net) LinkDown() error {
+	n.cut = true
+	return n.bridge.sh("ip link set client down")
 }
 
 // ClientProcesses are what runs on the client.
@@ -196,9 +203,6 @@ func (s *space) enter() []string {
 		if s.kind&k.kind != 0 {
 			args = append(args, k.flag)
 		}
-	}
-	if s.kind&syscall.CLONE_NEWNS != 0 {
-		args = append(args, "-w/tmp")
 	}
 	return append(args, "--")
 }
