@@ -111,7 +111,7 @@ func refuseDraws(as []*Array, t *tensor.Trace) {
 	}
 }
 
-const drawText = "a draw from the generator of the process would be the same for all slices: pass a key for each"
+const drawText = "a draw from the generator of the process, or what another process sends, would be the same for all slices: pass a key for each, use RecvLike"
 
 func batchOf(a *Array, batched map[tensor.Node]batch) batch {
 	if b, ok := batched[tensor.NodeOf(a)]; ok {

@@ -15,7 +15,7 @@ func (c Call) Name() string { return c.e.name }
 
 // Infer gives the specs of the results.
 func (c Call) Infer(in []tensor.Spec) ([]tensor.Spec, error) {
-	if !equal(in, c.e.Plan.In) {
+	if n := len(c.e.Plan.In); len(in) != n+len(c.e.orders) || !equal(in[:n], c.e.Plan.In) {
 		return nil, errInputs
 	}
 	return c.e.Plan.Out, nil
@@ -29,7 +29,27 @@ func (e *Exec) Apply(in []*tensor.Array) []*tensor.Array {
 	if len(e.Plan.Out) == 0 {
 		return nil
 	}
-	return tensor.Apply(Call{e}, e.Plan.Stream, in...)
+	if len(e.orders) > 0 { // the call is an effect itself
+		in = slices.Clone(in)
+	}
+	for _, o := range e.orders {
+		in = append(in, o.Token())
+	}
+	outs := tensor.Apply(Call{e}, e.Plan.Stream, in...)
+	for _, o := range e.orders {
+		o.Ordered(outs, e.Plan.Stream)
+	}
+	return outs
+}
+
+// ordersOf are the groups whose effects a plan has.
+func ordersOf(p *tensor.Plan) (out []*tensor.Order) {
+	for _, s := range p.Steps {
+		if e, ok := s.Prim.(tensor.Effectful); ok && !slices.Contains(out, e.Order()) {
+			out = append(out, e.Order())
+		}
+	}
+	return out
 }
 
 // Inline reports whether a function of these arrays must run as it is: they belong

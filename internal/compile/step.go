@@ -53,6 +53,8 @@ type Exec struct {
 	Trace int // the number of the trace that it came from, from 1
 	name  string
 	prog  tensor.Program
+
+	orders []*tensor.Order // of the effects in the plan
 }
 
 var errInputs = errors.New("the inputs are not those that the function was compiled for")
@@ -142,7 +144,7 @@ func (s *Step) build(in, state []tensor.Spec, stream tensor.Stream) (*Exec, erro
 	if err != nil {
 		return nil, err
 	}
-	return &Exec{Plan: p, Graph: g, Trace: traced, name: s.name, prog: prog}, nil
+	return &Exec{Plan: p, Graph: g, Trace: traced, name: s.name, prog: prog, orders: ordersOf(p)}, nil
 }
 
 // graph traces the function, or fits an earlier trace to other sizes; it says which.

@@ -18,7 +18,7 @@ type Traced = func(in, state []*tensor.Array) (out, newState []*tensor.Array)
 var ErrCaptured = errors.New("a value of a live transformation cannot be compiled in")
 
 // errDrawn refuses a draw that every call would repeat.
-var errDrawn = errors.New("a draw from the generator of the process would be the same in every call: pass a key")
+var errDrawn = errors.New("a draw from the generator of the process, or what another process sends, would be the same in every call: pass a key, use RecvLike")
 
 // recorder copies the graph behind results into a Graph.
 type recorder struct {
@@ -129,6 +129,10 @@ func (r *recorder) visit(n tensor.Node) int {
 	}
 	inside := n.DependsOn(r.t)
 	o, in, out, hold, ok := n.Expand()
+	if ok && !inside { // an effect before happens once, not in every call
+		_, effect := o.Prim().(tensor.Effectful)
+		ok = !effect
+	}
 	if !ok {
 		id := r.g.value(n.Spec())
 		r.g.Values[id].Const = n.Array()

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/mlxgo/mlx/internal/cpu/simd"
+	"github.com/mlxgo/mlx/internal/distributed"
 	"github.com/mlxgo/mlx/internal/quant"
 	"github.com/mlxgo/mlx/internal/tensor"
 	"github.com/mlxgo/mlx/internal/tensor/fast"
@@ -201,6 +202,10 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 		return bitsTask(p, in, out), nil
 	case random.InverseCDF:
 		return inverseCDFTask(in, out), nil
+
+	// collective.go
+	case distributed.Runner:
+		return collectiveTask(p, in, out), nil
 	}
 	return bindFast(p, in, out)
 }

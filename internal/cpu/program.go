@@ -22,7 +22,7 @@ type program struct {
 	memory   *arena
 	keep     *tensor.Plan // holds the constants
 	tasks    []task
-	run      *run
+	parts    []*run   // of tasks; those that wait for other processes are cut off
 	prepared prepared // while tasks are added
 	ok       *event   // what a good run returns
 	idle     *idle    // made by Dispatch
@@ -49,8 +49,26 @@ func (b *backend) Prepare(p *tensor.Plan) (tensor.Program, error) {
 			return nil, fmt.Errorf("step %d: %w", i, err)
 		}
 	}
-	g.run = newRun(g.tasks)
+	g.parts = newParts(g.tasks)
 	return g, nil
+}
+
+// newParts cuts a list at the tasks that run alone.
+func newParts(ts []task) (parts []*run) {
+	from := 0
+	for i := range ts {
+		if ts[i].alone {
+			if from < i {
+				parts = append(parts, newRun(ts[from:i]))
+			}
+			parts = append(parts, newRun(ts[i:i+1]))
+			from = i + 1
+		}
+	}
+	if from < len(ts) {
+		parts = append(parts, newRun(ts[from:]))
+	}
+	return parts
 }
 
 func (g *program) add(b *backend, s tensor.Step, hz *hazards) error {
@@ -82,6 +100,9 @@ func (g *program) add(b *backend, s tensor.Step, hz *hazards) error {
 		} else {
 			g.prepared, sync = now, true // the shared memory may be in use
 		}
+	}
+	if t.alone {
+		g.prepared.key = nil // other programs use the shared memory meanwhile
 	}
 	g.tasks = flatten(g.tasks, t, sync)
 	for _, x := range s.Out {
@@ -187,7 +208,12 @@ func (g *program) execute(bind []View) error {
 	for i := range bind {
 		g.cells[i].Bind(bind[i].Buf.Host()[bind[i].Offset:])
 	}
-	err := runTasks(g.tasks, g.run, &g.q.scratch)
+	var err error
+	for _, r := range g.parts {
+		if err = runTasks(r.tasks, r, &g.q.scratch); err != nil {
+			break
+		}
+	}
 	for _, c := range g.cells {
 		c.Bind(nil)
 	}

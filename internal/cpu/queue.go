@@ -70,8 +70,13 @@ func (q *queue) Encode(p tensor.Primitive, in, out []View) error {
 	}
 	t.prim = p
 	q.mu.Lock()
+	defer q.mu.Unlock()
+	if t.alone {
+		q.open = append(q.open, item{tasks: []task{t}})
+		return nil
+	}
 	n := len(q.open)
-	if n == 0 || q.open[n-1].tasks == nil {
+	if n == 0 || q.open[n-1].tasks == nil || q.open[n-1].tasks[0].alone {
 		q.open = append(q.open, item{})
 		n = len(q.open)
 	}
@@ -80,7 +85,6 @@ func (q *queue) Encode(p tensor.Primitive, in, out []View) error {
 		it.tasks, q.spare = q.spare, nil
 	}
 	it.tasks = flatten(it.tasks, t, true)
-	q.mu.Unlock()
 	return nil
 }
 
@@ -90,6 +94,7 @@ func (q *queue) call(c tensor.Caller, in, out []View) error {
 	if !ok || g.q != q {
 		return fmt.Errorf("%w: the program was made for another stream", tensor.ErrUnsupported)
 	}
+	in = in[:min(len(in), len(g.keep.In))] // without tokens of effects
 	bind := append(append([]View(nil), in...), out...)
 	if err := g.check(bind); err != nil {
 		return err

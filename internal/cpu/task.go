@@ -16,6 +16,7 @@ type task struct {
 	chunks int
 	cost   int
 	sync   bool     // starts after all tasks before it
+	alone  bool     // waits for other processes: the workers do not wait with it
 	shared int      // bytes that it writes to the memory that all workers share
 	prep   *prepKey // what it prepares there
 	then   *task    // a second phase, after all chunks of the first

@@ -36,6 +36,8 @@ type Set struct {
 	NumSamples  int
 	SampleShape []int
 
+	Group any // *distributed.Group
+
 	Causal      bool
 	Mask, Sinks any // *tensor.Array
 
@@ -64,6 +66,12 @@ func (s *Set) SetAxes(axes []int) {
 func (s *Set) SetKey(k any) {
 	s.note("a key", s.Key != nil)
 	s.Key = k
+}
+
+// SetGroup notes the group keyword.
+func (s *Set) SetGroup(g any) {
+	s.note("a group", s.Group != nil)
+	s.Group = g
 }
 
 // SetLoc notes the loc keyword.

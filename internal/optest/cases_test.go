@@ -371,8 +371,8 @@ func TestEveryPrimitiveHasACase(t *testing.T) {
 	for _, dir := range []string{"tensor", "tensor/fast", "tensor/random", "quant"} {
 		for _, name := range inferring(t, dir) {
 			found++
-			if dir+"."+name == "tensor.Count" {
-				continue // compiling replaces it: nothing runs it
+			if full := dir + "." + name; full == "tensor.Count" || full == "tensor.TokenOf" {
+				continue // nothing runs them: compiling replaces the one, and the other is empty
 			}
 			if !tested[dir+"."+name] {
 				t.Errorf("no case builds %s.%s", dir, name)

@@ -58,6 +58,7 @@ func (s Stream) ForQuant(o *opt.Set)     { o.SetStream(s) }
 func (s Stream) ForGather(o *opt.Set)    { o.SetStream(s) }
 func (s Stream) ForRandom(o *opt.Set)    { o.SetStream(s) }
 func (s Stream) ForAttention(o *opt.Set) { o.SetStream(s) }
+func (s Stream) ForComm(o *opt.Set)      { o.SetStream(s) }
 
 // ForOp makes a device an argument of every op; the other families likewise.
 func (d Device) ForOp(o *opt.Set)        { o.SetStream(DefaultStream(d)) }
@@ -69,6 +70,7 @@ func (d Device) ForQuant(o *opt.Set)     { o.SetStream(DefaultStream(d)) }
 func (d Device) ForGather(o *opt.Set)    { o.SetStream(DefaultStream(d)) }
 func (d Device) ForRandom(o *opt.Set)    { o.SetStream(DefaultStream(d)) }
 func (d Device) ForAttention(o *opt.Set) { o.SetStream(DefaultStream(d)) }
+func (d Device) ForComm(o *opt.Set)      { o.SetStream(DefaultStream(d)) }
 
 // StreamOf is the stream that was given among an op's keywords, or the zero Stream.
 func StreamOf(o *opt.Set) Stream {

@@ -1,0 +1,4 @@
+package opt
+
+// Comm is group= and stream= of collectives.
+type Comm interface{ ForComm(*Set) }
