@@ -30,6 +30,15 @@ type usageError struct{ err error }
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
+// statusError is the end of another program, whose exit status is this one's.
+type statusError struct {
+	status int
+	err    error
+}
+
+func (e *statusError) Error() string { return e.err.Error() }
+func (e *statusError) Unwrap() error { return e.err }
+
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
 // finishing are the commands that a signal lets end in order.
@@ -80,6 +89,9 @@ func run(args []string, s *streams) (code int) {
 		return exitUsage
 	}
 	s.note("%v", err)
+	if other, ok := errors.AsType[*statusError](err); ok {
+		return other.status
+	}
 	return exitFailure
 }
 
@@ -129,6 +141,7 @@ environment, that over the file, that over the default.`,
 		newChatTemplate(s, runChatTemplate),
 		newQuantize(s, runConvert),
 		newConvert(s, runConvert),
+		newLaunch(s, runLaunch),
 		newVersion(s),
 	)
 	root.InitDefaultCompletionCmd()
