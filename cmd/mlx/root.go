@@ -142,6 +142,8 @@ environment, that over the file, that over the default.`,
 		newQuantize(s, runConvert),
 		newConvert(s, runConvert),
 		newLaunch(s, runLaunch),
+		newPerplexity(s, runPerplexity),
+		newCompare(s, runCompare),
 		newVersion(s),
 	)
 	root.InitDefaultCompletionCmd()
