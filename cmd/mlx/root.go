@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -55,7 +56,7 @@ func run(args []string, s *streams) (code int) {
 	started := false // what fails before is the command line
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		started = true
-		if cmd.Name() != "generate" && cmd.Name() != "cache-prompt" {
+		if !slices.Contains([]string{"generate", "cache-prompt", "lora"}, cmd.Name()) {
 			stop() // nothing to tell at the end: a signal just ends them
 		}
 		if err := simd.Err(); err != nil {
@@ -112,7 +113,7 @@ environment, that over the file, that over the default.`,
 	root.SetErr(s.err)
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newGenerate(s, runGenerate), newChat(s, runChat), newCachePrompt(s, runCachePrompt), newBenchmark(s, runBenchmark), newLogits(s, runLogits), newTokenize(s, runTokenize), newModels(s), newInspect(s, runInspect), newChatTemplate(s, runChatTemplate), newVersion(s))
+	root.AddCommand(newGenerate(s, runGenerate), newChat(s, runChat), newCachePrompt(s, runCachePrompt), newLora(s, runLora), newBenchmark(s, runBenchmark), newLogits(s, runLogits), newTokenize(s, runTokenize), newModels(s), newInspect(s, runInspect), newChatTemplate(s, runChatTemplate), newVersion(s))
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == "completion" { // cobra's own takes any argument for a wish for help
