@@ -28,24 +28,35 @@ type Source = weights.Source
 var textFiles = []string{"generation_config.json", TokenizerFile, TokenizerConfigFile,
 	"chat_template.jinja", "chat_template.json", "special_tokens_map.json"}
 
-func load(dir string, o LoadOptions) (*Loaded, error) {
+// OpenDir opens the model in dir, whose files must be there whole. Close the set when the
+// source is needed no more.
+func OpenDir(dir string) (Source, *safetensors.Set, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		if err == nil {
 			err = errors.New("not a directory")
 		}
-		return nil, fmt.Errorf("model %s: %w", dir, unwrapPath(err))
+		return Source{}, nil, fmt.Errorf("model %s: %w", dir, unwrapPath(err))
 	}
 	if _, err := readRegular(filepath.Join(dir, "config.json")); err != nil { // before the weights: the clearer message
-		return nil, fmt.Errorf("model %s: config.json: %w", dir, unwrapPath(err))
+		return Source{}, nil, fmt.Errorf("model %s: config.json: %w", dir, unwrapPath(err))
 	}
 	set, err := safetensors.OpenDir(dir)
 	if err != nil {
-		return nil, err
+		return Source{}, nil, err
 	}
 	if len(set.Unindexed) > 0 {
-		return nil, fmt.Errorf("model %s: %s is not listed in %s; remove it or the index", dir, strings.Join(set.Unindexed, ", "), safetensors.IndexName)
+		err := fmt.Errorf("model %s: %s is not listed in %s; remove it or the index", dir, strings.Join(set.Unindexed, ", "), safetensors.IndexName)
+		return Source{}, nil, errors.Join(err, set.Close())
 	}
-	l := &loader{source: dirSource(dir, set), options: o}
+	return dirSource(dir, set), set, nil
+}
+
+func load(dir string, o LoadOptions) (*Loaded, error) {
+	source, set, err := OpenDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	l := &loader{source: source, options: o}
 	m, err := l.named()
 	if err != nil {
 		return nil, err
@@ -73,7 +84,7 @@ func (l *loader) movesWeights(total int64) bool {
 
 // dirSource is the model in dir with the weights of set.
 func dirSource(dir string, set *safetensors.Set) Source {
-	s := Source{Name: dir, Read: func(name string) ([]byte, error) { return readRegular(filepath.Join(dir, name)) }}
+	s := Source{Name: dir, Read: func(name string) ([]byte, error) { return readRegular(filepath.Join(dir, name)) }, Release: set.Release}
 	for _, name := range set.Names() {
 		t, _ := set.Tensor(name)
 		s.Tensors = append(s.Tensors, weights.Tensor{Tensor: t})
@@ -135,16 +146,8 @@ func (l *loader) load() (*Loaded, error) {
 	if l.config.EOS, l.config.EOSFrom, err = ParseEOS(l.files); err != nil {
 		return nil, err
 	}
-	var build error
-	err = mlx.Try(func() { l.model, build = l.options.New(l.config.ModelType, raw) })
-	if err = errors.Join(err, build); err != nil {
-		return nil, err
-	}
-	warnings, err := l.sanitize()
+	warnings, err := l.structure(raw)
 	if err != nil {
-		return nil, err
-	}
-	if err := l.quantize(); err != nil {
 		return nil, err
 	}
 	l.dtype = l.computeType()
@@ -170,6 +173,19 @@ func (l *loader) load() (*Loaded, error) {
 func (l *loader) fromForeign() (err error) {
 	l.source, l.foreign, err = foreign.Translate(l.source, foreign.Options{DType: l.options.DType})
 	return err
+}
+
+// structure makes the model with the parts and packed layers that its tensors have.
+func (l *loader) structure(raw []byte) (warnings []string, err error) {
+	var build error
+	err = mlx.Try(func() { l.model, build = l.options.New(l.config.ModelType, raw) })
+	if err = errors.Join(err, build); err != nil {
+		return nil, err
+	}
+	if warnings, err = l.sanitize(); err != nil {
+		return nil, err
+	}
+	return warnings, l.quantize()
 }
 
 // readFiles reads the text files that there are, but for config.json, which is raw;

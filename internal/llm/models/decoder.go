@@ -64,6 +64,8 @@ type spec struct {
 	// translate is a checkpoint's name as a parameter's path, "" to drop it, and
 	// whether its matrix must be transposed; nil: names are paths.
 	translate func(name string) (path string, transpose bool)
+	// fileName is a parameter's name in the files that mlx-lm writes; nil: its path.
+	fileName func(path string) string
 	// settle adapts the spec to the tensors that there are.
 	// Native: they have the paths as names.
 	settle func(s *spec, native bool, has func(path string) bool)
@@ -293,6 +295,16 @@ func (m *decoder) Translate(has func(name string) bool) func(name string) (path 
 		return nil
 	}
 	return m.spec.translate
+}
+
+// FileName is a parameter's name in the files that mlx-lm writes.
+func (m *decoder) FileName(path string) string { return m.spec.nameInFiles(path) }
+
+func (s *spec) nameInFiles(path string) string {
+	if s.fileName == nil {
+		return path
+	}
+	return s.fileName(path)
 }
 
 // Sanitize drops buffers that old checkpoints carry, and settles what depends on the
