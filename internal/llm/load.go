@@ -425,6 +425,9 @@ func checkKind(t weights.Tensor, want mlx.DType) error {
 // over is an array over the tensor's elements, without a copy.
 func over(t weights.Tensor, data []byte) *mlx.Array {
 	var owner any = t.File
+	if t.Owner != nil {
+		owner = t.Owner
+	}
 	if t.Make != nil {
 		owner = data
 	}
