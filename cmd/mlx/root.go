@@ -124,7 +124,7 @@ environment, that over the file, that over the default.`,
 	root.SetErr(s.err)
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newGenerate(s, runGenerate), newChat(s, runChat), newCachePrompt(s, runCachePrompt), newBenchmark(s, runBenchmark), newLogits(s, runLogits), newTokenize(s, runTokenize), newModels(s), newInspect(s, runInspect), newChatTemplate(s, runChatTemplate), newLaunch(s, runLaunch), newVersion(s))
+	root.AddCommand(newGenerate(s, runGenerate), newChat(s, runChat), newCachePrompt(s, runCachePrompt), newBenchmark(s, runBenchmark), newLogits(s, runLogits), newTokenize(s, runTokenize), newModels(s), newInspect(s, runInspect), newChatTemplate(s, runChatTemplate), newLaunch(s, runLaunch), newDistributedConfig(s, runDistributedConfig), newNetworkProbe(s), newVersion(s))
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == "completion" { // cobra's own takes any argument for a wish for help
