@@ -144,6 +144,8 @@ environment, that over the file, that over the default.`,
 		newLaunch(s, runLaunch),
 		newPerplexity(s, runPerplexity),
 		newCompare(s, runCompare),
+		newDistributedConfig(s, runDistributedConfig),
+		newNetworkProbe(s),
 		newVersion(s),
 	)
 	root.InitDefaultCompletionCmd()

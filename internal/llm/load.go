@@ -29,9 +29,16 @@ type Source = weights.Source
 var textFiles = []string{"generation_config.json", TokenizerFile, TokenizerConfigFile,
 	"chat_template.jinja", "chat_template.json", "special_tokens_map.json"}
 
-// OpenDir opens the model in dir, whose files must be there whole. Close the set when the
-// source is needed no more.
-func OpenDir(dir string) (Source, *safetensors.Set, error) {
+// Files are the open files that a source's tensors view.
+type Files interface {
+	// InHugePages moves what is mapped into memory of the process.
+	InHugePages() error
+	Close() error
+}
+
+// OpenDir opens the model in dir, whose files must be there whole: safetensors, or
+// without them PyTorch's. Close the files when the source is needed no more.
+func OpenDir(dir string) (Source, Files, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		if err == nil {
 			err = errors.New("not a directory")
@@ -43,8 +50,8 @@ func OpenDir(dir string) (Source, *safetensors.Set, error) {
 	}
 	set, err := safetensors.OpenDir(dir)
 	if errors.Is(err, safetensors.ErrNoWeights) {
-		if m, torch := loadTorch(dir, o); !errors.Is(torch, torchfile.ErrNoWeights) {
-			return m, torch
+		if source, files, torch := OpenTorch(dir); !errors.Is(torch, torchfile.ErrNoWeights) {
+			return source, files, torch
 		}
 	}
 	if err != nil {
@@ -58,9 +65,13 @@ func OpenDir(dir string) (Source, *safetensors.Set, error) {
 }
 
 func load(dir string, o LoadOptions) (*Loaded, error) {
-	source, set, err := OpenDir(dir)
+	source, files, err := OpenDir(dir)
 	if err != nil {
 		return nil, err
+	}
+	var total int64
+	for _, t := range source.Tensors {
+		total += t.Size()
 	}
 	l := &loader{source: source, options: o}
 	m, err := l.named()
@@ -68,9 +79,9 @@ func load(dir string, o LoadOptions) (*Loaded, error) {
 		return nil, err
 	}
 	m.Dir = dir
-	if l.movesWeights(set.TotalBytes()) {
+	if l.movesWeights(total) {
 		go func() { // what cannot be read stays mapped, and its fault will name the file
-			_ = set.InHugePages()
+			_ = files.InHugePages()
 		}()
 	}
 	return m, nil

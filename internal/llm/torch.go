@@ -21,27 +21,3 @@ func OpenTorch(dir string) (Source, *torchfile.Set, error) {
 		Tensors: foreign.Torch(set),
 	}, set, nil
 }
-
-// loadTorch is load for a directory without safetensors.
-func loadTorch(dir string, o LoadOptions) (*Loaded, error) {
-	source, set, err := OpenTorch(dir)
-	if err != nil {
-		return nil, err
-	}
-	l := &loader{source: source, options: o}
-	m, err := l.named()
-	if err != nil {
-		return nil, err
-	}
-	m.Dir = dir
-	var total int64
-	for _, t := range set.Tensors {
-		total += t.Size()
-	}
-	if l.movesWeights(total) {
-		go func() { // what cannot be read stays mapped, and its fault will name the file
-			_ = set.InHugePages()
-		}()
-	}
-	return m, nil
-}
