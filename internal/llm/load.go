@@ -204,6 +204,9 @@ func (l *loader) sanitize() (warnings []string, err error) {
 	if err := l.pairFP8(all); err != nil {
 		return nil, err
 	}
+	if m, ok := l.model.(ShapeReader); ok {
+		m.ReadShapes(func(path string) []int { return all[path].Shape })
+	}
 	drop := l.model.Sanitize(func(name string) bool { _, ok := all[name]; return ok })
 	l.tensors = make(map[string]weights.Tensor, len(all))
 	for name, t := range all {
