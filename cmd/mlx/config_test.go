@@ -75,6 +75,7 @@ func TestFlagsAreFields(t *testing.T) {
 		{newInspect(s, nil), inspectOptions{}},
 		{newChatTemplate(s, nil), chatTemplateOptions{}},
 		{newBenchmark(s, nil), benchmarkOptions{}},
+		{newLaunch(s, nil), launchOptions{}},
 		{newModelsRemove(s), removeOptions{}},
 	} {
 		flags := slices.DeleteFunc(flagNames(c.cmd.Flags()), func(s string) bool { return s == "config" || s == "help" })

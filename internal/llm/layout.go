@@ -6,7 +6,6 @@ import (
 	"maps"
 
 	"github.com/mlxgo/mlx"
-	"github.com/mlxgo/mlx/internal/hf/safetensors"
 	"github.com/mlxgo/mlx/internal/llm/weights"
 	"github.com/mlxgo/mlx/nn"
 )
@@ -62,6 +61,9 @@ func LayoutOf(s Source, o LoadOptions) (*Layout, error) {
 }
 
 func (l *loader) layout() (*Layout, error) {
+	if err := l.fromForeign(); err != nil {
+		return nil, err
+	}
 	raw, err := l.source.Read("config.json")
 	if err != nil {
 		return nil, fmt.Errorf("config.json: %w", unwrapPath(err))
@@ -89,20 +91,7 @@ func (l *loader) layout() (*Layout, error) {
 	}
 	out := &Layout{Model: l.model, Config: l.config, Warnings: warnings}
 	for path, a := range nn.Parameters(l.model) {
-		p := Param{Path: path, Shape: a.Shape(), Tensor: stored[path], Turned: l.turned[path] && a.NDim() == 2}
-		if scale, ok := l.scales[path]; ok {
-			p.Tensor = l.widened(p.Tensor, scale)
-		}
-		out.Params = append(out.Params, p)
+		out.Params = append(out.Params, Param{Path: path, Shape: a.Shape(), Tensor: stored[path], Turned: l.turned[path] && a.NDim() == 2})
 	}
 	return out, nil
-}
-
-// widened is a matrix of 8-bit floats as one of the computing type, made when it is asked
-// for.
-func (l *loader) widened(t, scale weights.Tensor) weights.Tensor {
-	block, _ := l.fp8Blocks(t.Shape, scale.Shape) // pairFP8 has checked it
-	out := weights.Tensor{Tensor: safetensors.Tensor{Name: t.Name, DType: l.dtype, Shape: t.Shape, File: t.File}}
-	out.Make = func() ([]byte, error) { return widenFP8(t.Tensor, scale.Tensor, block, l.dtype).Bytes(), nil }
-	return out
 }

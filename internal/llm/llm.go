@@ -7,6 +7,10 @@
 package llm
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"sync"
+
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/llm/cache"
 )
@@ -25,6 +29,19 @@ type Model interface {
 	Sanitize(has func(name string) bool) (drop func(name string) bool)
 	// SetDType sets the computing type.
 	SetDType(d mlx.DType)
+}
+
+// A Trainable model computes logits in two steps, so that training need not hold those
+// of all tokens at once, and can forget the intermediates of its layers.
+type Trainable interface {
+	Model
+	// Hidden maps tokens int32 [B, L] to what Outputs takes, [B, L, D].
+	Hidden(tokens *mlx.Array, c []cache.KV) *mlx.Array
+	// Outputs maps [..., D] to logits [..., V].
+	Outputs(x *mlx.Array) *mlx.Array
+	// SetCheckpoint makes layers forget their intermediates, which the gradient computes
+	// again. It is an error for models that cannot.
+	SetCheckpoint(on bool) error
 }
 
 // A Translator is a model whose files may call parameters otherwise: what Translate
@@ -87,6 +104,19 @@ type Loaded struct {
 
 	steps    *stepSet
 	identity func() (identity, error)
+}
+
+// Adapted says that the model's weights are not those of its files alone any more: saved
+// prompts of the model with other adapters, or without, do not fit. What are the
+// adapters' bytes and strengths, or what tells them apart.
+func (m *Loaded) Adapted(what []byte) {
+	before := m.identity
+	m.identity = sync.OnceValues(func() (identity, error) {
+		id, err := before()
+		sum := sha256.Sum256(append([]byte(id.Model), what...))
+		id.Model = hex.EncodeToString(sum[:])
+		return id, err
+	})
 }
 
 // Load reads the model in dir: config.json, the safetensors files, which stay

@@ -14,6 +14,7 @@ import (
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/hf/safetensors"
 	"github.com/mlxgo/mlx/internal/llm/cache"
+	"github.com/mlxgo/mlx/internal/llm/foreign"
 	"github.com/mlxgo/mlx/internal/llm/weights"
 	machinery "github.com/mlxgo/mlx/internal/nn"
 	"github.com/mlxgo/mlx/internal/tensor"
@@ -122,13 +123,16 @@ type loader struct {
 	model   Model
 	tensors map[string]weights.Tensor // by path, without those that the model drops
 	turned  map[string]bool           // paths of matrices that are stored [in, out]
-	scales  map[string]weights.Tensor // of matrices of 8-bit floats, by the matrix's path
+	foreign *foreign.Report           // how the source's format was translated, nil for MLX's
 	dtype   mlx.DType
 	headers bool    // the tensors have no data: nothing is evaluated
 	faults  []error // with headers: what checkKind says
 }
 
 func (l *loader) load() (*Loaded, error) {
+	if err := l.fromForeign(); err != nil {
+		return nil, err
+	}
 	raw, err := l.source.Read("config.json")
 	if err != nil {
 		return nil, fmt.Errorf("config.json: %w", unwrapPath(err))
@@ -163,6 +167,12 @@ func (l *loader) load() (*Loaded, error) {
 		}
 	}
 	return out, nil
+}
+
+// fromForeign puts MLX's tensors and configuration in the place of another tool's.
+func (l *loader) fromForeign() (err error) {
+	l.source, l.foreign, err = foreign.Translate(l.source, foreign.Options{DType: l.options.DType})
+	return err
 }
 
 // structure makes the model with the parts and packed layers that its tensors have.
@@ -201,9 +211,6 @@ func (l *loader) readFiles(raw []byte) error {
 // sanitize lets the model drop tensors that it does not use.
 func (l *loader) sanitize() (warnings []string, err error) {
 	all := l.translate()
-	if err := l.pairFP8(all); err != nil {
-		return nil, err
-	}
 	if m, ok := l.model.(ShapeReader); ok {
 		m.ReadShapes(func(path string) []int { return all[path].Shape })
 	}
@@ -348,16 +355,19 @@ func (l *loader) checkMemory() error {
 	return nil
 }
 
-// sizes are the bytes of the weights, and of those that are converted or turned.
+// sizes are the bytes of the weights in the files, and of those that are made, converted
+// or turned.
 func (l *loader) sizes() (stored, converted int64) {
 	for path, t := range l.tensors {
-		stored += t.Size()
-		if _, widened := l.scales[path]; l.casts(t.DType) || l.turned[path] || widened {
-			n := int64(1)
-			for _, d := range t.Shape {
-				n *= int64(d)
-			}
-			converted += n * int64(l.dtype.Size())
+		n := t.Size()
+		if l.casts(t.DType) {
+			n = n / int64(t.DType.Size()) * int64(l.dtype.Size())
+		}
+		if t.Make == nil {
+			stored += t.Size()
+		}
+		if t.Make != nil || l.casts(t.DType) || l.turned[path] {
+			converted += n
 		}
 	}
 	return stored, converted
@@ -375,15 +385,14 @@ func (l *loader) assign() error {
 	var converted []*mlx.Array
 	for _, name := range slices.Sorted(maps.Keys(l.tensors)) {
 		t := l.tensors[name]
-		_, widened := l.scales[name]
-		if kind, known := kinds[name]; known && !widened { // Assign names the others
+		if kind, known := kinds[name]; known { // Assign names the others
 			if err := checkKind(t, kind); err != nil && l.headers {
 				l.faults = append(l.faults, err)
 			} else if err != nil {
 				return err
 			}
 		}
-		a, err := l.array(name, t)
+		a, err := l.array(t)
 		if err != nil {
 			return err
 		}
@@ -409,14 +418,8 @@ func (l *loader) assign() error {
 	return mlx.Eval(converted)
 }
 
-// array is the tensor at a path as an array; without data one that nobody evaluates.
-func (l *loader) array(path string, t weights.Tensor) (*mlx.Array, error) {
-	if scale, ok := l.scales[path]; ok && l.headers {
-		return mlx.Zeros(t.Shape, l.dtype), nil
-	} else if ok {
-		block, _ := l.fp8Blocks(t.Shape, scale.Shape) // pairFP8 has checked it
-		return widenFP8(t.Tensor, scale.Tensor, block, l.dtype), nil
-	}
+// array is the tensor as an array; without data one that nobody evaluates.
+func (l *loader) array(t weights.Tensor) (*mlx.Array, error) {
 	if l.headers {
 		return mlx.Zeros(t.Shape, t.DType), nil
 	}

@@ -1,0 +1,202 @@
+package tune
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mlxgo/mlx"
+	machinery "github.com/mlxgo/mlx/internal/nn"
+	"github.com/mlxgo/mlx/nn"
+)
+
+// Kind is fine_tune_type.
+type Kind string
+
+// The kinds of fine-tuning.
+const (
+	LoRA Kind = "lora"
+	DoRA Kind = "dora"
+	Full Kind = "full"
+)
+
+// Layers say what of a model is trained.
+type Layers struct {
+	Kind Kind
+	// Num is how many of the last blocks, below 0 all.
+	Num int
+	// Rank, Scale and Dropout are those of the adapters.
+	Rank    int
+	Scale   float64
+	Dropout float64
+	// Keys are the layers' paths inside a block, or whole paths of layers outside of
+	// blocks; nil means all linear layers and embeddings of the blocks.
+	Keys []string
+}
+
+// Trained is a model prepared for training: which of its parameters are trained.
+type Trained struct {
+	Filter  nn.Filter
+	Changed []string // paths of the layers that got adapters; of full, the blocks
+}
+
+// Prepare puts adapters into the last blocks of a model, as linear_to_lora_layers does, or
+// chooses them whole. The model must have its weights. Errors name the key or number
+// that does not fit.
+func Prepare(model any, o Layers) (*Trained, error) {
+	blocks := blockPaths(model)
+	if len(blocks) == 0 {
+		return nil, fmt.Errorf("the model has no list of layers")
+	}
+	if o.Num > len(blocks) {
+		return nil, fmt.Errorf("%d layers are to be trained, but the model has %d", o.Num, len(blocks))
+	}
+	from := len(blocks) - o.Num
+	if o.Num < 0 {
+		from = 0
+	}
+	chosen := blocks[from:]
+	if o.Kind == Full {
+		return &Trained{Filter: nn.Under(chosen...), Changed: chosen}, nil
+	}
+	p := &placer{o: o, blocks: chosen, used: map[string]bool{}}
+	var fault error
+	err := mlx.Try(func() {
+		machinery.Replace(model, func(path string, l nn.Layer) nn.Layer {
+			if fault != nil || !p.wants(path, l) {
+				return l
+			}
+			adapted, err := p.adapt(l)
+			if err != nil {
+				fault = fmt.Errorf("%s: %w", path, err)
+				return l
+			}
+			p.changed = append(p.changed, path)
+			return adapted
+		})
+	})
+	if err == nil {
+		err = fault
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := p.unused(); err != nil {
+		return nil, err
+	}
+	slices.Sort(p.changed)
+	return &Trained{Filter: nn.Named("lora_a", "lora_b", "m"), Changed: p.changed}, nil
+}
+
+// blockPaths are the paths of a decoder's layers in order: those of the longest list of
+// modules.
+func blockPaths(model any) []string {
+	lists := map[string]int{}
+	for path := range nn.Modules(model) {
+		at := strings.LastIndexByte(path, '.')
+		if i, err := strconv.Atoi(path[at+1:]); err == nil && at > 0 {
+			lists[path[:at]] = max(lists[path[:at]], i+1)
+		}
+	}
+	var best string
+	for list, n := range lists {
+		if n > lists[best] || n == lists[best] && (best == "" || len(list) < len(best) || len(list) == len(best) && list < best) {
+			best = list
+		}
+	}
+	paths := make([]string, lists[best])
+	for i := range paths {
+		paths[i] = best + "." + strconv.Itoa(i)
+	}
+	return paths
+}
+
+// placer decides where adapters go.
+type placer struct {
+	o       Layers
+	blocks  []string
+	used    map[string]bool // keys that named a layer
+	changed []string
+}
+
+// wants reports whether the layer at path is adapted.
+func (p *placer) wants(path string, l nn.Layer) bool {
+	switch l.(type) {
+	case *nn.Linear, *nn.QuantizedLinear, *nn.Embedding, *nn.QuantizedEmbedding:
+	default:
+		return false
+	}
+	inside := ""
+	for _, b := range p.blocks {
+		if rest, ok := strings.CutPrefix(path, b+"."); ok {
+			inside = rest
+		}
+	}
+	if p.o.Keys == nil {
+		return inside != ""
+	}
+	for _, k := range p.o.Keys {
+		if inside != "" && k == inside || k == path {
+			p.used[k] = true
+			return true
+		}
+	}
+	return false
+}
+
+// unused is the error of keys that name no layer.
+func (p *placer) unused() error {
+	for _, k := range p.o.Keys {
+		if !p.used[k] {
+			return fmt.Errorf("lora_parameters: keys: %q names no linear layer or embedding of the chosen layers", k)
+		}
+	}
+	if len(p.changed) == 0 {
+		return fmt.Errorf("no layer can be adapted")
+	}
+	return nil
+}
+
+// adapt puts an adapter around a layer.
+func (p *placer) adapt(l nn.Layer) (nn.Layer, error) {
+	dora := p.o.Kind == DoRA
+	switch l := l.(type) {
+	case *nn.Linear, *nn.QuantizedLinear:
+		in, out := sizes(l)
+		a, b := lowRank(in, p.o.Rank, out)
+		if !dora {
+			return &LoRALinear{Linear: l, LoraA: a, LoraB: b, Dropout: dropout(p.o.Dropout), Scale: p.o.Scale}, nil
+		}
+		w, _ := denseOf(l)
+		return &DoRALinear{Linear: l, LoraA: a, LoraB: b, M: rowNorm(w), Dropout: dropout(p.o.Dropout), Scale: p.o.Scale}, nil
+	case *nn.Embedding:
+		n, dims := l.Weight.Dims2()
+		a, b := lowRank(n, p.o.Rank, dims)
+		if !dora {
+			return &LoRAEmbedding{Embedding: l, LoraA: a, LoraB: b, Dropout: dropout(p.o.Dropout), Scale: p.o.Scale}, nil
+		}
+		return &DoRAEmbedding{Embedding: l, LoraA: a, LoraB: b, M: rowNorm(l.Weight), Dropout: dropout(p.o.Dropout), Scale: p.o.Scale}, nil
+	case *nn.QuantizedEmbedding:
+		if dora {
+			return nil, fmt.Errorf("DoRA of a quantized embedding is not supported")
+		}
+		n, _ := l.Weight.Dims2()
+		dims := l.Weight.Dim(1) * 32 / l.Scheme.Bits
+		a, b := lowRank(n, p.o.Rank, dims)
+		return &LoRAEmbedding{Embedding: l, LoraA: a, LoraB: b, Dropout: dropout(p.o.Dropout), Scale: p.o.Scale}, nil
+	}
+	return nil, fmt.Errorf("%T cannot be adapted", l)
+}
+
+// sizes are the inputs and outputs of a linear layer.
+func sizes(l nn.Layer) (in, out int) {
+	switch l := l.(type) {
+	case *nn.Linear:
+		out, in = l.Weight.Dims2()
+	case *nn.QuantizedLinear:
+		out, in = l.Weight.Dims2()
+		in = in * 32 / l.Scheme.Bits
+	}
+	return in, out
+}
