@@ -13,6 +13,7 @@ import (
 
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/hf/safetensors"
+	"github.com/mlxgo/mlx/internal/hf/torchfile"
 	"github.com/mlxgo/mlx/internal/llm/cache"
 	"github.com/mlxgo/mlx/internal/llm/foreign"
 	"github.com/mlxgo/mlx/internal/llm/weights"
@@ -41,6 +42,11 @@ func OpenDir(dir string) (Source, *safetensors.Set, error) {
 		return Source{}, nil, fmt.Errorf("model %s: config.json: %w", dir, unwrapPath(err))
 	}
 	set, err := safetensors.OpenDir(dir)
+	if errors.Is(err, safetensors.ErrNoWeights) {
+		if m, torch := loadTorch(dir, o); !errors.Is(torch, torchfile.ErrNoWeights) {
+			return m, torch
+		}
+	}
 	if err != nil {
 		return Source{}, nil, err
 	}
@@ -396,7 +402,7 @@ func (l *loader) assign() error {
 		if err != nil {
 			return err
 		}
-		if l.turned[name] && a.NDim() == 2 {
+		if l.turned[name] && a.NDim() == 2 && t.DType != mlx.Uint32 { // packed ones are [out, in]
 			a = tensor.CopyOf(a.T(), mlx.Stream{})
 			converted = append(converted, a)
 		}
@@ -447,6 +453,9 @@ func checkKind(t weights.Tensor, want mlx.DType) error {
 // over is an array over the tensor's elements, without a copy.
 func over(t weights.Tensor, data []byte) *mlx.Array {
 	var owner any = t.File
+	if t.Owner != nil {
+		owner = t.Owner
+	}
 	if t.Make != nil {
 		owner = data
 	}
