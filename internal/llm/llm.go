@@ -52,6 +52,13 @@ type Translator interface {
 	Translate(has func(name string) bool) func(name string) (path string, transpose bool)
 }
 
+// A ShapeReader is a model that settles sizes which its configuration may tell wrongly by
+// the tensors that there are. Shape is that of the tensor of a path, nil without one; it
+// is called before Sanitize.
+type ShapeReader interface {
+	ReadShapes(shape func(path string) []int)
+}
+
 // Info is a model's dimensions.
 type Info struct {
 	ModelType  string

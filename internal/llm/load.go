@@ -228,6 +228,9 @@ func (l *loader) readFiles(raw []byte) error {
 // sanitize lets the model drop tensors that it does not use.
 func (l *loader) sanitize() (warnings []string, err error) {
 	all := l.translate()
+	if m, ok := l.model.(ShapeReader); ok {
+		m.ReadShapes(func(path string) []int { return all[path].Shape })
+	}
 	drop := l.model.Sanitize(func(name string) bool { _, ok := all[name]; return ok })
 	l.tensors = make(map[string]weights.Tensor, len(all))
 	for name, t := range all {
