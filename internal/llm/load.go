@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -402,6 +403,9 @@ func (l *loader) assign() error {
 	var converted []*mlx.Array
 	for _, name := range slices.Sorted(maps.Keys(l.tensors)) {
 		t := l.tensors[name]
+		if _, known := kinds[name]; !known && l.emptyBias(t) {
+			continue
+		}
 		if kind, known := kinds[name]; known { // Assign names the others
 			if err := checkKind(t, kind); err != nil && l.headers {
 				l.faults = append(l.faults, err)
@@ -433,6 +437,16 @@ func (l *loader) assign() error {
 		return nil
 	}
 	return mlx.Eval(converted)
+}
+
+// emptyBias reports whether t is one of the biases of zeros that some tools write for
+// each packed layer, also where the model has none.
+func (l *loader) emptyBias(t weights.Tensor) bool {
+	path, ok := strings.CutSuffix(t.Name, ".bias")
+	if !ok || l.foreign == nil || !l.foreign.Used[path+".qweight"] {
+		return false
+	}
+	return len(bytes.Trim(t.Data, "\x00")) == 0 // headers have no data, and get the benefit of the doubt
 }
 
 // array is the tensor as an array; without data one that nobody evaluates.
