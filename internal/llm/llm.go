@@ -120,8 +120,14 @@ func (m *Loaded) Adapted(what []byte) {
 }
 
 // Load reads the model in dir: config.json, the safetensors files, which stay
-// mapped, and the tokenizer if there is one. Errors name the file, key or tensor.
-func Load(dir string, o LoadOptions) (*Loaded, error) { return load(dir, o) }
+// mapped, and the tokenizer if there is one. dir can also be a GGUF file. Errors name
+// the file, key or tensor.
+func Load(dir string, o LoadOptions) (*Loaded, error) {
+	if IsGGUF(dir) {
+		return loadGGUF(dir, o)
+	}
+	return load(dir, o)
+}
 
 // Logits are the float32 logits [len(tokens), V] after each of tokens.
 func (m *Loaded) Logits(tokens []int) (*mlx.Array, error) { return m.logits(tokens) }
