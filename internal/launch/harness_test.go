@@ -125,7 +125,7 @@ slow*) exec sleep 30 ;;
 later*) sleep 1 ;;
 esac
 echo "banner of $host" >&2
-run() { env -i TMPDIR="$FAKE_TMP" HOME="$FAKE_TMP" PATH="$FAKE_PATH" FAKE_HOST="$host" $FAKE_LOGIN setsid bash -c "echo motd; echo rc >&2; $command"; }
+run() { env -i TMPDIR="$FAKE_TMP" HOME="$FAKE_TMP" PATH="$FAKE_PATH" FAKE_HOST="$host" "$(command -v setsid)" "$(command -v bash)" -c "echo motd; echo rc >&2; $command"; }
 case $host in
 dies*) run <&0 & sleep 1; echo "Connection to $host closed by remote host." >&2; exit 255 ;;
 *) run ;;

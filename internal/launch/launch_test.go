@@ -69,6 +69,63 @@ func TestBytesArrive(t *testing.T) {
 	}
 }
 
+// Whatever shell a login gives, the agent's begins.
+func TestLoginShells(t *testing.T) {
+	for _, s := range []string{"sh", "dash", "bash", "busybox sh", "zsh", "ksh", "mksh", "fish", "tcsh"} {
+		words := strings.Fields(s)
+		if _, err := exec.LookPath(words[0]); err != nil {
+			continue
+		}
+		cmd := exec.Command(words[0], append(words[1:], "-c", bootstrap("/bin/sh"))...)
+		cmd.Stdin = strings.NewReader("echo one\nread x\necho \"two $x\"\nEND\nthree\n")
+		out, err := cmd.CombinedOutput()
+		if err != nil || string(out) != "one\ntwo three\n" {
+			t.Errorf("%s: %q, %v", s, out, err)
+		}
+	}
+}
+
+// Without setsid, as on macOS, the shell's job control makes the group of the program.
+func TestNoSetsid(t *testing.T) {
+	t.Parallel()
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip(err)
+	}
+	bin := t.TempDir()
+	for _, name := range []string{"mktemp", "uname", "sleep", "rm", "cat", "mkfifo", "dd", "wc", "chmod", "mkdir", "ln", "env"} {
+		path, err := exec.LookPath(name)
+		if err == nil {
+			err = os.Symlink(path, filepath.Join(bin, name))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ role, said string }{{"polite", "got interrupt"}, {"family", ""}, {"default", "false false false false"}} {
+		w := newWorld(t)
+		w.shell = bash
+		w.environ = append(w.environ, "FAKE_PATH="+bin)
+		j, err := w.job(w.options("far,far", role(c.role)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out, e buffer
+		signals := make(chan os.Signal, 1)
+		done := make(chan error)
+		go func() { done <- j.Run(context.Background(), Streams{Out: &out, Err: &e, Signals: signals}) }()
+		if c.role != "default" {
+			out.await(t, "ready\n", 2)
+			signals <- os.Interrupt
+		}
+		err = <-done
+		if _, ok := errors.AsType[*Interrupted](err); ok != (c.role != "default") || !ok && err != nil || strings.Count(out.String(), c.said) < 2 {
+			t.Errorf("%s: %v, %q, %q", c.role, err, out.String(), e.String())
+		}
+		w.clean(5 * time.Second)
+	}
+}
+
 // The variables of mlx.launch, and the secret in a file that nobody else reads.
 func TestEnvironment(t *testing.T) {
 	w := newWorld(t)
