@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -142,9 +141,6 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	if runtime.GOOS == "windows" {
-		t.Skip("needs a Unix system")
-	}
 	tmp := filepath.Join(t.TempDir(), "tmp")
 	if err := os.Mkdir(tmp, 0o700); err != nil {
 		t.Fatal(err)
