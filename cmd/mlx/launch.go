@@ -71,9 +71,9 @@ func newLaunch(s *streams, runF func(context.Context, *streams, *launchOptions) 
 		Use:   "launch [FLAGS] [--] PROGRAM [ARGUMENTS]",
 		Short: "Run a program on several hosts",
 		Long:  launchLong,
-		Example: `  mlx launch -n 4 -- go run ./examples/all_sum
-  mlx launch --hosts 10.0.0.1,10.0.0.2 train.go --epochs 3
-  mlx launch --hostfile hosts.json --env MLX_METAL_FAST_SYNCH=1 train.py`,
+		Example: `  mlx launch -n 4 -- echo hello
+  mlx launch --dry-run --hosts 10.0.0.1,10.0.0.2 train.py --epochs 3
+  mlx launch --copy chat.json --env WHO=me -- cat chat.json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.parse(cmd, args); err != nil {
 				return err
@@ -312,6 +312,7 @@ func catchSignals() (<-chan os.Signal, func()) {
 		catch = append(catch, syscall.SIGHUP)
 	}
 	signal.Notify(signals, catch...)
+	ignoreTerminalInput()
 	return signals, func() {
 		signal.Stop(signals)
 		signal.Stop(pipes)

@@ -1,8 +1,9 @@
 # What runs on a host beside the program. It speaks with the launcher over its standard
 # input (lines, and files of a told size) and by marked lines in its standard error, so
 # that both outputs carry the program's own bytes. The launcher set mlx_token, the secret
-# mark, and mlx_limit, the seconds of silence after which the launcher is gone (0: the end
-# of the input tells). POSIX sh: dash, bash 3.2 and busybox run it.
+# mark, mlx_limit, the seconds of silence after which the launcher is gone (0: the end of
+# the input tells), mlx_every, the seconds between signs of life, and mlx_grace, the tenths
+# of a second between TERM and KILL. POSIX sh: dash, bash 3.2 and busybox run it.
 #
 # This shell (mlx_main) waits for the program. Beside it run mlx_watch, mlx_beat, mlx_read
 # and mlx_feed. Descriptors: 5 input, 6 output, 7 error.
@@ -29,11 +30,11 @@ mlx_signal() {
 	read -r mlx_p <"$mlx_dir/pid" && kill -"$1" -"$mlx_p"
 }
 
-# mlx_stop ends them: TERM, after 3 seconds KILL.
+# mlx_stop TENTHS ends them: TERM, after some tenths of a second KILL.
 mlx_stop() {
 	mlx_signal TERM || return 0
 	mlx_n=0
-	while [ "$mlx_n" -lt 30 ] && mlx_signal 0; do mlx_pause; done
+	while [ "$mlx_n" -lt "$1" ] && mlx_signal 0; do mlx_pause; done
 	mlx_signal KILL
 }
 
@@ -50,18 +51,18 @@ mlx_watch() {
 		mlx_quiet=$((mlx_quiet + 1))
 		[ "$mlx_limit" -eq 0 ] || [ "$mlx_quiet" -lt "$mlx_limit" ] || break
 	done
-	mlx_stop
+	mlx_stop "$mlx_grace"
 	mlx_n=0
 	while [ "$mlx_n" -lt 10 ] && kill -0 "$mlx_main"; do mlx_pause; done
-	# Not before the program is gone, and perhaps in the middle of a write that nobody reads.
-	kill -KILL "$mlx_main" $(cat "$mlx_dir/helpers")
+	kill -KILL "$mlx_main" # perhaps in the middle of a write that nobody reads
+	kill $(cat "$mlx_dir/helpers")
 	rm -rf "$mlx_dir"
 }
 
 # mlx_beat tells the launcher that the host is there.
 mlx_beat() {
 	trap 'kill "$mlx_s"; exit' TERM
-	while mlx_tick 5; do mlx_say h; done
+	while mlx_tick "$mlx_every"; do mlx_say h; done
 }
 
 # mlx_read obeys the launcher while the program runs.
@@ -81,7 +82,7 @@ mlx_read() {
 		esac
 	done
 	while [ ! -s "$mlx_dir/pid" ]; do mlx_pause; done
-	mlx_stop
+	mlx_stop "$mlx_grace"
 }
 
 # mlx_feed writes the program's standard input; the launcher sends no more than a few
@@ -123,7 +124,7 @@ mlx_fail() {
 mlx_quit() {
 	rm -rf "$mlx_dir"
 	mlx_say done
-	kill $mlx_helpers
+	kill "$mlx_watcher" $mlx_helpers
 	exit 0
 }
 
@@ -147,8 +148,10 @@ mlx_run() {
 	printf '%s\n' "$mlx_helpers" >"$mlx_dir/helpers"
 	exec 5<&-
 	(mlx_exec) <"$mlx_in" >&6 2>&7 6>&-
-	mlx_say "exit $?"
-	mlx_stop
+	mlx_status=$?
+	mlx_say "exit $mlx_status"
+	[ "$mlx_status" -ne 137 ] || mlx_grace=0 # it had its time
+	mlx_stop "$((mlx_grace / 6))"           # children that outlive it
 	mlx_quit
 }
 
@@ -175,10 +178,12 @@ mlx_begin() {
 		exit 1
 	}
 	mlx_watch 5<&- 6>&- 7>&- &
-	mlx_helpers=$!
+	mlx_watcher=$!
+	mlx_helpers=
 	if [ "$mlx_limit" -gt 0 ]; then
 		mlx_beat 5<&- 6>&- &
-		mlx_helpers="$mlx_helpers $!"
+		mlx_helpers=$!
+		printf '%s\n' "$mlx_helpers" >"$mlx_dir/helpers"
 	fi
 	printf '\001%s o\n' "$mlx_token" >&6
 	mlx_say "hello $(uname -s) $(uname -m) $mlx_dir"

@@ -21,15 +21,22 @@ type Job struct {
 	program program
 	ranks   []rank
 	dir     string
+	environ []string // of shells and ssh here
+	shell   string   // for the agents
+	pace    pace
 	connect int // connections to one host that may be in the making: sshd drops more than 10
 }
 
 // What the ranks are given to end, and when the connections are cut, after the first sign.
-var (
-	stopSteps      = []step{{0, "TERM"}, {3 * time.Second, "KILL"}, {4200 * time.Millisecond, ""}}
-	interruptSteps = []step{{0, ""}, {2 * time.Second, "TERM"}, {3 * time.Second, "KILL"}, {4 * time.Second, ""}}
-	killSteps      = []step{{0, "KILL"}, {700 * time.Millisecond, ""}}
-)
+func (p pace) stop() []step {
+	return []step{{0, "TERM"}, {p.grace, "KILL"}, {p.grace + p.cut, ""}}
+}
+
+func (p pace) interrupt(signal string) []step {
+	return []step{{0, signal}, {p.grace * 2 / 3, "TERM"}, {p.grace, "KILL"}, {p.grace + p.cut, ""}}
+}
+
+func (p pace) kill() []step { return []step{{0, "KILL"}, {p.cut, ""}} }
 
 // step is a signal at a time; the last step of a list cuts the connections.
 type step struct {
@@ -75,7 +82,7 @@ func (j *Job) Run(ctx context.Context, s Streams) error {
 		return err
 	}
 	defer r.closeLogs()
-	r.beat = time.NewTicker(beatEvery)
+	r.beat = time.NewTicker(r.pace.beat)
 	defer r.beat.Stop()
 	if r.startUp() {
 		r.startInput()
@@ -144,11 +151,17 @@ func (r *run) addHolders() {
 func (r *run) session(rank int, host string) *session {
 	token := make([]byte, 16)
 	rand.Read(token)
-	s := &session{rank: rank, host: host, local: IsLocal(host), token: hex.EncodeToString(token), events: r.events, over: r.over}
+	s := &session{rank: rank, host: host, local: IsLocal(host), token: hex.EncodeToString(token), env: r.environ, events: r.events, over: r.over}
+	limit := int(r.pace.silence / time.Second)
 	if s.local {
-		s.argv = []string{"/bin/sh", "-c", bootstrap}
+		limit = 0 // a pipe tells at once
+	}
+	s.first = fmt.Sprintf("mlx_token=%s\nmlx_limit=%d\nmlx_every=%d\nmlx_grace=%d\n%smlx_begin\nEND\n",
+		s.token, limit, r.pace.hostBeat/time.Second, r.pace.grace/(time.Second/10), agentText)
+	if s.local {
+		s.argv = []string{"/bin/sh", "-c", bootstrap(r.shell)}
 	} else {
-		s.argv = SSHCommand(r.options.SSHArgs, r.options.Timeout, host, bootstrap)
+		s.argv = SSHCommand(r.options.SSHArgs, r.options.Timeout, host, bootstrap(r.shell))
 	}
 	return s
 }
@@ -207,7 +220,7 @@ func (r *run) verbose(format string, args ...any) {
 func (r *run) fail(err error) {
 	if r.result == nil && !r.stopping {
 		r.result = err
-		r.end(stopSteps)
+		r.end(r.pace.stop())
 	}
 }
 
@@ -298,16 +311,15 @@ func (r *run) contextDone() <-chan struct{} {
 // signal passes the user's signal on; the second one kills.
 func (r *run) signal(sig os.Signal) {
 	if r.stopping {
-		r.end(killSteps)
+		r.end(r.pace.kill())
 		return
 	}
 	r.result = &Interrupted{sig}
-	steps := slices.Clone(interruptSteps)
-	steps[0].signal = map[os.Signal]string{syscall.SIGTERM: "TERM", syscall.SIGHUP: "HUP"}[sig]
-	if steps[0].signal == "" {
-		steps[0].signal = "INT"
+	name := map[os.Signal]string{syscall.SIGTERM: "TERM", syscall.SIGHUP: "HUP"}[sig]
+	if name == "" {
+		name = "INT"
 	}
-	r.end(steps)
+	r.end(r.pace.interrupt(name))
 }
 
 // heartbeat tells the hosts that the launcher is there, and looks whether they are.
@@ -322,8 +334,8 @@ func (r *run) heartbeat() {
 		if len(s.queue) == 0 {
 			s.send(item{data: []byte("h\n")})
 		}
-		if s.quiet(time.Now()) > hostSilence {
-			r.fail(fmt.Errorf("%s: nothing was heard of the host for %v", s.name(), hostSilence))
+		if s.quiet(time.Now()) > r.pace.hostSilence {
+			r.fail(fmt.Errorf("%s: nothing was heard of the host for %v", s.name(), r.pace.hostSilence))
 			s.cut()
 		}
 	}

@@ -106,7 +106,7 @@ func New(o Options) (*Job, error) {
 	if err := o.check(); err != nil {
 		return nil, &UsageError{err}
 	}
-	j := &Job{options: o, connect: 8}
+	j := &Job{options: o, environ: os.Environ(), shell: "/bin/sh", pace: usualPace, connect: 8}
 	var err error
 	if j.program, err = o.readProgram(); err != nil {
 		return nil, &UsageError{err}
@@ -165,7 +165,7 @@ func (o *Options) readProgram() (program, error) {
 		if f.path, err = filepath.Abs(given); err != nil {
 			return p, err
 		}
-		info, err := os.Stat(f.path)
+		info, err := os.Stat(given)
 		if err != nil {
 			return p, fmt.Errorf("--copy: %w", err)
 		}

@@ -12,7 +12,7 @@ import (
 
 // lineLimit is how much of a line is kept until its end; the rest of a longer one is
 // written as it comes, while all other output waits.
-const lineLimit = 16 << 20
+var lineLimit = 16 << 20
 
 // outputs are the launcher's two outputs. They share a lock, since they may be one file.
 type outputs struct {

@@ -5,33 +5,35 @@ import (
 	"strings"
 )
 
-// quote is s as one word of a POSIX shell, in ASCII: bytes that a terminal, a locale or
-// an old shell could take amiss come out of printf.
+// quote is s as one word of a POSIX shell, in ASCII: what has bytes that a terminal, a
+// locale or an old shell could take amiss comes out of printf, as one piece, since shells
+// are slow at many.
 func quote(s string) string {
-	if s == "" {
+	switch {
+	case s == "":
 		return "''"
-	}
-	if !strings.ContainsFunc(s, func(r rune) bool { return !plain(r) }) {
+	case !strings.ContainsFunc(s, func(r rune) bool { return !plain(r) }):
 		return s
+	case !strings.ContainsFunc(s, func(r rune) bool { return r != '\n' && (r < ' ' || r > '~') }):
+		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 	}
+	text := strings.TrimRight(s, "\n") // what a shell takes off printf's output
 	var b strings.Builder
-	for len(s) > 0 {
-		n := 0
-		for n < len(s) && readable(s[n]) {
-			n++
+	b.WriteString(`"$(printf '`)
+	for i, c := range []byte(text) {
+		switch {
+		case c == '%' || c == '\\':
+			b.WriteByte(c)
+			b.WriteByte(c)
+		case c < ' ' && c != '\n' || c > '~' || c == '\'' || c == '-' && i == 0:
+			fmt.Fprintf(&b, `\%03o`, c)
+		default:
+			b.WriteByte(c)
 		}
-		if n > 0 {
-			b.WriteString("'" + strings.ReplaceAll(s[:n], "'", `'\''`) + "'")
-			s = s[n:]
-			continue
-		}
-		b.WriteString(`"$(printf '`)
-		for n < len(s) && !readable(s[n]) {
-			fmt.Fprintf(&b, `\%03o`, s[n])
-			n++
-		}
-		b.WriteString(`')"`)
-		s = s[n:]
+	}
+	b.WriteString(`')"`)
+	if text != s {
+		b.WriteString("'" + s[len(text):] + "'")
 	}
 	return b.String()
 }
@@ -40,10 +42,6 @@ func quote(s string) string {
 func plain(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("@%+=:,./_-", r)
 }
-
-// readable tells bytes that stand between single quotes as they are. A newline is one:
-// printf's last would be lost.
-func readable(c byte) bool { return c == '\n' || ' ' <= c && c <= '~' }
 
 // quoteAll is a command line.
 func quoteAll(words []string) string {

@@ -17,17 +17,33 @@ import (
 //go:embed agent.sh
 var agentText string
 
-// bootstrap is the command that ssh runs: it reads the agent from its standard input up
-// to a line END. It has no quotes but one pair of single ones, which all login shells
-// read alike.
-const bootstrap = `exec /bin/sh -c 'eval "$(while IFS= read -r l && [ "$l" != END ]; do printf "%s\n" "$l"; done)"'`
+// bootstrap is the command that ssh runs: a shell that reads the agent from its standard
+// input up to a line END. It has no quotes but one pair of single ones, which all login
+// shells read alike.
+func bootstrap(shell string) string {
+	return "exec " + shell + ` -c 'eval "$(while IFS= read -r l && [ "$l" != END ]; do printf "%s\n" "$l"; done)"'`
+}
+
+// pace are the times of the talk between launcher and hosts, and of an ending. Tests
+// shorten them.
+type pace struct {
+	beat        time.Duration // how often a host hears of the launcher
+	silence     time.Duration // after which a host gives the launcher up; whole seconds
+	hostBeat    time.Duration // how often the launcher hears of a host; whole seconds
+	hostSilence time.Duration // after which the launcher gives a host up
+	grace       time.Duration // for programs between TERM and KILL; whole tenths
+	cut         time.Duration // from KILL to the end of the connections
+}
+
+var usualPace = pace{
+	beat: 2 * time.Second, silence: 12 * time.Second,
+	hostBeat: 5 * time.Second, hostSilence: 20 * time.Second,
+	grace: 3 * time.Second, cut: 1200 * time.Millisecond,
+}
 
 const (
-	beatEvery    = 2 * time.Second        // how often a host hears of the launcher
-	silenceLimit = 12                     // seconds after which a host gives the launcher up
-	hostSilence  = 20 * time.Second       // after which the launcher gives a host up; it beats every 5
-	cutTime      = 500 * time.Millisecond // for a shell here to clean up
-	drainTime    = time.Second            // for output when a process is gone but its pipe is open
+	cutTime   = 500 * time.Millisecond // for a shell here to clean up
+	drainTime = time.Second            // for output when a process is gone but its pipe is open
 )
 
 // SSHCommand is the command line that runs command on host with the options that the
@@ -56,6 +72,8 @@ type session struct {
 	local bool
 	token string
 	argv  []string
+	env   []string
+	first string // what the shell reads: the agent
 	cmd   *exec.Cmd
 
 	in          *os.File
@@ -97,11 +115,8 @@ type item struct {
 
 // start runs the shell or ssh. The agent's first word, hello, comes as an event.
 func (s *session) start() error {
-	limit := silenceLimit
-	if s.local {
-		limit = 0 // a pipe tells at once
-	}
 	s.cmd = exec.Command(s.argv[0], s.argv[1:]...)
+	s.cmd.Env = s.env
 	s.cmd.SysProcAttr = detached()
 	var files []*os.File
 	pipe := func() (r, w *os.File, err error) {
@@ -133,7 +148,7 @@ func (s *session) start() error {
 	s.started = true
 	s.gone = make(chan struct{})
 	s.queue = make(chan item, 64)
-	s.queue <- item{data: fmt.Appendf(nil, "mlx_token=%s\nmlx_limit=%d\n%smlx_begin\nEND\n", s.token, limit, agentText)}
+	s.queue <- item{data: []byte(s.first)}
 	go s.writeQueue()
 	go s.wait()
 	return nil

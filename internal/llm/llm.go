@@ -7,6 +7,10 @@
 package llm
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"sync"
+
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/llm/cache"
 )
@@ -27,12 +31,32 @@ type Model interface {
 	SetDType(d mlx.DType)
 }
 
+// A Trainable model computes logits in two steps, so that training need not hold those
+// of all tokens at once, and can forget the intermediates of its layers.
+type Trainable interface {
+	Model
+	// Hidden maps tokens int32 [B, L] to what Outputs takes, [B, L, D].
+	Hidden(tokens *mlx.Array, c []cache.KV) *mlx.Array
+	// Outputs maps [..., D] to logits [..., V].
+	Outputs(x *mlx.Array) *mlx.Array
+	// SetCheckpoint makes layers forget their intermediates, which the gradient computes
+	// again. It is an error for models that cannot.
+	SetCheckpoint(on bool) error
+}
+
 // A Translator is a model whose files may call parameters otherwise: what Translate
 // returns maps a name in the files to a path, "" for a tensor that is not used, and says
 // whether the matrix must be transposed. Has tells the names that there are; nil means
 // that names are paths.
 type Translator interface {
 	Translate(has func(name string) bool) func(name string) (path string, transpose bool)
+}
+
+// A ShapeReader is a model that settles sizes which its configuration may tell wrongly by
+// the tensors that there are. Shape is that of the tensor of a path, nil without one; it
+// is called before Sanitize.
+type ShapeReader interface {
+	ReadShapes(shape func(path string) []int)
 }
 
 // Info is a model's dimensions.
@@ -80,6 +104,19 @@ type Loaded struct {
 
 	steps    *stepSet
 	identity func() (identity, error)
+}
+
+// Adapted says that the model's weights are not those of its files alone any more: saved
+// prompts of the model with other adapters, or without, do not fit. What are the
+// adapters' bytes and strengths, or what tells them apart.
+func (m *Loaded) Adapted(what []byte) {
+	before := m.identity
+	m.identity = sync.OnceValues(func() (identity, error) {
+		id, err := before()
+		sum := sha256.Sum256(append([]byte(id.Model), what...))
+		id.Model = hex.EncodeToString(sum[:])
+		return id, err
+	})
 }
 
 // Load reads the model in dir: config.json, the safetensors files, which stay
