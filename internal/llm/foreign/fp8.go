@@ -51,13 +51,12 @@ func (t *translation) fp8() error {
 	return nil
 }
 
-// floats8 is a weight of 8-bit floats, [..., rows, cols].
+// floats8 is a weight of 8-bit floats, [..., rows, cols], whose scales are of blocks.
 type floats8 struct {
 	w, scale               weights.Tensor
 	matrices, rows, cols   int
 	blockRows, blockCols   int
-	scaleRows, scaleCols   int
-	scalePer, scalesPerRow int
+	scalePer, scalesPerRow int // scales of a matrix, and of a row of blocks
 	numbers                *[256]float32
 }
 
