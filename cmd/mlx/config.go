@@ -83,6 +83,9 @@ func bindable(flags *pflag.FlagSet, visit func(*pflag.Flag)) {
 	})
 }
 
+// notFromEnvironment is an annotation of flags whose variable means something else.
+const notFromEnvironment = "not from environment"
+
 func environmentName(flag string) string {
 	return "MLX_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
@@ -94,7 +97,7 @@ func bindEnvironment(flags *pflag.FlagSet, from sources) error {
 	v.AutomaticEnv()
 	var fault error
 	bindable(flags, func(f *pflag.Flag) {
-		if fault != nil || from.set(f.Name) || !v.IsSet(f.Name) {
+		if _, never := f.Annotations[notFromEnvironment]; never || fault != nil || from.set(f.Name) || !v.IsSet(f.Name) {
 			return
 		}
 		value := v.GetString(f.Name)

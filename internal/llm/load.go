@@ -30,37 +30,59 @@ type Source = weights.Source
 var textFiles = []string{"generation_config.json", TokenizerFile, TokenizerConfigFile,
 	"chat_template.jinja", "chat_template.json", "special_tokens_map.json"}
 
-func load(dir string, o LoadOptions) (*Loaded, error) {
+// Files are the open files that a source's tensors view.
+type Files interface {
+	// InHugePages moves what is mapped into memory of the process.
+	InHugePages() error
+	Close() error
+}
+
+// OpenDir opens the model in dir, whose files must be there whole: safetensors, or
+// without them PyTorch's. Close the files when the source is needed no more.
+func OpenDir(dir string) (Source, Files, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		if err == nil {
 			err = errors.New("not a directory")
 		}
-		return nil, fmt.Errorf("model %s: %w", dir, unwrapPath(err))
+		return Source{}, nil, fmt.Errorf("model %s: %w", dir, unwrapPath(err))
 	}
 	if _, err := readRegular(filepath.Join(dir, "config.json")); err != nil { // before the weights: the clearer message
-		return nil, fmt.Errorf("model %s: config.json: %w", dir, unwrapPath(err))
+		return Source{}, nil, fmt.Errorf("model %s: config.json: %w", dir, unwrapPath(err))
 	}
 	set, err := safetensors.OpenDir(dir)
 	if errors.Is(err, safetensors.ErrNoWeights) {
-		if m, torch := loadTorch(dir, o); !errors.Is(torch, torchfile.ErrNoWeights) {
-			return m, torch
+		if source, files, torch := OpenTorch(dir); !errors.Is(torch, torchfile.ErrNoWeights) {
+			return source, files, torch
 		}
 	}
 	if err != nil {
-		return nil, err
+		return Source{}, nil, err
 	}
 	if len(set.Unindexed) > 0 {
-		return nil, fmt.Errorf("model %s: %s is not listed in %s; remove it or the index", dir, strings.Join(set.Unindexed, ", "), safetensors.IndexName)
+		err := fmt.Errorf("model %s: %s is not listed in %s; remove it or the index", dir, strings.Join(set.Unindexed, ", "), safetensors.IndexName)
+		return Source{}, nil, errors.Join(err, set.Close())
 	}
-	l := &loader{source: dirSource(dir, set), options: o}
+	return dirSource(dir, set), set, nil
+}
+
+func load(dir string, o LoadOptions) (*Loaded, error) {
+	source, files, err := OpenDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var total int64
+	for _, t := range source.Tensors {
+		total += t.Size()
+	}
+	l := &loader{source: source, options: o}
 	m, err := l.named()
 	if err != nil {
 		return nil, err
 	}
 	m.Dir = dir
-	if l.movesWeights(set.TotalBytes()) {
+	if l.movesWeights(total) {
 		go func() { // what cannot be read stays mapped, and its fault will name the file
-			_ = set.InHugePages()
+			_ = files.InHugePages()
 		}()
 	}
 	return m, nil
@@ -80,7 +102,7 @@ func (l *loader) movesWeights(total int64) bool {
 
 // dirSource is the model in dir with the weights of set.
 func dirSource(dir string, set *safetensors.Set) Source {
-	s := Source{Name: dir, Read: func(name string) ([]byte, error) { return readRegular(filepath.Join(dir, name)) }}
+	s := Source{Name: dir, Read: func(name string) ([]byte, error) { return readRegular(filepath.Join(dir, name)) }, Release: set.Release}
 	for _, name := range set.Names() {
 		t, _ := set.Tensor(name)
 		s.Tensors = append(s.Tensors, weights.Tensor{Tensor: t})
@@ -142,16 +164,8 @@ func (l *loader) load() (*Loaded, error) {
 	if l.config.EOS, l.config.EOSFrom, err = ParseEOS(l.files); err != nil {
 		return nil, err
 	}
-	var build error
-	err = mlx.Try(func() { l.model, build = l.options.New(l.config.ModelType, raw) })
-	if err = errors.Join(err, build); err != nil {
-		return nil, err
-	}
-	warnings, err := l.sanitize()
+	warnings, err := l.structure(raw)
 	if err != nil {
-		return nil, err
-	}
-	if err := l.quantize(); err != nil {
 		return nil, err
 	}
 	l.dtype = l.computeType()
@@ -179,6 +193,19 @@ func (l *loader) fromForeign() (err error) {
 	return err
 }
 
+// structure makes the model with the parts and packed layers that its tensors have.
+func (l *loader) structure(raw []byte) (warnings []string, err error) {
+	var build error
+	err = mlx.Try(func() { l.model, build = l.options.New(l.config.ModelType, raw) })
+	if err = errors.Join(err, build); err != nil {
+		return nil, err
+	}
+	if warnings, err = l.sanitize(); err != nil {
+		return nil, err
+	}
+	return warnings, l.quantize()
+}
+
 // readFiles reads the text files that there are, but for config.json, which is raw;
 // one that cannot be read is an error.
 func (l *loader) readFiles(raw []byte) error {
@@ -202,6 +229,9 @@ func (l *loader) readFiles(raw []byte) error {
 // sanitize lets the model drop tensors that it does not use.
 func (l *loader) sanitize() (warnings []string, err error) {
 	all := l.translate()
+	if m, ok := l.model.(ShapeReader); ok {
+		m.ReadShapes(func(path string) []int { return all[path].Shape })
+	}
 	drop := l.model.Sanitize(func(name string) bool { _, ok := all[name]; return ok })
 	l.tensors = make(map[string]weights.Tensor, len(all))
 	for name, t := range all {

@@ -19,29 +19,6 @@ func OpenTorch(dir string) (Source, *torchfile.Set, error) {
 		Name:    dir,
 		Read:    func(name string) ([]byte, error) { return readRegular(filepath.Join(dir, name)) },
 		Tensors: foreign.Torch(set),
+		Release: set.Release,
 	}, set, nil
-}
-
-// loadTorch is load for a directory without safetensors.
-func loadTorch(dir string, o LoadOptions) (*Loaded, error) {
-	source, set, err := OpenTorch(dir)
-	if err != nil {
-		return nil, err
-	}
-	l := &loader{source: source, options: o}
-	m, err := l.named()
-	if err != nil {
-		return nil, err
-	}
-	m.Dir = dir
-	var total int64
-	for _, t := range set.Tensors {
-		total += t.Size()
-	}
-	if l.movesWeights(total) {
-		go func() { // what cannot be read stays mapped, and its fault will name the file
-			_ = set.InHugePages()
-		}()
-	}
-	return m, nil
 }

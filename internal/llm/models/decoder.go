@@ -64,6 +64,10 @@ type spec struct {
 	// translate is a checkpoint's name as a parameter's path, "" to drop it, and
 	// whether its matrix must be transposed; nil: names are paths.
 	translate func(name string) (path string, transpose bool)
+	// fileName is a parameter's name in the files that mlx-lm writes; nil: its path.
+	fileName func(path string) string
+	// shape is that of the tensor of a path, nil without one.
+	shape func(path string) []int
 	// settle adapts the spec to the tensors that there are.
 	// Native: they have the paths as names.
 	settle func(s *spec, native bool, has func(path string) bool)
@@ -295,6 +299,30 @@ func (m *decoder) Translate(has func(name string) bool) func(name string) (path 
 	return m.spec.translate
 }
 
+// FileName is a parameter's name in the files that mlx-lm writes.
+func (m *decoder) FileName(path string) string { return m.spec.nameInFiles(path) }
+
+func (s *spec) nameInFiles(path string) string {
+	if s.fileName == nil {
+		return path
+	}
+	return s.fileName(path)
+}
+
+// ReadShapes is for what settles sizes.
+func (m *decoder) ReadShapes(shape func(path string) []int) { m.spec.shape = shape }
+
+// rowsOf is how many rows the tensor of a path has, otherwise without one.
+func (s *spec) rowsOf(path string, otherwise int) int {
+	if s.shape == nil {
+		return otherwise
+	}
+	if shape := s.shape(path); len(shape) > 0 {
+		return shape[0]
+	}
+	return otherwise
+}
+
 // Sanitize drops buffers that old checkpoints carry, and settles what depends on the
 // tensors: whether the head is tied, and what else the family leaves to them.
 func (m *decoder) Sanitize(has func(name string) bool) (drop func(name string) bool) {
@@ -338,18 +366,7 @@ func (m *decoder) Forward(tokens, rows *mlx.Array, c []cache.KV) *mlx.Array {
 
 // Hidden maps tokens int32 [B, L] to what Outputs takes, [B, L, D].
 func (m *decoder) Hidden(tokens *mlx.Array, c []cache.KV) *mlx.Array {
-	_, L := tokens.Dims2()
-	x := embed(m.Embed, tokens, m.dtype)
-	if s := m.spec.embedScale; s != 0 {
-		x = x.Mul(s)
-	}
-	if m.EmbedNorm != nil {
-		x = m.EmbedNorm.Forward(x)
-	}
-	if m.Positions != nil { // rows behind the end of a padded chunk may have none
-		at := mlx.Minimum(positions(c[0], L), m.spec.positions-1)
-		x = x.Add(embed(m.Positions, at, m.dtype))
-	}
+	x := m.Enter(tokens, c)
 	inputs := make([]*mlx.Array, len(m.spec.layers))
 	if m.Inputs != nil {
 		inputs = m.Inputs.of(tokens, x, m.dtype)
@@ -368,6 +385,23 @@ func (m *decoder) Hidden(tokens *mlx.Array, c []cache.KV) *mlx.Array {
 	}
 	for i, gate := range m.Gates {
 		x = m.Blocks[i].repeat(x, gate, c[i], c[len(m.Blocks)+i])
+	}
+	return x
+}
+
+// Enter maps tokens int32 [B, L] to what the first layer takes, [B, L, D].
+func (m *decoder) Enter(tokens *mlx.Array, c []cache.KV) *mlx.Array {
+	_, L := tokens.Dims2()
+	x := embed(m.Embed, tokens, m.dtype)
+	if s := m.spec.embedScale; s != 0 {
+		x = x.Mul(s)
+	}
+	if m.EmbedNorm != nil {
+		x = m.EmbedNorm.Forward(x)
+	}
+	if m.Positions != nil { // rows behind the end of a padded chunk may have none
+		at := mlx.Minimum(positions(c[0], L), m.spec.positions-1)
+		x = x.Add(embed(m.Positions, at, m.dtype))
 	}
 	return x
 }

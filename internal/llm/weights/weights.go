@@ -18,6 +18,9 @@ type Source struct {
 	Read func(name string) ([]byte, error)
 	// Tensors are the weights; their memory must stay valid.
 	Tensors []Tensor
+	// Release lets go of the pages of mapped files that were read: they count as memory
+	// of the process, and reading them again fetches them again. Nil: there are none.
+	Release func()
 }
 
 // Tensor is a tensor of a model.

@@ -1,0 +1,198 @@
+package ring
+
+import (
+	"net"
+	"syscall"
+	"time"
+)
+
+// A link is one end of a connection with data. One goroutine writes and one reads.
+type link struct {
+	m    *mesh
+	conn net.Conn
+	peer int
+	raw  syscall.RawConn
+
+	// of the goroutine that reads
+	in     []byte // where to
+	got    int
+	inErr  error
+	spin   time.Duration // how long it pays to ask again before waiting
+	readFn func(fd uintptr) bool
+	askFn  func(fd uintptr)
+	asked  bool // what askFn found
+	small  []byte
+
+	// of the goroutine that writes
+	out     []byte // a small frame, or what is left of it
+	put     int
+	outErr  error
+	writeFn func(fd uintptr) bool
+	rest    chan struct{} // closed when the rest of the last frame is written
+	sent    uint64        // frames of sends
+	taken   uint64        // frames of receives
+}
+
+func (m *mesh) newLink(c net.Conn, peer int) (*link, error) {
+	l := &link{m: m, conn: c, peer: peer, spin: maxSpin}
+	l.readFn, l.writeFn = l.tryRead, l.tryWrite
+	l.askFn = func(fd uintptr) { l.asked = l.tryRead(fd) }
+	if tcp, ok := c.(*net.TCPConn); ok {
+		tcp.SetNoDelay(true)
+		if n := m.cfg.SocketBuffer; n > 0 {
+			tcp.SetReadBuffer(n)
+			tcp.SetWriteBuffer(n)
+		}
+		raw, err := tcp.SyscallConn()
+		if err != nil {
+			return nil, err
+		}
+		l.raw = raw
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err != nil {
+		c.Close()
+		return nil, m.err
+	}
+	m.links[l] = struct{}{}
+	return l, nil
+}
+
+const (
+	// maxSpin bounds asking for data again and again: what comes on a local network in
+	// this time is there sooner than after a sleep.
+	maxSpin = 50 * time.Microsecond
+	minSpin = time.Microsecond
+	// smallFrame is the longest frame that is written and read in one piece.
+	smallFrame = 64<<10 + headerLen
+)
+
+// fill reads all of p; patient leaves out to spin.
+func (l *link) fill(p []byte, patient bool) error {
+	for len(p) > 0 {
+		n, err := l.read(p, patient)
+		if err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
+// receive reads the frame that want describes into p.
+func (l *link) receive(want *header, p []byte, patient bool) error {
+	var buf []byte
+	if headerLen+len(p) <= smallFrame {
+		if len(l.small) < headerLen+len(p) {
+			l.small = make([]byte, headerLen+len(p))
+		}
+		buf = l.small[:headerLen+len(p)]
+	} else {
+		if len(l.small) < headerLen {
+			l.small = make([]byte, headerLen)
+		}
+		buf = l.small[:headerLen]
+	}
+	// The header alone decides: of another frame less may come than is waited for.
+	n := 0
+	for n < headerLen {
+		k, err := l.read(buf[n:], patient)
+		if err != nil {
+			return l.m.blame(l.peer, err)
+		}
+		n += k
+	}
+	if err := l.check(want, buf); err != nil {
+		return err
+	}
+	err := l.fill(buf[n:], patient)
+	if err == nil && len(buf) == headerLen {
+		err = l.fill(p, true)
+	}
+	if err != nil {
+		return l.m.blame(l.peer, err)
+	}
+	copy(p, buf[headerLen:])
+	return nil
+}
+
+// check compares the header of what came with what must come.
+func (l *link) check(want *header, b []byte) error {
+	var h header
+	if err := h.decode(b); err != nil {
+		return l.m.fail(l.m.names[l.peer] + ": " + err.Error())
+	}
+	if h != *want {
+		return l.m.fail(mismatch(l.peer, &h, l.m.rank, want))
+	}
+	return nil
+}
+
+// flush waits until the last frame is written.
+func (l *link) flush() error {
+	if l.rest != nil {
+		<-l.rest
+		l.rest = nil
+	}
+	if l.outErr != nil {
+		return l.m.blame(l.peer, l.outErr)
+	}
+	return nil
+}
+
+// post writes a small frame. What the system does not take at once is written in the
+// background, so that its reader may write first.
+func (l *link) post(h *header, p []byte) error {
+	if err := l.flush(); err != nil {
+		return err
+	}
+	n := headerLen + len(p)
+	if cap(l.out) < n {
+		l.out = make([]byte, n)
+	}
+	l.out = l.out[:n]
+	h.encode(l.out)
+	copy(l.out[headerLen:], p)
+	k, err := l.writeSome()
+	if err != nil {
+		l.outErr = err
+		return l.m.blame(l.peer, err)
+	}
+	if k < n {
+		l.background(l.out[k:])
+	}
+	return nil
+}
+
+// background writes b, which nobody else may change, while the caller goes on.
+func (l *link) background(b []byte) {
+	rest := make(chan struct{})
+	l.rest = rest
+	go func() {
+		defer close(rest)
+		_, l.outErr = l.conn.Write(b)
+	}()
+}
+
+// write writes a frame of any size.
+func (l *link) write(h *header, p []byte) error {
+	if err := l.flush(); err != nil {
+		return err
+	}
+	b := make([]byte, headerLen)
+	h.encode(b)
+	v := net.Buffers{b, p}
+	if _, err := v.WriteTo(l.conn); err != nil {
+		l.outErr = err
+		return l.m.blame(l.peer, err)
+	}
+	return nil
+}
+
+// finish waits for what is still to be written.
+func (l *link) finish() {
+	if l.rest != nil {
+		<-l.rest
+	}
+}
