@@ -240,30 +240,23 @@ func (o *distributedConfigOptions) printSetup(s *streams, r *discover.Result) er
 
 // newNetworkProbe is what distributed-config runs on the hosts.
 func newNetworkProbe(s *streams) *cobra.Command {
-	var o struct {
-		Serve   string `mapstructure:"serve"`
-		Connect string `mapstructure:"connect"`
-	}
 	cmd := &cobra.Command{
 		Use:    "network-probe",
 		Short:  "Measure the network, for mlx distributed-config",
 		Hidden: true,
 		Args:   noArgs(""),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if _, err := bind(cmd, &o); err != nil {
-				return err
-			}
-			ctx := context.WithoutCancel(cmd.Context())
-			switch {
-			case (o.Serve == "") == (o.Connect == ""):
-				return usagef("network-probe needs --serve or --connect; mlx distributed-config runs it")
-			case o.Serve != "":
-				return discover.ServeProbe(ctx, o.Serve, s.in, s.out)
-			}
-			return discover.RunProbe(ctx, o.Connect, s.in, s.out)
-		},
 	}
-	cmd.Flags().String("serve", "", "listen on `ADDRESS`")
-	cmd.Flags().String("connect", "", "connect to `ADDRESS:PORT`")
+	serve := cmd.Flags().String("serve", "", "listen on `ADDRESS`")
+	connect := cmd.Flags().String("connect", "", "connect to `ADDRESS:PORT`")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		ctx := context.WithoutCancel(cmd.Context())
+		switch {
+		case (*serve == "") == (*connect == ""):
+			return usagef("network-probe needs --serve or --connect; mlx distributed-config runs it")
+		case *serve != "":
+			return discover.ServeProbe(ctx, *serve, s.in, s.out)
+		}
+		return discover.RunProbe(ctx, *connect, s.in, s.out)
+	}
 	return cmd
 }

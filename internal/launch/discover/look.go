@@ -113,7 +113,7 @@ func (n *network) look(ctx context.Context, o *Options, i int) (Found, error) {
 	n.log("%s: asking", f.Host.SSH)
 	out, err := n.script(ctx, f.Host.SSH, "mark="+mark+" thunderbolt="+thunderbolt+"\n"+lookScript)
 	if err != nil {
-		return f, fmt.Errorf("%s does not answer: %w", f.Host.SSH, err)
+		return f, fmt.Errorf("%s does not answer: %w (check with: ssh %[1]s true)", f.Host.SSH, err)
 	}
 	if err := f.read(out, mark); err != nil {
 		return f, fmt.Errorf("%s: %w", f.Host.SSH, err)
@@ -187,7 +187,7 @@ func (n *network) lookAll(ctx context.Context, o *Options) (found []Found, probl
 		}
 	}
 	if err := errors.Join(errs...); err != nil && !o.IgnoreUnreachable {
-		return found, nil, fmt.Errorf("%w\ncheck with: ssh %s true", err, o.Hosts[slices.IndexFunc(errs, func(e error) bool { return e != nil })].SSH)
+		return found, nil, err
 	}
 	if len(found) == 0 {
 		return nil, problems, errors.New("no host answers")
