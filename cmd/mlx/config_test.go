@@ -75,6 +75,8 @@ func TestFlagsAreFields(t *testing.T) {
 		{newInspect(s, nil), inspectOptions{}},
 		{newChatTemplate(s, nil), chatTemplateOptions{}},
 		{newBenchmark(s, nil), benchmarkOptions{}},
+		{newLaunch(s, nil), launchOptions{}},
+		{newDistributedConfig(s, nil), distributedConfigOptions{}},
 		{newModelsRemove(s), removeOptions{}},
 	} {
 		flags := slices.DeleteFunc(flagNames(c.cmd.Flags()), func(s string) bool { return s == "config" || s == "help" })
@@ -216,8 +218,13 @@ func TestExampleConfig(t *testing.T) {
 	parsers := map[string]func(...string) error{
 		"generate": func(args ...string) error { _, err := parseGenerate(args...); return err },
 		"chat":     func(args ...string) error { _, err := parseChat(args...); return err },
+		"launch": func(args ...string) error {
+			cmd := newLaunch(&streams{}, func(context.Context, *streams, *launchOptions) error { return nil })
+			cmd.SetArgs(args)
+			return cmd.Execute()
+		},
 	}
-	for _, cmd := range []*cobra.Command{newGenerate(&streams{}, nil), newChat(&streams{}, nil)} {
+	for _, cmd := range []*cobra.Command{newGenerate(&streams{}, nil), newChat(&streams{}, nil), newLaunch(&streams{}, nil)} {
 		parse, path := parsers[cmd.Name()], filepath.Join("..", "..", "configs", cmd.Name()+".yaml")
 		if err := parse("--config", path); err != nil {
 			t.Errorf("%s: %v", path, err)

@@ -30,7 +30,19 @@ type usageError struct{ err error }
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
+// statusError is the end of another program, whose exit status is this one's.
+type statusError struct {
+	status int
+	err    error
+}
+
+func (e *statusError) Error() string { return e.err.Error() }
+func (e *statusError) Unwrap() error { return e.err }
+
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+// finishing are the commands that a signal lets end in order.
+var finishing = []string{"generate", "cache-prompt", "lora", "convert", "quantize"}
 
 // run is the program: it returns the exit code.
 func run(args []string, s *streams) (code int) {
@@ -56,7 +68,7 @@ func run(args []string, s *streams) (code int) {
 	started := false // what fails before is the command line
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		started = true
-		if !slices.Contains([]string{"generate", "cache-prompt", "convert", "quantize"}, cmd.Name()) {
+		if !slices.Contains(finishing, cmd.Name()) {
 			stop() // nothing to tell at the end: a signal just ends them
 		}
 		if err := simd.Err(); err != nil {
@@ -77,6 +89,9 @@ func run(args []string, s *streams) (code int) {
 		return exitUsage
 	}
 	s.note("%v", err)
+	if other, ok := errors.AsType[*statusError](err); ok {
+		return other.status
+	}
 	return exitFailure
 }
 
@@ -113,7 +128,26 @@ environment, that over the file, that over the default.`,
 	root.SetErr(s.err)
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newGenerate(s, runGenerate), newChat(s, runChat), newCachePrompt(s, runCachePrompt), newBenchmark(s, runBenchmark), newLogits(s, runLogits), newTokenize(s, runTokenize), newModels(s), newInspect(s, runInspect), newPerplexity(s, runPerplexity), newCompare(s, runCompare), newQuantize(s, runConvert), newConvert(s, runConvert), newChatTemplate(s, runChatTemplate), newVersion(s))
+	root.AddCommand(
+		newGenerate(s, runGenerate),
+		newChat(s, runChat),
+		newCachePrompt(s, runCachePrompt),
+		newLora(s, runLora),
+		newBenchmark(s, runBenchmark),
+		newLogits(s, runLogits),
+		newTokenize(s, runTokenize),
+		newModels(s),
+		newInspect(s, runInspect),
+		newChatTemplate(s, runChatTemplate),
+		newQuantize(s, runConvert),
+		newConvert(s, runConvert),
+		newLaunch(s, runLaunch),
+		newPerplexity(s, runPerplexity),
+		newCompare(s, runCompare),
+		newDistributedConfig(s, runDistributedConfig),
+		newNetworkProbe(s),
+		newVersion(s),
+	)
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == "completion" { // cobra's own takes any argument for a wish for help

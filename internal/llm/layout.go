@@ -4,9 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 
 	"github.com/mlxgo/mlx"
-	"github.com/mlxgo/mlx/internal/hf/safetensors"
 	"github.com/mlxgo/mlx/internal/llm/weights"
 	"github.com/mlxgo/mlx/nn"
 )
@@ -38,6 +39,9 @@ type Layout struct {
 	// Params are in the order of the model's fields.
 	Params   []Param
 	Warnings []string
+	// Foreign is the other tool's format that the source is in, "" for MLX's and plain
+	// ones.
+	Foreign string
 }
 
 // Param is a parameter of a model and the tensor that has it.
@@ -46,6 +50,8 @@ type Param struct {
 	Shape mlx.Shape
 	// Tensor has the parameter's elements, in its own dtype.
 	Tensor weights.Tensor
+	// Widened: the source has the layer packed in a way that MLX has not.
+	Widened bool
 	// Turned: they are those of the transposed matrix, which has the tensor's shape.
 	Turned bool
 }
@@ -62,6 +68,9 @@ func LayoutOf(s Source, o LoadOptions) (*Layout, error) {
 }
 
 func (l *loader) layout() (*Layout, error) {
+	if err := l.fromForeign(); err != nil {
+		return nil, err
+	}
 	raw, err := l.source.Read("config.json")
 	if err != nil {
 		return nil, fmt.Errorf("config.json: %w", unwrapPath(err))
@@ -88,21 +97,16 @@ func (l *loader) layout() (*Layout, error) {
 		return nil, err
 	}
 	out := &Layout{Model: l.model, Config: l.config, Warnings: warnings}
+	if l.foreign != nil {
+		out.Foreign = l.foreign.Format
+	}
 	for path, a := range nn.Parameters(l.model) {
 		p := Param{Path: path, Shape: a.Shape(), Tensor: stored[path], Turned: l.turned[path] && a.NDim() == 2}
-		if scale, ok := l.scales[path]; ok {
-			p.Tensor = l.widened(p.Tensor, scale)
+		if l.foreign != nil {
+			layer, ok := strings.CutSuffix(p.Tensor.Name, ".weight")
+			p.Widened = ok && slices.Contains(l.foreign.Dequantized, layer)
 		}
 		out.Params = append(out.Params, p)
 	}
 	return out, nil
-}
-
-// widened is a matrix of 8-bit floats as one of the computing type, made when it is asked
-// for.
-func (l *loader) widened(t, scale weights.Tensor) weights.Tensor {
-	block, _ := l.fp8Blocks(t.Shape, scale.Shape) // pairFP8 has checked it
-	out := weights.Tensor{Tensor: safetensors.Tensor{Name: t.Name, DType: l.dtype, Shape: t.Shape, File: t.File}}
-	out.Make = func() ([]byte, error) { return widenFP8(t.Tensor, scale.Tensor, block, l.dtype).Bytes(), nil }
-	return out
 }

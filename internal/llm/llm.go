@@ -7,6 +7,10 @@
 package llm
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"sync"
+
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/llm/cache"
 )
@@ -77,6 +81,13 @@ type Translator interface {
 	Translate(has func(name string) bool) func(name string) (path string, transpose bool)
 }
 
+// A ShapeReader is a model that settles sizes which its configuration may tell wrongly by
+// the tensors that there are. Shape is that of the tensor of a path, nil without one; it
+// is called before Sanitize.
+type ShapeReader interface {
+	ReadShapes(shape func(path string) []int)
+}
+
 // Info is a model's dimensions.
 type Info struct {
 	ModelType  string
@@ -124,9 +135,28 @@ type Loaded struct {
 	identity func() (identity, error)
 }
 
+// Adapted says that the model's weights are not those of its files alone any more: saved
+// prompts of the model with other adapters, or without, do not fit. What are the
+// adapters' bytes and strengths, or what tells them apart.
+func (m *Loaded) Adapted(what []byte) {
+	before := m.identity
+	m.identity = sync.OnceValues(func() (identity, error) {
+		id, err := before()
+		sum := sha256.Sum256(append([]byte(id.Model), what...))
+		id.Model = hex.EncodeToString(sum[:])
+		return id, err
+	})
+}
+
 // Load reads the model in dir: config.json, the safetensors files, which stay
-// mapped, and the tokenizer if there is one. Errors name the file, key or tensor.
-func Load(dir string, o LoadOptions) (*Loaded, error) { return load(dir, o) }
+// mapped, and the tokenizer if there is one. dir can also be a GGUF file. Errors name
+// the file, key or tensor.
+func Load(dir string, o LoadOptions) (*Loaded, error) {
+	if IsGGUF(dir) {
+		return loadGGUF(dir, o)
+	}
+	return load(dir, o)
+}
 
 // Logits are the float32 logits [len(tokens), V] after each of tokens.
 func (m *Loaded) Logits(tokens []int) (*mlx.Array, error) { return m.logits(tokens) }

@@ -20,7 +20,7 @@ const (
 	blocksAhead = 4
 	// keepBytes is after how many written bytes the work is brought to the disk, and
 	// releaseBytes after how many that were read their pages are let go of.
-	keepBytes    = 1 << 30
+	keepBytes    = 256 << 20
 	releaseBytes = 128 << 20
 )
 

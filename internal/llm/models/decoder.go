@@ -66,6 +66,8 @@ type spec struct {
 	translate func(name string) (path string, transpose bool)
 	// fileName is a parameter's name in the files that mlx-lm writes; nil: its path.
 	fileName func(path string) string
+	// shape is that of the tensor of a path, nil without one.
+	shape func(path string) []int
 	// settle adapts the spec to the tensors that there are.
 	// Native: they have the paths as names.
 	settle func(s *spec, native bool, has func(path string) bool)
@@ -305,6 +307,20 @@ func (s *spec) nameInFiles(path string) string {
 		return path
 	}
 	return s.fileName(path)
+}
+
+// ReadShapes is for what settles sizes.
+func (m *decoder) ReadShapes(shape func(path string) []int) { m.spec.shape = shape }
+
+// rowsOf is how many rows the tensor of a path has, otherwise without one.
+func (s *spec) rowsOf(path string, otherwise int) int {
+	if s.shape == nil {
+		return otherwise
+	}
+	if shape := s.shape(path); len(shape) > 0 {
+		return shape[0]
+	}
+	return otherwise
 }
 
 // Sanitize drops buffers that old checkpoints carry, and settles what depends on the

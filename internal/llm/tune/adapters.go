@@ -1,9 +1,11 @@
 package tune
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -49,6 +51,22 @@ func OpenAdapter(dir string) (*Adapter, error) {
 		return nil, fmt.Errorf("%s holds no tensors: it changes nothing", filepath.Join(dir, AdapterFile))
 	}
 	return a, nil
+}
+
+// Sum is a digest of the adapter's configuration and tensors.
+func (a *Adapter) Sum() ([]byte, error) {
+	h := sha256.New()
+	for _, name := range []string{AdapterConfig, AdapterFile} {
+		f, err := os.Open(filepath.Join(a.Dir, name))
+		if err != nil {
+			return nil, err
+		}
+		_, err = io.Copy(h, f)
+		if err = errors.Join(err, f.Close()); err != nil {
+			return nil, err
+		}
+	}
+	return h.Sum(nil), nil
 }
 
 func (a *Adapter) configure(raw []byte) error {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/hf/safetensors"
 	"github.com/mlxgo/mlx/nn"
 	"github.com/mlxgo/mlx/random"
 )
@@ -32,6 +33,7 @@ const (
 // SaveCheckpoint writes all that the run needs to go on exactly, with settings that a run
 // must share to do so. It replaces the file at path in one step.
 func (t *Trainer) SaveCheckpoint(path string, settings map[string]string) error {
+	t.state.Iters = t.o.Iters
 	state, err := json.Marshal(t.state)
 	if err != nil {
 		return err
@@ -41,6 +43,21 @@ func (t *Trainer) SaveCheckpoint(path string, settings map[string]string) error 
 		return err
 	}
 	return mlx.SaveSafetensors(path, t.arrays(), map[string]string{stateKey: string(state), settingsKey: string(text)})
+}
+
+// Unfinished tells whether the checkpoint at path is of a run that was stopped before its
+// last iteration, and where.
+func Unfinished(path string) (iter, iters int, ok bool) {
+	f, err := safetensors.Open(path)
+	if err != nil {
+		return 0, 0, false
+	}
+	defer f.Close()
+	var s State
+	if json.Unmarshal([]byte(f.Metadata[stateKey]), &s) != nil {
+		return 0, 0, false
+	}
+	return s.Iter, s.Iters, s.Iter < s.Iters
 }
 
 // arrays are those of a checkpoint.

@@ -27,6 +27,8 @@ type Options struct {
 	ValBatches     int     // below 0: all
 	MaxGradNorm    float64 // 0: gradients are not bounded
 	MLXLMLoss      bool    // one target of the padding counts, see Loss
+	// ClearCacheAbove gives unused memory back after a batch when there is more; 0: never.
+	ClearCacheAbove int64
 }
 
 // Hooks are what a trainer tells. Nil ones are left out.
@@ -83,7 +85,8 @@ type sums struct {
 
 // State is where a training run is.
 type State struct {
-	Iter int `json:"iteration"`
+	Iter  int `json:"iteration"`
+	Iters int `json:"iterations"` // of the run
 	// Draws are the sizes of the permutations that were drawn, in order, below 0 those of
 	// validations. The last other one is the present epoch, of which Next comes next.
 	Draws []int `json:"draws"`
@@ -206,6 +209,9 @@ func (t *Trainer) batch(i int) error {
 	if g := float64(mlx.Item[float32](norm)); !finite(l) || !finite(g) {
 		return fmt.Errorf("iteration %d: the loss is %v and the norm of the gradient %v: %w%s", i, l, g, ErrNotFinite, t.where())
 	}
+	if limit := t.o.ClearCacheAbove; limit > 0 && mlx.CacheMemory() > limit {
+		mlx.ClearCache()
+	}
 	t.state.Iter = i
 	t.state.Next++
 	t.state.Losses = append(t.state.Losses, l)
@@ -275,6 +281,36 @@ func (t *Trainer) validate(ctx context.Context, i int) error {
 		}
 	}
 	return nil
+}
+
+// A Cost is what training takes.
+type Cost struct {
+	PeakBytes       int64 // while the batch of the longest rows trains
+	TokensPerSecond float64
+}
+
+// Measure trains on the batch of the longest rows, twice: the first time compiles. The
+// model is changed.
+func (t *Trainer) Measure() (Cost, error) {
+	longest, at := 0, 0
+	for i := range t.train.Len() {
+		if b := t.train.Batch(i, 0, 1); b.Tokens.Size() > longest {
+			longest, at = b.Tokens.Size(), i
+		}
+	}
+	b := t.train.Batch(at, 0, 1)
+	mlx.ResetPeakMemory()
+	var c Cost
+	for range 2 {
+		start := time.Now()
+		loss, count, norm := t.step(b, true)
+		if err := mlx.Eval(t.model, t.opt, t.sums, random.State(), loss, count, norm); err != nil {
+			return c, err
+		}
+		c.TokensPerSecond = float64(mlx.Item[float32](count)) / time.Since(start).Seconds()
+	}
+	c.PeakBytes = mlx.PeakMemory()
+	return c, nil
 }
 
 // Evaluate is the mean loss over targets of n batches of a set, below 0 of all, without

@@ -26,6 +26,9 @@ type Source struct {
 // Tensor is a tensor of a model.
 type Tensor struct {
 	safetensors.Tensor
+	// Owner keeps Data valid while it is referenced, where that is not File; nil: nothing
+	// needs to.
+	Owner any
 	// Make gives the elements of a tensor that no file holds as they are: row-major,
 	// little-endian, of DType, the caller's own. Then Data is nil. It may be called from
 	// any goroutine and again: nothing is kept.
