@@ -206,26 +206,26 @@ func (o *methodOptions) rows(source llm.Source, docs []string) (rows, heldOut []
 	if n == 0 {
 		n = methodSamples[o.Method]
 	}
+	want := n
 	if n > 0 {
-		n += keptRows(n)
+		want += keptRows(n)
 	}
-	all, err := ruler.Cut(t, docs, ruler.RowsOptions{Length: o.SequenceLength, Samples: n, Seed: o.Seed})
+	all, err := ruler.Cut(t, docs, ruler.RowsOptions{Length: o.SequenceLength, Samples: want, Seed: o.Seed})
 	if err != nil {
 		return nil, nil, fmt.Errorf("--calibration: %w", err)
 	}
 	if len(all) < 2 {
 		return nil, nil, fmt.Errorf("--calibration: the text is one row of %d tokens: it needs two, one of them to measure; a smaller --sequence-length makes more", o.SequenceLength)
 	}
-	kept := len(all) / 5
-	if n > 0 && len(all) == n {
-		kept = keptRows(n - keptRows(n))
+	kept := keptRows(len(all) * 2 / 3)
+	if n > 0 && len(all) == want {
+		kept = keptRows(n)
 	}
-	kept = max(1, min(kept, 32))
 	return all[kept:], all[:kept], nil
 }
 
 // keptRows is how many rows are measured beside n.
-func keptRows(n int) int { return max(1, min(n/4, 32)) }
+func keptRows(n int) int { return max(1, min(n/2, 32)) }
 
 // report says what is there now.
 func (o *methodOptions) report(s *streams, r *calibrate.Result) error {
