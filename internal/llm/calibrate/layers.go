@@ -16,13 +16,16 @@ import (
 // watched is a linear layer that remembers what it took.
 type watched struct {
 	*nn.Linear
-	path string
-	x    *mlx.Array // the last input
+	path  string
+	x     *mlx.Array // the last input
+	turn  int        // when it came, of all that are counted together
+	count *int
 }
 
 // Forward is the layer's.
 func (w *watched) Forward(x *mlx.Array) *mlx.Array {
-	w.x = x
+	w.x, w.turn = x, *w.count
+	*w.count++
 	return w.Linear.Forward(x)
 }
 
@@ -124,6 +127,7 @@ func (l *layer) replace(f func(path string, part nn.Layer) nn.Layer) {
 // watch puts watched layers in the place of those that can be quantized, and finds the
 // stages.
 func (l *layer) watch() {
+	var count int
 	all := map[string]*watched{}
 	l.replace(func(path string, part nn.Layer) nn.Layer {
 		linear, ok := part.(*nn.Linear)
@@ -134,7 +138,7 @@ func (l *layer) watch() {
 			l.j.o.Note(fmt.Sprintf("%s stays as it is: its width %d is no multiple of the group size %d", path, w, l.j.o.Scheme.GroupSize))
 			return part
 		}
-		w := &watched{Linear: linear, path: path}
+		w := &watched{Linear: linear, path: path, count: &count}
 		all[path] = w
 		return w
 	})
@@ -150,17 +154,7 @@ func (l *layer) watch() {
 		}
 		l.stages[at] = append(l.stages[at], w)
 	}
-	slices.SortStableFunc(l.stages, func(a, b []*watched) int { return l.order(a[0]) - l.order(b[0]) })
-}
-
-// order is the place of a part in the flow: what other parts need comes first.
-func (l *layer) order(w *watched) int {
-	for i, last := range []string{"q_proj", "qkv", "o_proj", "out", "gate", "up", "down"} {
-		if strings.Contains(w.path[len(l.Path):], last) {
-			return i
-		}
-	}
-	return 0
+	slices.SortStableFunc(l.stages, func(a, b []*watched) int { return a[0].turn - b[0].turn })
 }
 
 // unwatch puts the layers that are still watched back as they were.
@@ -261,7 +255,7 @@ func (j *job) rest(m llm.Layered, xs []*mlx.Array) error {
 			w := &watchedEmbedding{Embedding: part}
 			return w
 		case *nn.Linear:
-			return &watched{Linear: part, path: at}
+			return &watched{Linear: part, path: at, count: new(int)}
 		}
 		return part
 	}
