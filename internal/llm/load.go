@@ -267,11 +267,18 @@ func (l *loader) translate() map[string]weights.Tensor {
 	for name, t := range all {
 		if path, turn := f(name); path != "" {
 			out[path] = t
-			l.turned[path] = turn
+			l.turned[path] = turn && !l.inRows(t)
 		}
 	}
 	l.config.quantization.translate(f)
 	return out
+}
+
+// inRows reports whether a matrix is [out, in] whatever the model's own files have: packed
+// ones are, and those made of the packed columns of AWQ and GPTQ.
+func (l *loader) inRows(t weights.Tensor) bool {
+	path, ok := strings.CutSuffix(t.Name, ".weight")
+	return t.DType == mlx.Uint32 || ok && l.foreign != nil && l.foreign.Used[path+".qweight"]
 }
 
 // differs compares two matrices by a sample of their bytes: reading all of a large
@@ -417,7 +424,7 @@ func (l *loader) assign() error {
 		if err != nil {
 			return err
 		}
-		if l.turned[name] && a.NDim() == 2 && t.DType != mlx.Uint32 { // packed ones are [out, in]
+		if l.turned[name] && a.NDim() == 2 {
 			a = tensor.CopyOf(a.T(), mlx.Stream{})
 			converted = append(converted, a)
 		}

@@ -103,6 +103,8 @@ func TestForeignModels(t *testing.T) {
 		{"tied, packed head left over", "llama", true, blocks, false, false, true},
 		{"shards", "llama", false, blocks, true, true, false},
 		{"fused", "phi3", false, blocks, false, false, false},
+		{"columns", "gpt2", true, func(name string) bool { return strings.Contains(name, ".h.") }, false, false, false},
+		{"columns, act-order", "gpt2", true, func(name string) bool { return strings.Contains(name, ".h.") }, true, false, false},
 		{"sees", "mistral3", false, blocks, false, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -134,6 +136,11 @@ func TestForeignModels(t *testing.T) {
 				config = llmtest.Config{"model_type": "mistral3", "text_config": inner}
 				for k := range packed {
 					packed[k].Name = "language_model." + packed[k].Name
+				}
+			}
+			if c.kind == "gpt2" { // the names of files whose matrices are [in, out], unless they are packed
+				for k := range packed {
+					packed[k].Name = strings.Replace(packed[k].Name, "model.", "transformer.", 1)
 				}
 			}
 			dir := t.TempDir()
