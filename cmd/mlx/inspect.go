@@ -83,7 +83,7 @@ func runInspect(ctx context.Context, s *streams, o *inspectOptions) error {
 	if err != nil {
 		return err
 	}
-	if info, err := os.Stat(o.Model); err == nil && info.Mode().IsRegular() {
+	if info, err := os.Stat(o.Model); err == nil && info.Mode().IsRegular() && !llm.IsGGUF(o.Model) {
 		return o.inspectFile(s)
 	}
 	i, err := o.inspect(ctx, s, llm.LoadOptions{New: models.New, DType: dtype})
@@ -115,6 +115,13 @@ func (o *inspectOptions) inspect(ctx context.Context, s *streams, lo llm.LoadOpt
 	}
 	if dir == builtinModel {
 		source, err := builtin.Source()
+		if err != nil {
+			return nil, err
+		}
+		return llm.Inspect(source, lo, o.Context)
+	}
+	if llm.IsGGUF(dir) {
+		source, err := llm.OpenGGUF(dir)
 		if err != nil {
 			return nil, err
 		}

@@ -81,7 +81,7 @@ mlx_read() {
 			;;
 		esac
 	done
-	while [ ! -s "$mlx_dir/pid" ]; do mlx_pause; done
+	while [ -d "$mlx_dir" ] && [ ! -s "$mlx_dir/pid" ]; do mlx_pause; done
 	mlx_stop "$mlx_grace"
 }
 
@@ -137,6 +137,7 @@ mlx_run() {
 		set -m
 		case $- in *m*) ;; *) mlx_fail "there is no setsid, and sh has no job control" ;; esac
 	}
+	trap - TERM
 	if [ "$1" = 1 ]; then
 		mlx_in=$mlx_dir/stdin
 		mkfifo "$mlx_in" "$mlx_dir/frames" || mlx_fail "cannot make a pipe in $mlx_dir"
@@ -145,6 +146,7 @@ mlx_run() {
 	fi
 	mlx_read "$1" 6>&- 7>&- &
 	mlx_helpers="$mlx_helpers $!"
+	mlx_trap
 	printf '%s\n' "$mlx_helpers" >"$mlx_dir/helpers"
 	exec 5<&-
 	(mlx_exec) <"$mlx_in" >&6 2>&7 6>&-
@@ -169,9 +171,12 @@ mlx_start() {
 	exec $mlx_setsid /bin/sh -c 'echo $$ >"$0" && exec "$@"' "$mlx_dir/pid" "$@" 7>&-
 }
 
+# mlx_trap catches signals; ignored ones the program would inherit. Helpers are started
+# without it: for a moment they would have the trap too, and not end when they are told.
+mlx_trap() { trap : HUP INT TERM PIPE; }
+
 mlx_begin() {
 	exec 5<&0 6>&1 7>&2 </dev/null >/dev/null 2>&1
-	trap : HUP INT TERM PIPE # caught, not ignored: the program shall have the defaults
 	mlx_main=$$
 	mlx_dir=$(mktemp -d "${TMPDIR:-/tmp}/mlx-launch.XXXXXX") || {
 		mlx_say "fail cannot make a directory in ${TMPDIR:-/tmp}"
@@ -185,6 +190,7 @@ mlx_begin() {
 		mlx_helpers=$!
 		printf '%s\n' "$mlx_helpers" >"$mlx_dir/helpers"
 	fi
+	mlx_trap
 	printf '\001%s o\n' "$mlx_token" >&6
 	mlx_say "hello $(uname -s) $(uname -m) $mlx_dir"
 	while IFS= read -r mlx_l <&5; do

@@ -44,6 +44,35 @@ type Trainable interface {
 	SetCheckpoint(on bool) error
 }
 
+// A Layered model can be run layer by layer.
+type Layered interface {
+	Trainable
+	// Enter maps tokens int32 [B, L] to what the first layer takes, [B, L, D].
+	Enter(tokens *mlx.Array, c []cache.KV) *mlx.Array
+	// Layers are the layers between Enter and Outputs, in their order. It is an error for
+	// models whose layers take more than the one before gives.
+	Layers() ([]Layer, error)
+}
+
+// Layer is one of a Layered model.
+type Layer struct {
+	Path string // of its parameters
+	// Forward maps [B, L, D] to the same; c is that of the model.
+	Forward func(x *mlx.Array, c []cache.KV) *mlx.Array
+	Folds   []Fold
+}
+
+// A Fold is a place where the channels of an activation can be scaled without a change of
+// the model: From gives them, dividing its rows, and all of To take them, multiplying
+// their columns.
+type Fold struct {
+	From string   // path of a norm or a linear layer
+	To   []string // of linear layers with the same input
+	// Repeat > 1: each block of HeadDim channels of From is so many blocks of To's input,
+	// one after the other, as values of heads that share them.
+	Repeat, HeadDim int
+}
+
 // A Translator is a model whose files may call parameters otherwise: what Translate
 // returns maps a name in the files to a path, "" for a tensor that is not used, and says
 // whether the matrix must be transposed. Has tells the names that there are; nil means
@@ -120,8 +149,17 @@ func (m *Loaded) Adapted(what []byte) {
 }
 
 // Load reads the model in dir: config.json, the safetensors files, which stay
-// mapped, and the tokenizer if there is one. Errors name the file, key or tensor.
-func Load(dir string, o LoadOptions) (*Loaded, error) { return load(dir, o) }
+// mapped, and the tokenizer if there is one. dir can also be a GGUF file. Errors name
+// the file, key or tensor.
+func Load(dir string, o LoadOptions) (*Loaded, error) {
+	if IsGGUF(dir) {
+		return loadGGUF(dir, o)
+	}
+	return load(dir, o)
+}
 
 // Logits are the float32 logits [len(tokens), V] after each of tokens.
 func (m *Loaded) Logits(tokens []int) (*mlx.Array, error) { return m.logits(tokens) }
+
+// AvailableMemory is how many bytes the system can give, 0 if it does not tell.
+func AvailableMemory() int64 { return availableMemory() }

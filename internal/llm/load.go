@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -266,11 +267,18 @@ func (l *loader) translate() map[string]weights.Tensor {
 	for name, t := range all {
 		if path, turn := f(name); path != "" {
 			out[path] = t
-			l.turned[path] = turn
+			l.turned[path] = turn && !l.inRows(t)
 		}
 	}
 	l.config.quantization.translate(f)
 	return out
+}
+
+// inRows reports whether a matrix is [out, in] whatever the model's own files have: packed
+// ones are, and those made of the packed columns of AWQ and GPTQ.
+func (l *loader) inRows(t weights.Tensor) bool {
+	path, ok := strings.CutSuffix(t.Name, ".weight")
+	return t.DType == mlx.Uint32 || ok && l.foreign != nil && l.foreign.Used[path+".qweight"]
 }
 
 // differs compares two matrices by a sample of their bytes: reading all of a large
@@ -402,6 +410,9 @@ func (l *loader) assign() error {
 	var converted []*mlx.Array
 	for _, name := range slices.Sorted(maps.Keys(l.tensors)) {
 		t := l.tensors[name]
+		if _, known := kinds[name]; !known && l.emptyBias(t) {
+			continue
+		}
 		if kind, known := kinds[name]; known { // Assign names the others
 			if err := checkKind(t, kind); err != nil && l.headers {
 				l.faults = append(l.faults, err)
@@ -413,7 +424,7 @@ func (l *loader) assign() error {
 		if err != nil {
 			return err
 		}
-		if l.turned[name] && a.NDim() == 2 && t.DType != mlx.Uint32 { // packed ones are [out, in]
+		if l.turned[name] && a.NDim() == 2 {
 			a = tensor.CopyOf(a.T(), mlx.Stream{})
 			converted = append(converted, a)
 		}
@@ -433,6 +444,16 @@ func (l *loader) assign() error {
 		return nil
 	}
 	return mlx.Eval(converted)
+}
+
+// emptyBias reports whether t is one of the biases of zeros that some tools write for
+// each packed layer, also where the model has none.
+func (l *loader) emptyBias(t weights.Tensor) bool {
+	path, ok := strings.CutSuffix(t.Name, ".bias")
+	if !ok || l.foreign == nil || !l.foreign.Used[path+".qweight"] {
+		return false
+	}
+	return len(bytes.Trim(t.Data, "\x00")) == 0 // headers have no data, and get the benefit of the doubt
 }
 
 // array is the tensor as an array; without data one that nobody evaluates.

@@ -19,5 +19,6 @@ func OpenTorch(dir string) (Source, *torchfile.Set, error) {
 		Name:    dir,
 		Read:    func(name string) ([]byte, error) { return readRegular(filepath.Join(dir, name)) },
 		Tensors: foreign.Torch(set),
+		Release: set.Release,
 	}, set, nil
 }

@@ -128,18 +128,31 @@ func (c *control) read() {
 	case err == nil && t == frameBye:
 		m.note("%s says good-bye", m.names[c.peer])
 		m.mu.Lock()
-		if gone := m.left[c.peer]; !isClosed(gone) {
-			close(gone)
-		}
+		m.polite[c.peer] = true
 		m.mu.Unlock()
+		m.gone(c.peer)
 	case err == nil:
 		m.abort(origin, text)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		m.fail(fmt.Sprintf("%s has been silent for %v %s: it or the network is down", m.names[c.peer], m.cfg.Timeout, m.during()))
-	default:
+	case errors.Is(err, errNoFrame):
 		m.fail(fmt.Sprintf("%s %s %s", m.names[c.peer], ending(err), m.during()))
+	default:
+		// A program that has all it needs just ends. Only who still needs something of it
+		// has lost it, and finds out where that should come.
+		m.note("%s %s", m.names[c.peer], ending(err))
+		m.gone(c.peer)
 	}
 	c.conn.Close()
+}
+
+// gone says that nothing more will come from a peer.
+func (m *mesh) gone(peer int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c := m.left[peer]; !isClosed(c) {
+		close(c)
+	}
 }
 
 func isClosed(c chan struct{}) bool {
@@ -183,7 +196,7 @@ func decodeControl(b []byte) (t frameType, origin, n int, err error) {
 	n = int(binary.LittleEndian.Uint16(b[6:]))
 	origin = int(binary.LittleEndian.Uint32(b[8:]))
 	if binary.LittleEndian.Uint32(b) != controlMagic || t > frameBye || n > maxText {
-		return 0, 0, 0, errors.New("it sent what is no frame")
+		return 0, 0, 0, errNoFrame
 	}
 	return t, origin, n, nil
 }

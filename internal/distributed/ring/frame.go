@@ -62,7 +62,7 @@ func (h *header) decode(b []byte) error {
 		length: binary.LittleEndian.Uint32(b[32:]),
 		part:   binary.LittleEndian.Uint32(b[36:]),
 	}
-	if b[0] != frameMagic || h.op >= numOps || h.reduce > distributed.Min || !h.dtype.Valid() {
+	if b[0] != frameMagic || h.op >= numOps || h.reduce > distributed.Min || !h.dtype.Valid() || uint64(h.length) > h.bytes {
 		return errNoFrame
 	}
 	return nil

@@ -1,8 +1,11 @@
 package ring
 
 import (
+	"encoding/json"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -91,4 +94,18 @@ func all(t testing.TB, groups []distributed.Group, f func(g distributed.Group) e
 	if t.Failed() {
 		t.FailNow()
 	}
+}
+
+// writeHosts writes the hostfile of cfgs.
+func writeHosts(t testing.TB, cfgs []Config) string {
+	t.Helper()
+	data, err := json.Marshal(cfgs[0].Hosts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "hosts.json")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

@@ -47,7 +47,11 @@ type lane struct {
 // lanes cuts n bytes, and runs a plan for each of the parts [lo, hi) of n/size elements.
 func (g *group) lanes(h header, elements int, planOf func(lo, hi int) *plan) error {
 	size := h.dtype.Size()
-	count := min(2*len(g.right), max(1, elements*size/laneBytes))
+	least := 2 // so that both neighbours see what this process is in
+	if g.Size() == 2 {
+		least = 1
+	}
+	count := min(2*len(g.right), max(least, elements*size/laneBytes))
 	errs := make([]error, count)
 	var wg sync.WaitGroup
 	for i := range count {

@@ -14,14 +14,16 @@ type link struct {
 	raw  syscall.RawConn
 
 	// of the goroutine that reads
-	in     []byte // where to
-	got    int
-	inErr  error
-	spin   time.Duration // how long it pays to ask again before waiting
-	readFn func(fd uintptr) bool
-	askFn  func(fd uintptr)
-	asked  bool // what askFn found
-	small  []byte
+	in      []byte // where to
+	got     int
+	inErr   error
+	spin    time.Duration // how long it pays to ask again before waiting
+	readFn  func(fd uintptr) bool
+	askFn   func(fd uintptr)
+	asked   bool // what askFn found
+	buf     []byte
+	r, w    int        // what of buf is read and not yet used
+	letters []letterOf // in the order in which they came
 
 	// of the goroutine that writes
 	out     []byte // a small frame, or what is left of it
@@ -68,63 +70,90 @@ const (
 	smallFrame = 64<<10 + headerLen
 )
 
-// fill reads all of p; patient leaves out to spin.
-func (l *link) fill(p []byte, patient bool) error {
-	for len(p) > 0 {
-		n, err := l.read(p, patient)
+// receive reads the frame that want describes into p. Letters that come before the
+// frame of a collective are kept for Recv: who sent them need not have waited.
+func (l *link) receive(want *header, p []byte, patient bool) error {
+	for {
+		h, err := l.header(len(p), patient)
 		if err != nil {
 			return err
 		}
-		p = p[n:]
+		letter := h.op == opSend && want.op != opSend && h.group == want.group
+		if !letter {
+			if h != *want {
+				return l.m.fail(mismatch(l.peer, &h, l.m.rank, want))
+			}
+			return l.fill(p, patient)
+		}
+		b := make([]byte, h.length)
+		if err := l.fill(b, patient); err != nil {
+			return err
+		}
+		l.letters = append(l.letters, letterOf{h, b})
 	}
+}
+
+// letterOf is a letter that came before its time.
+type letterOf struct {
+	header header
+	data   []byte
+}
+
+// letter is receive for letters.
+func (l *link) letter(want *header, p []byte) error {
+	if len(l.letters) == 0 {
+		return l.receive(want, p, false)
+	}
+	first := l.letters[0]
+	l.letters = l.letters[1:]
+	if first.header != *want {
+		return l.m.fail(mismatch(l.peer, &first.header, l.m.rank, want))
+	}
+	copy(p, first.data)
 	return nil
 }
 
-// receive reads the frame that want describes into p.
-func (l *link) receive(want *header, p []byte, patient bool) error {
-	var buf []byte
-	if headerLen+len(p) <= smallFrame {
-		if len(l.small) < headerLen+len(p) {
-			l.small = make([]byte, headerLen+len(p))
-		}
-		buf = l.small[:headerLen+len(p)]
-	} else {
-		if len(l.small) < headerLen {
-			l.small = make([]byte, headerLen)
-		}
-		buf = l.small[:headerLen]
+// header reads a header, with the n bytes after it if they are few: often one call to
+// the system does. They stay in l.buf, which may then hold the start of another frame.
+func (l *link) header(n int, patient bool) (h header, err error) {
+	limit := headerLen + n
+	if limit > smallFrame {
+		limit = headerLen
 	}
-	// The header alone decides: of another frame less may come than is waited for.
-	n := 0
-	for n < headerLen {
-		k, err := l.read(buf[n:], patient)
+	if l.r == l.w {
+		l.r, l.w = 0, 0
+	}
+	if l.r+limit > len(l.buf) {
+		b := l.buf
+		if limit > len(b) {
+			b = make([]byte, limit)
+		}
+		l.r, l.w, l.buf = 0, copy(b, l.buf[l.r:l.w]), b
+	}
+	for l.w-l.r < headerLen {
+		k, err := l.read(l.buf[l.w:l.r+limit], patient)
+		if err != nil {
+			return h, l.m.blame(l.peer, err)
+		}
+		l.w += k
+	}
+	if err := h.decode(l.buf[l.r:]); err != nil {
+		return h, l.m.fail(l.m.names[l.peer] + ": " + err.Error())
+	}
+	l.r += headerLen
+	return h, nil
+}
+
+// fill reads all of p; patient leaves out to spin.
+func (l *link) fill(p []byte, patient bool) error {
+	n := copy(p, l.buf[l.r:l.w])
+	l.r += n
+	for n < len(p) {
+		k, err := l.read(p[n:], patient)
 		if err != nil {
 			return l.m.blame(l.peer, err)
 		}
 		n += k
-	}
-	if err := l.check(want, buf); err != nil {
-		return err
-	}
-	err := l.fill(buf[n:], patient)
-	if err == nil && len(buf) == headerLen {
-		err = l.fill(p, true)
-	}
-	if err != nil {
-		return l.m.blame(l.peer, err)
-	}
-	copy(p, buf[headerLen:])
-	return nil
-}
-
-// check compares the header of what came with what must come.
-func (l *link) check(want *header, b []byte) error {
-	var h header
-	if err := h.decode(b); err != nil {
-		return l.m.fail(l.m.names[l.peer] + ": " + err.Error())
-	}
-	if h != *want {
-		return l.m.fail(mismatch(l.peer, &h, l.m.rank, want))
 	}
 	return nil
 }

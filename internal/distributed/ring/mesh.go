@@ -33,8 +33,9 @@ type mesh struct {
 	listeners []net.Listener
 	links     map[*link]struct{}
 	controls  map[*control]struct{}
-	dialed    map[[2]int]bool // the controls, by rank and host
-	left      map[int]chan struct{}
+	dialed    map[[2]int]bool       // the controls, by rank and host
+	left      map[int]chan struct{} // closed when nothing more will come
+	polite    map[int]bool          // said good-bye
 	arrived   map[channel]net.Conn
 	awaited   map[channel]chan struct{}
 }
@@ -47,6 +48,7 @@ func newMesh(cfg Config) (*mesh, error) {
 		broken:   make(chan struct{}),
 		links:    map[*link]struct{}{},
 		controls: map[*control]struct{}{},
+		polite:   map[int]bool{},
 		dialed:   map[[2]int]bool{},
 		left:     map[int]chan struct{}{},
 		arrived:  map[channel]net.Conn{},
@@ -152,7 +154,12 @@ func (m *mesh) blame(peer int, err error) error {
 	select {
 	case <-m.broken:
 	case <-m.left[peer]:
-		return m.fail(fmt.Sprintf("%s has left: it closed its group while rank %d was in %s", m.names[peer], m.rank, *m.doing.Load()))
+		m.mu.Lock()
+		polite := m.polite[peer]
+		m.mu.Unlock()
+		if polite {
+			return m.fail(fmt.Sprintf("%s has left: it closed its group while rank %d was in %s", m.names[peer], m.rank, *m.doing.Load()))
+		}
 	case <-time.After(verdictTime):
 	}
 	return m.fail(fmt.Sprintf("%s %s %s", m.names[peer], ending(err), m.during()))

@@ -50,7 +50,7 @@ func (g *group) Recv(d dtype.DType, v []byte, from int) error {
 	for at := 0; at < len(v) || at == 0; at += maxPiece {
 		p := v[at:min(at+maxPiece, len(v))]
 		h.length = uint32(len(p))
-		if err := l.receive(h, p, false); err != nil {
+		if err := l.letter(h, p); err != nil {
 			return err
 		}
 		h.part++
@@ -78,8 +78,8 @@ func (g *group) address(d dtype.DType, v []byte, peer int, what string) (*header
 	return &header{op: opSend, dtype: d, group: g.id, bytes: uint64(len(v))}, nil
 }
 
-// outbound is the link to rank to. Neighbours use that of the collectives, where it is
-// seen if one sends while the other does something else.
+// outbound is the link to rank to. Neighbours use that of the collectives, so that who
+// waits for a letter sees that the other is in a collective instead.
 func (g *group) outbound(to int) (*link, error) {
 	n := g.Size()
 	next, before := (g.rank+1)%n == to, (to+1)%n == g.rank

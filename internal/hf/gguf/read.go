@@ -92,6 +92,14 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
+// Release lets go of the pages of f that were read, which count as memory of the
+// process; reading them again fetches them again. It is advice: nothing can fail.
+func (f *File) Release() {
+	if f.mapped != nil {
+		_ = f.mapped.Advise(0, len(f.mapped.Bytes()), fmap.DontNeed)
+	}
+}
+
 // Close ends the views of the file.
 func (f *File) Close() error {
 	if f.mapped == nil {

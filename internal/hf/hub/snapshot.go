@@ -112,6 +112,11 @@ func usable(l *Listing, files []*File, want Want) error {
 	if want == Text {
 		return nil
 	}
+	for _, f := range l.Files {
+		if filepath.Ext(f.Name) == ".gguf" && !has(func(name string) bool { return strings.HasSuffix(name, ".safetensors") }) {
+			return fmt.Errorf("the repository has GGUF files and no model*.safetensors: download one, as %s, and give its path", f.Name)
+		}
+	}
 	if !has(func(name string) bool { return name == "config.json" }) {
 		return errors.New("the repository has no config.json, so it is not a model that can be run")
 	}

@@ -93,6 +93,13 @@ func (s *Set) InHugePages() error {
 	return nil
 }
 
+// Release lets go of the pages of the files that were read; see File.Release.
+func (s *Set) Release() {
+	for _, f := range s.Files {
+		f.Release()
+	}
+}
+
 // Close closes all files; see File.Close.
 func (s *Set) Close() error {
 	var errs []error

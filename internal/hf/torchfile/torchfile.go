@@ -98,6 +98,14 @@ func Parse(data []byte, path string) (*File, error) {
 	return f, nil
 }
 
+// Release lets go of the pages of f that were read, which count as memory of the
+// process; reading them again fetches them again. It is advice: nothing can fail.
+func (f *File) Release() {
+	if f.mapped != nil {
+		_ = f.mapped.Advise(0, len(f.mapped.Bytes()), fmap.DontNeed)
+	}
+}
+
 // Close unmaps the file: its tensors must not be read any more. A File that is never
 // closed is unmapped when nothing references it.
 func (f *File) Close() error {

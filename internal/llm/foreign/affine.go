@@ -208,10 +208,12 @@ func (x *ints) widened(d dtype.DType) weights.Tensor {
 			for g := range steps {
 				steps[g], zeros[g] = scales[x.scaleAt(row, g)], zero(row, g)
 			}
+			values := make([]float32, x.cols)
 			for i, code := range codes {
 				g := groupOf[i]
-				putFloat(to, d, i, float32(int(code)-zeros[g])*steps[g])
+				values[i] = float32(int(code)-zeros[g]) * steps[g]
 			}
+			putFloats(to, d, values)
 		})
 	})
 }

@@ -13,7 +13,10 @@ import (
 
 // awqShift is where the bits of column j of eight are: columns 0, 2, 4, 6, 1, 3, 5, 7
 // stand one after the other.
-var awqShift = [8]uint{0, 16, 4, 20, 8, 24, 12, 28}
+var (
+	awqShift = [8]uint{0, 16, 4, 20, 8, 24, 12, 28}
+	awqOrder = [8]int{0, 2, 4, 6, 1, 3, 5, 7}
+)
 
 func (t *translation) awq() error {
 	for _, path := range t.paths(".qweight") {
@@ -60,6 +63,7 @@ func (t *translation) awqLayer(path string) error {
 	return t.add(&ints{
 		path: path, rows: out, cols: in, bits: 4, group: group, groups: groups, from: q, scales: scales,
 		scaleAt:   func(row, g int) int { return g*out + row },
+		words:     func(data []byte) ([]byte, error) { return awqWords(data, in, out) },
 		zerosData: hasData(zeros),
 		zeroAt: func() (func(row, g int) int, error) {
 			data, err := zeros.Bytes()
@@ -78,4 +82,40 @@ func (t *translation) awqLayer(path string) error {
 			}
 		},
 	})
+}
+
+// awqWords is MLX's packed matrix [out, in/8] of AWQ's [in, out/8].
+func awqWords(data []byte, in, out int) ([]byte, error) {
+	to := make([]byte, in*out/2)
+	return to, inParallel(out/8, 4, func(from, end int) error {
+		for j := from; j < end; j++ {
+			for k := range in / 8 {
+				var w [8]uint32
+				for i := range w {
+					w[i] = binary.LittleEndian.Uint32(data[4*((8*k+i)*(out/8)+j):])
+				}
+				transpose8(&w)
+				for i, column := range w {
+					binary.LittleEndian.PutUint32(to[4*((8*j+awqOrder[i])*(in/8)+k):], column)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// transpose8 is the transpose of 8 by 8 groups of 4 bits.
+func transpose8(w *[8]uint32) {
+	for _, s := range []struct {
+		step, shift int
+		mask        uint32
+	}{{4, 16, 0xffff}, {2, 8, 0xff00ff}, {1, 4, 0xf0f0f0f}} {
+		for i := range w {
+			if i&s.step == 0 {
+				x := (w[i]>>s.shift ^ w[i+s.step]) & s.mask
+				w[i+s.step] ^= x
+				w[i] ^= x << s.shift
+			}
+		}
+	}
 }

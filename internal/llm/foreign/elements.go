@@ -106,6 +106,24 @@ func putFloat(to []byte, d dtype.DType, i int, x float32) {
 	}
 }
 
+// putFloats stores x as elements of dtype d.
+func putFloats(to []byte, d dtype.DType, x []float32) {
+	switch d {
+	case dtype.BFloat16:
+		for i, v := range x {
+			binary.LittleEndian.PutUint16(to[2*i:], dtype.F32ToBF16(v))
+		}
+	case dtype.Float16:
+		for i, v := range x {
+			binary.LittleEndian.PutUint16(to[2*i:], dtype.F32ToF16(v))
+		}
+	default:
+		for i, v := range x {
+			binary.LittleEndian.PutUint32(to[4*i:], math.Float32bits(v))
+		}
+	}
+}
+
 // holds reports whether x is a number of dtype d.
 func holds(d dtype.DType, x float32) bool {
 	switch d {

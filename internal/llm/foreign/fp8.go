@@ -1,6 +1,7 @@
 package foreign
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"strings"
@@ -51,13 +52,12 @@ func (t *translation) fp8() error {
 	return nil
 }
 
-// floats8 is a weight of 8-bit floats, [..., rows, cols].
+// floats8 is a weight of 8-bit floats, [..., rows, cols], whose scales are of blocks.
 type floats8 struct {
 	w, scale               weights.Tensor
 	matrices, rows, cols   int
 	blockRows, blockCols   int
-	scaleRows, scaleCols   int
-	scalePer, scalesPerRow int
+	scalePer, scalesPerRow int // scales of a matrix, and of a row of blocks
 	numbers                *[256]float32
 }
 
@@ -209,15 +209,56 @@ func (x *floats8) widened(d dtype.DType) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	type band struct{ row, rows int } // within one row of blocks
+	var bands []band
+	for m := range x.matrices {
+		for r := 0; r < x.rows; {
+			n := min(64, x.rows-r, x.blockRows-r%x.blockRows)
+			bands = append(bands, band{m*x.rows + r, n})
+			r += n
+		}
+	}
 	out := make([]byte, len(data)*d.Size())
-	return out, inParallel(x.matrices*x.rows, 1, func(from, to int) error {
-		for r := from; r < to; r++ {
-			codes, dst := data[r*x.cols:][:x.cols], out[r*x.cols*d.Size():]
-			at := x.scaleAt(r/x.rows, r%x.rows, 0)
-			for i, c := range codes {
-				putFloat(dst, d, i, x.numbers[c]*scales[at+i/x.blockCols])
+	return out, inParallel(len(bands), 1, func(from, to int) error {
+		for _, b := range bands[from:to] {
+			for col := 0; col < x.cols; col += x.blockCols {
+				n := min(x.blockCols, x.cols-col)
+				scale := scales[x.scaleAt(b.row/x.rows, b.row%x.rows, col)]
+				x.block(out, data, d, b.row*x.cols+col, b.rows, n, scale)
 			}
 		}
 		return nil
 	})
+}
+
+// block widens rows of n codes, the first at index at: by a table of all codes where they
+// are many.
+func (x *floats8) block(out, data []byte, d dtype.DType, at, rows, n int, scale float32) {
+	size := d.Size()
+	if rows*n < 1024 {
+		for r := range rows {
+			for i, c := range data[at+r*x.cols:][:n] {
+				putFloat(out[(at+r*x.cols)*size:], d, i, x.numbers[c]*scale)
+			}
+		}
+		return
+	}
+	var values [256]float32
+	for c, v := range x.numbers {
+		values[c] = v * scale
+	}
+	table := make([]byte, 256*size)
+	putFloats(table, d, values[:])
+	for r := range rows {
+		codes, to := data[at+r*x.cols:][:n], out[(at+r*x.cols)*size:][:n*size]
+		if size == 2 {
+			for i, c := range codes {
+				binary.LittleEndian.PutUint16(to[2*i:], binary.LittleEndian.Uint16(table[2*int(c):]))
+			}
+			continue
+		}
+		for i, c := range codes {
+			binary.LittleEndian.PutUint32(to[4*i:], binary.LittleEndian.Uint32(table[4*int(c):]))
+		}
+	}
 }

@@ -28,7 +28,7 @@ func OpenGGUF(path string) (weights.Source, error) {
 		return weights.Source{}, err
 	}
 	m := &ggufModel{file: f}
-	s := weights.Source{Name: path}
+	s := weights.Source{Name: path, Release: f.Release}
 	err = fmap.Guard(func() (err error) {
 		s.Tensors, err = m.open()
 		return err

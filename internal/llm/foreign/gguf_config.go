@@ -101,6 +101,10 @@ type ggufCount struct {
 	otherwise int
 }
 
+// leastContext is the least context_length that is believed: llama.cpp's converter of
+// llama2.c models writes 128 whatever the model has, and no model has so little.
+const leastContext = 256
+
 // config is config.json but for what depends on the tensors.
 func (m *ggufModel) config() (map[string]any, error) {
 	var hidden, inner, context, experts, value, rotary int
@@ -147,6 +151,9 @@ func (m *ggufModel) config() (map[string]any, error) {
 		"architectures": []string{m.arch.class}, "model_type": m.arch.modelType, "hidden_size": hidden, "intermediate_size": inner,
 		"num_hidden_layers": m.blocks, "num_attention_heads": m.heads, "num_key_value_heads": m.kvHeads, "head_dim": m.headDim,
 		"vocab_size": vocab, "rms_norm_eps": shortFloat(eps),
+	}
+	if context < leastContext {
+		context = 0
 	}
 	if context > 0 {
 		c["max_position_embeddings"] = context

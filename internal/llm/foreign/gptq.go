@@ -86,6 +86,17 @@ func streamColumns(words, out, bits int) func(dst, data []byte, begin, end int) 
 	return func(dst, data []byte, begin, end int) {
 		stream := make([]byte, 4*words)
 		for row := begin; row < end; row++ {
+			if 32%bits == 0 { // no code in two words
+				for w := range words {
+					word := binary.LittleEndian.Uint32(data[4*(w*out+row):])
+					codes := dst[(row-begin)*in+w*(32/bits):][:32/bits]
+					for i := range codes {
+						codes[i] = byte(word) & (1<<bits - 1)
+						word >>= bits
+					}
+				}
+				continue
+			}
 			for w := range words {
 				copy(stream[4*w:], data[4*(w*out+row):][:4])
 			}

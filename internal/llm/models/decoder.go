@@ -366,18 +366,7 @@ func (m *decoder) Forward(tokens, rows *mlx.Array, c []cache.KV) *mlx.Array {
 
 // Hidden maps tokens int32 [B, L] to what Outputs takes, [B, L, D].
 func (m *decoder) Hidden(tokens *mlx.Array, c []cache.KV) *mlx.Array {
-	_, L := tokens.Dims2()
-	x := embed(m.Embed, tokens, m.dtype)
-	if s := m.spec.embedScale; s != 0 {
-		x = x.Mul(s)
-	}
-	if m.EmbedNorm != nil {
-		x = m.EmbedNorm.Forward(x)
-	}
-	if m.Positions != nil { // rows behind the end of a padded chunk may have none
-		at := mlx.Minimum(positions(c[0], L), m.spec.positions-1)
-		x = x.Add(embed(m.Positions, at, m.dtype))
-	}
+	x := m.Enter(tokens, c)
 	inputs := make([]*mlx.Array, len(m.spec.layers))
 	if m.Inputs != nil {
 		inputs = m.Inputs.of(tokens, x, m.dtype)
@@ -396,6 +385,23 @@ func (m *decoder) Hidden(tokens *mlx.Array, c []cache.KV) *mlx.Array {
 	}
 	for i, gate := range m.Gates {
 		x = m.Blocks[i].repeat(x, gate, c[i], c[len(m.Blocks)+i])
+	}
+	return x
+}
+
+// Enter maps tokens int32 [B, L] to what the first layer takes, [B, L, D].
+func (m *decoder) Enter(tokens *mlx.Array, c []cache.KV) *mlx.Array {
+	_, L := tokens.Dims2()
+	x := embed(m.Embed, tokens, m.dtype)
+	if s := m.spec.embedScale; s != 0 {
+		x = x.Mul(s)
+	}
+	if m.EmbedNorm != nil {
+		x = m.EmbedNorm.Forward(x)
+	}
+	if m.Positions != nil { // rows behind the end of a padded chunk may have none
+		at := mlx.Minimum(positions(c[0], L), m.spec.positions-1)
+		x = x.Add(embed(m.Positions, at, m.dtype))
 	}
 	return x
 }
