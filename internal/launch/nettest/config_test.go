@@ -19,7 +19,7 @@ import (
 // configure runs mlx distributed-config on the client.
 func configure(t *testing.T, n *Net, args ...string) (out, stderr string, status int) {
 	t.Helper()
-	cmd := n.Command(mlx(t), append([]string{"distributed-config", "--timeout=5s", "--ssh-arg=-F", "--ssh-arg=" + n.SSHConfig}, args...)...)
+	cmd := n.Command(built(t, "mlx"), append([]string{"distributed-config", "--timeout=5s", "--ssh-arg=-F", "--ssh-arg=" + n.SSHConfig}, args...)...)
 	var o, e bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &o, &e
 	err := cmd.Run()
@@ -35,15 +35,9 @@ func configure(t *testing.T, n *Net, args ...string) (out, stderr string, status
 // addMLX puts the program into the hosts' PATH.
 func (n *Net) addMLX(t *testing.T, hosts ...*Host) {
 	t.Helper()
-	data, err := os.ReadFile(mlx(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(n.Share, "mlx"), data, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	place := n.share(t, "mlx")
 	for _, h := range hosts {
-		if _, err := h.Run("ln -s " + Share + "/mlx /usr/local/bin/mlx"); err != nil {
+		if _, err := h.Run("ln -s " + place + " /usr/local/bin/mlx"); err != nil {
 			t.Fatal(err)
 		}
 	}
