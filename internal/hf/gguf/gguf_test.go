@@ -148,8 +148,8 @@ func TestHostile(t *testing.T) {
 func TestRoundTrip(t *testing.T) {
 	entries := []Entry{
 		{"u8", Number(Uint8, 255)}, {"i8", Number(Int8, -3)}, {"u16", Number(Uint16, 65535)}, {"i16", Number(Int16, -300)},
-		{"u32", Number(Uint32, 1<<32-1)}, {"i32", Number(Int32, -1 << 31)}, {"f32", Number(Float32, 1e-5)}, {"u64", Number(Uint64, 1<<52)},
-		{"i64", Number(Int64, -1 << 52)}, {"f64", Number(Float64, math.Pi)}, {"yes", Truth(true)}, {"no", Truth(false)}, {"s", Text("grüß\x00")},
+		{"u32", Number(Uint32, 1<<32-1)}, {"i32", Number(Int32, -1<<31)}, {"f32", Number(Float32, 1e-5)}, {"u64", Number(Uint64, 1<<52)},
+		{"i64", Number(Int64, -1<<52)}, {"f64", Number(Float64, math.Pi)}, {"yes", Truth(true)}, {"no", Truth(false)}, {"s", Text("grüß\x00")},
 		{"none", Text("")}, {"strings", Texts([]string{"", "a", "\xff"})}, {"floats", Numbers(Float32, []float32{1, -0.5})}, {"ints", Numbers(Int32, []int{-7, 3})},
 	}
 	var outs []Out
