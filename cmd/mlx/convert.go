@@ -260,6 +260,14 @@ func (o *convertOptions) source(ctx context.Context, s *streams, c *convert.Opti
 		source, err := builtin.Source()
 		return source, io.NopCloser(nil), err
 	}
+	if llm.IsGGUF(dir) {
+		if o.Remove {
+			return llm.Source{}, nil, errNotOfHub(o.Model)
+		}
+		c.File = dir
+		source, err := llm.OpenGGUF(dir)
+		return source, io.NopCloser(nil), err
+	}
 	c.Dir = dir
 	if err := o.allowRemoval(c); err != nil {
 		return llm.Source{}, nil, err

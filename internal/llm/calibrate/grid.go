@@ -152,3 +152,28 @@ func (g grid) fit(w, h []float64) (grid, bool) {
 	out.bias = (v - out.scale*q) / n
 	return out, out.scale > leastScale
 }
+
+// fitted rounds w [rows, cols] to the best grid of each group, where h are the weights of
+// the columns' errors.
+func fitted(w []float32, rows, cols int, h []float64, s quant.Scheme, d mlx.DType) *packed {
+	p := newPacked(rows, cols, s, d)
+	groups := cols / s.GroupSize
+	parallel(rows, func(a, b int) {
+		buf, codes := make([]float64, s.GroupSize), make([]uint8, cols)
+		for i := a; i < b; i++ {
+			for g := range groups {
+				at := g * s.GroupSize
+				for j := range buf {
+					buf[j] = float64(w[i*cols+at+j])
+				}
+				one := bestGrid(buf, h[at:at+s.GroupSize], s.Bits, d)
+				p.scales[i*groups+g], p.biases[i*groups+g] = float32(one.scale), float32(one.bias)
+				for j, v := range buf {
+					codes[at+j] = uint8(one.code(v))
+				}
+			}
+			p.put(i, codes)
+		}
+	})
+	return p
+}
