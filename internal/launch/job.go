@@ -324,8 +324,10 @@ func (r *run) signal(sig os.Signal) {
 
 // heartbeat tells the hosts that the launcher is there, and looks whether they are.
 func (r *run) heartbeat() {
+	// Before that, ssh may wait for other ranks that share its connection.
+	over := !slices.ContainsFunc(r.workers, func(s *session) bool { return !s.done && !s.isGone })
 	for _, s := range r.all() {
-		if s.done && !s.isGone && s.quiet(time.Now()) > drainTime {
+		if over && s.done && !s.isGone && s.quiet(time.Now()) > drainTime {
 			s.cmd.Process.Kill() // somebody else holds the connection open
 		}
 		if s.local || !s.up || s.isGone {
