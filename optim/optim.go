@@ -93,11 +93,11 @@ func (o *Optimizer) Step() *mlx.Array {
 	return o.Updates
 }
 
-// Init is opt.init(params): make the state of a model or tree now rather than at the
-// first Update.
-func (o *Optimizer) Init(model any) {
+// Init is opt.init(params): make the state of a model or tree, or of the parameters that
+// all filters choose, now rather than at the first Update.
+func (o *Optimizer) Init(model any, only ...nn.Filter) {
 	once := tree.Once(model)
-	for path, p := range nn.TrainableParameters(model) {
+	for path, p := range nn.TrainableParameters(model, only...) {
 		if once[path] != nil {
 			o.of(path, p).stateOf(path, p)
 		}

@@ -38,7 +38,11 @@ func addConfig(cmd *cobra.Command) {
 // empty variable does not count), else the file of --config, else the defaults.
 // It is the only place that knows viper, and has a viper of its own: none is
 // shared. All faults are usage errors that name the place.
-func bind(cmd *cobra.Command, options any) (sources, error) {
+func bind(cmd *cobra.Command, options any) (sources, error) { return bindNested(cmd, options, nil) }
+
+// bindNested is bind for commands whose file may have further keys, those of nested,
+// whose values are lists or objects: it fills them in.
+func bindNested(cmd *cobra.Command, options any, nested map[string]any) (sources, error) {
 	flags := cmd.Flags()
 	from := make(sources)
 	flags.Visit(func(f *pflag.Flag) { from[f.Name] = fromFlag })
@@ -46,7 +50,7 @@ func bind(cmd *cobra.Command, options any) (sources, error) {
 		return nil, err
 	}
 	if path := flags.Lookup("config").Value.String(); path != "" {
-		if err := bindFile(flags, from, path); err != nil {
+		if err := bindFile(flags, from, path, nested); err != nil {
 			return nil, err
 		}
 	}
@@ -106,7 +110,8 @@ func bindEnvironment(flags *pflag.FlagSet, from sources) error {
 	return fault
 }
 
-func bindFile(flags *pflag.FlagSet, from sources, path string) error {
+// Keys may be written as mlx-lm does, with _ for -.
+func bindFile(flags *pflag.FlagSet, from sources, path string, nested map[string]any) error {
 	data, err := os.Open(path)
 	if err != nil {
 		return &usageError{fmt.Errorf("config: %w", err)}
@@ -125,16 +130,22 @@ func bindFile(flags *pflag.FlagSet, from sources, path string) error {
 	})
 	settings := v.AllSettings()
 	for _, key := range sortedKeys(settings) {
-		if !slices.Contains(names, key) {
-			return usagef("config %s: unknown key %q%s", path, key, didYouMean(key, names, ""))
-		}
-		if from.set(key) || settings[key] == nil {
+		value := settings[key]
+		if _, ok := nested[key]; ok {
+			nested[key] = value
 			continue
 		}
-		if err := setFromFile(flags, key, settings[key]); err != nil {
+		name := strings.ReplaceAll(key, "_", "-")
+		if !slices.Contains(names, name) {
+			return usagef("config %s: unknown key %q%s", path, key, didYouMean(name, append(names, sortedKeys(nested)...), ""))
+		}
+		if from.set(name) || value == nil {
+			continue
+		}
+		if err := setFromFile(flags, name, value); err != nil {
 			return usagef("config %s: %w", path, err)
 		}
-		from[key] = fromFile
+		from[name] = fromFile
 	}
 	return nil
 }

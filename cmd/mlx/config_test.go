@@ -76,6 +76,7 @@ func TestFlagsAreFields(t *testing.T) {
 		{newChatTemplate(s, nil), chatTemplateOptions{}},
 		{newBenchmark(s, nil), benchmarkOptions{}},
 		{newLaunch(s, nil), launchOptions{}},
+		{newDistributedConfig(s, nil), distributedConfigOptions{}},
 		{newModelsRemove(s), removeOptions{}},
 	} {
 		flags := slices.DeleteFunc(flagNames(c.cmd.Flags()), func(s string) bool { return s == "config" || s == "help" })

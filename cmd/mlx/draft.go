@@ -54,6 +54,7 @@ func (o *draftOptions) load(ctx context.Context, s *streams, m *llm.Loaded, run 
 	if err != nil {
 		return nil, err
 	}
+	run.AdapterPath, run.Adapter = "", nil // they are the model's
 	draft, err := run.load(s, dir)
 	if err != nil {
 		return nil, err

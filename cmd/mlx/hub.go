@@ -16,9 +16,10 @@ import (
 
 	"github.com/mlxgo/mlx/internal/builtin"
 	"github.com/mlxgo/mlx/internal/hf/hub"
+	"github.com/mlxgo/mlx/internal/llm"
 )
 
-const modelUsage = "model directory, org/name on the Hugging Face Hub, or builtin for the model inside the program"
+const modelUsage = "model directory or .gguf file, org/name on the Hugging Face Hub, or builtin for the model inside the program"
 
 func addRevision(f *pflag.FlagSet) {
 	f.String("revision", "", "branch, tag or commit `NAME` of a model from the Hub (default main)")
@@ -42,10 +43,10 @@ func checkModel(name string) error {
 	}
 	info, err := os.Stat(name)
 	switch {
-	case err == nil && info.IsDir():
+	case err == nil && (info.IsDir() || llm.IsGGUF(name)):
 		return nil
 	case err == nil:
-		return fmt.Errorf("the model %s is a file, not a directory", name)
+		return fmt.Errorf("the model %s is a file, not a directory or a .gguf file", name)
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}

@@ -55,6 +55,7 @@ func hubForExamples(t *testing.T) (fill func()) {
 	files := filesOf(t, speaker(t, nil, tinyIDs(t, sentence...)...))
 	files["chat_template.jinja"] = []byte("{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %} Once")
 	h.Put(repo, hubtest.Commit("1"), files, "v1")
+	h.Put("mlx-community/Qwen3-0.6B-bf16", hubtest.Commit("3"), files, "main")
 	return func() {
 		c, err := hub.FromEnv(os.Getenv)
 		if err != nil {

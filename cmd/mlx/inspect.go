@@ -16,6 +16,7 @@ import (
 	"github.com/mlxgo/mlx/internal/builtin"
 	"github.com/mlxgo/mlx/internal/hf/hub"
 	"github.com/mlxgo/mlx/internal/hf/safetensors"
+	"github.com/mlxgo/mlx/internal/hf/torchfile"
 	"github.com/mlxgo/mlx/internal/llm"
 	"github.com/mlxgo/mlx/internal/llm/models"
 	"github.com/mlxgo/mlx/internal/llm/weights"
@@ -82,7 +83,7 @@ func runInspect(ctx context.Context, s *streams, o *inspectOptions) error {
 	if err != nil {
 		return err
 	}
-	if info, err := os.Stat(o.Model); err == nil && info.Mode().IsRegular() {
+	if info, err := os.Stat(o.Model); err == nil && info.Mode().IsRegular() && !llm.IsGGUF(o.Model) {
 		return o.inspectFile(s)
 	}
 	i, err := o.inspect(ctx, s, llm.LoadOptions{New: models.New, DType: dtype})
@@ -119,7 +120,22 @@ func (o *inspectOptions) inspect(ctx context.Context, s *streams, lo llm.LoadOpt
 		}
 		return llm.Inspect(source, lo, o.Context)
 	}
+	if llm.IsGGUF(dir) {
+		source, err := llm.OpenGGUF(dir)
+		if err != nil {
+			return nil, err
+		}
+		return llm.Inspect(source, lo, o.Context)
+	}
 	set, err := safetensors.OpenDir(dir)
+	if errors.Is(err, safetensors.ErrNoWeights) {
+		if source, torch, err := llm.OpenTorch(dir); err == nil {
+			defer torch.Close()
+			return llm.Inspect(source, lo, o.Context)
+		} else if !errors.Is(err, torchfile.ErrNoWeights) {
+			return nil, err
+		}
+	}
 	if dir != o.Model && errors.Is(err, safetensors.ErrNoWeights) {
 		set, err = remoteHeaders(ctx, o.Model, filepath.Base(dir), dir)
 	}

@@ -59,6 +59,7 @@ func writeInspection(out io.Writer, name string, i *llm.Inspection, all bool) er
 		}
 		writeAttention(w, i.Attention)
 	}
+	writeForeign(w, i.Foreign)
 	writeQuantization(w, i)
 	writeText(w, i)
 	if i.Supported {
@@ -78,6 +79,21 @@ func writeInspection(out io.Writer, name string, i *llm.Inspection, all bool) er
 		}
 	}
 	return w.Flush()
+}
+
+// writeForeign says what becomes of weights in another tool's format.
+func writeForeign(w table, f *llm.ForeignFormat) {
+	if f == nil {
+		return
+	}
+	w.line("format", "%s: %s packed as they are, %d dequantized", f.Name, plural(len(f.Packed), "layer"), len(f.Dequantized))
+	count := map[string]int{}
+	for _, l := range f.Dequantized {
+		count[l.Why]++
+	}
+	for _, why := range slices.Sorted(maps.Keys(count)) {
+		w.line("", "%s dequantized: %s", plural(count[why], "layer"), why)
+	}
 }
 
 func orNone(text string) string {

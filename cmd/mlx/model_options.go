@@ -21,6 +21,9 @@ type modelOptions struct {
 	PrefillStepSize int    `mapstructure:"prefill-step-size"`
 	Threads         int    `mapstructure:"threads"`
 	TrustRemoteCode bool   `mapstructure:"trust-remote-code"`
+
+	AdapterPath string   `mapstructure:"adapter-path"`
+	Adapter     []string `mapstructure:"adapter"`
 }
 
 // addModelFlags declares which model; help shows it first.
@@ -38,12 +41,17 @@ func addRunFlags(f *pflag.FlagSet) {
 	f.Int("prefill-step-size", 512, "most prompt tokens that run at once; Ctrl-C waits for them")
 	addThreads(f)
 	addTrust(f)
+	f.String("adapter-path", "", "`DIR` of an adapter to put over the model, as mlx lora and mlx-lm write it")
+	f.StringArray("adapter", nil, "`DIR[:STRENGTH]` of an adapter; may be given several times, and strengths add up")
 }
 
 // checkRun refuses what cannot be meant.
 func (o *modelOptions) checkRun() error {
 	if o.PrefillStepSize < 1 {
 		return usagef("--prefill-step-size is %d: it must be above 0", o.PrefillStepSize)
+	}
+	if _, err := o.adapters(); err != nil {
+		return err
 	}
 	_, err := parseDType(o.DType)
 	return err
@@ -75,7 +83,11 @@ func (o *modelOptions) load(s *streams, dir string) (*llm.Loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	return loadModel(s, dir, llm.LoadOptions{DType: dtype, ExactActivations: o.Exact, MapWeights: o.Mmap})
+	m, err := loadModel(s, dir, llm.LoadOptions{DType: dtype, ExactActivations: o.Exact, MapWeights: o.Mmap})
+	if err != nil {
+		return nil, err
+	}
+	return m, o.adapt(m)
 }
 
 // open finds and reads the model.

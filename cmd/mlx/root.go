@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -40,6 +41,9 @@ func (e *statusError) Unwrap() error { return e.err }
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
+// finishing are the commands that a signal lets end in order.
+var finishing = []string{"generate", "cache-prompt", "lora", "convert", "quantize"}
+
 // run is the program: it returns the exit code.
 func run(args []string, s *streams) (code int) {
 	defer func() {
@@ -64,7 +68,7 @@ func run(args []string, s *streams) (code int) {
 	started := false // what fails before is the command line
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		started = true
-		if cmd.Name() != "generate" && cmd.Name() != "cache-prompt" {
+		if !slices.Contains(finishing, cmd.Name()) {
 			stop() // nothing to tell at the end: a signal just ends them
 		}
 		if err := simd.Err(); err != nil {
@@ -124,7 +128,26 @@ environment, that over the file, that over the default.`,
 	root.SetErr(s.err)
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newGenerate(s, runGenerate), newChat(s, runChat), newCachePrompt(s, runCachePrompt), newBenchmark(s, runBenchmark), newLogits(s, runLogits), newTokenize(s, runTokenize), newModels(s), newInspect(s, runInspect), newChatTemplate(s, runChatTemplate), newLaunch(s, runLaunch), newVersion(s))
+	root.AddCommand(
+		newGenerate(s, runGenerate),
+		newChat(s, runChat),
+		newCachePrompt(s, runCachePrompt),
+		newLora(s, runLora),
+		newBenchmark(s, runBenchmark),
+		newLogits(s, runLogits),
+		newTokenize(s, runTokenize),
+		newModels(s),
+		newInspect(s, runInspect),
+		newChatTemplate(s, runChatTemplate),
+		newQuantize(s, runConvert),
+		newConvert(s, runConvert),
+		newLaunch(s, runLaunch),
+		newPerplexity(s, runPerplexity),
+		newCompare(s, runCompare),
+		newDistributedConfig(s, runDistributedConfig),
+		newNetworkProbe(s),
+		newVersion(s),
+	)
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == "completion" { // cobra's own takes any argument for a wish for help

@@ -105,6 +105,29 @@ func nanModel(t testing.TB) string {
 	return llmtest.Write(t, c, tensors)
 }
 
+func absolute(t *testing.T, path string) string {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// torchModel is the speaker with its weights in PyTorch's format.
+func torchModel(t *testing.T) string {
+	dir := speaker(t, nil, tinyIDs(t, sentence...)...)
+	path := filepath.Join(dir, "model.safetensors")
+	f, err := safetensors.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	llmtest.WriteTorch(t, dir, "pytorch_model.bin", f.Tensors())
+	if err := errors.Join(f.Close(), os.Remove(path)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 func TestScripts(t *testing.T) {
 	env := map[string]string{
 		"SUCC":   speaker(t, nil, tinyIDs(t, sentence...)...),
@@ -114,6 +137,8 @@ func TestScripts(t *testing.T) {
 		"OTHER":  otherModel(t),
 		"SHORT":  randomModel(t, 8),
 		"NAN":    nanModel(t),
+		"TORCH":  torchModel(t),
+		"AWQ":    absolute(t, "../../internal/llm/models/testdata/parity-hub-quantized/qwen3-awq"),
 	}
 	h := hubtest.New(t, 1)
 	h.Put("org/name", hubtest.Commit("1"), filesOf(t, env["SUCC"]), "v1")

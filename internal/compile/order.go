@@ -20,7 +20,7 @@ func order(g *Graph) error {
 			def[id] = i
 		}
 	}
-	root := g.viewRoots()
+	root := viewRoots(g.Nodes, len(g.Values))
 	readers := make([][]int, len(g.Values)) // of placeholders, also through views
 	for i, n := range g.Nodes {
 		for _, id := range n.In {
@@ -52,12 +52,12 @@ func order(g *Graph) error {
 }
 
 // viewRoots is, for each value, the one whose memory it shares if it is a view.
-func (g *Graph) viewRoots() []int {
-	root := make([]int, len(g.Values))
+func viewRoots(nodes []Node, values int) []int {
+	root := make([]int, values)
 	for i := range root {
 		root[i] = i
 	}
-	for _, n := range g.Nodes {
+	for _, n := range nodes {
 		if _, ok := n.Prim.(tensor.Viewer); ok {
 			root[n.Out[0]] = root[n.In[0]]
 		}

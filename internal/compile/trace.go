@@ -26,6 +26,7 @@ type recorder struct {
 	t        *tensor.Trace
 	device   tensor.Device
 	ids      map[tensor.Node]int
+	built    []uint64 // when each node's op was applied
 	captured bool
 	err      error
 }
@@ -60,6 +61,7 @@ func record(t *tensor.Trace, f Traced, in, state []tensor.Spec, d tensor.Device)
 	if r.err != nil {
 		return nil, r.err
 	}
+	r.g.arrange(r.built)
 	return r.g, r.g.evalLeaves()
 }
 
@@ -162,5 +164,6 @@ func (r *recorder) visit(n tensor.Node) int {
 		node.Out = append(node.Out, id)
 	}
 	r.g.Nodes = append(r.g.Nodes, node)
+	r.built = append(r.built, o.Built())
 	return r.ids[n]
 }

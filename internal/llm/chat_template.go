@@ -21,7 +21,7 @@ type ChatTemplate struct {
 // LoadChatTemplate reads the chat template of the model in dir. There may be no
 // tokenizer.json. Errors name the file.
 func LoadChatTemplate(dir string) (*ChatTemplate, error) {
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() && !IsGGUF(dir) {
 		return nil, fmt.Errorf("%s is not a directory", dir)
 	}
 	files, err := readTokenizerFiles(dir)

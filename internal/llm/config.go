@@ -23,7 +23,6 @@ type Config struct {
 	DType *mlx.DType
 
 	quantization *quantization
-	fp8Block     *[2]int // weight_block_size of quant_method fp8
 }
 
 // quantization is MLX's block: one scheme, and what single paths have instead.
@@ -73,10 +72,7 @@ func parseConfig(raw []byte) (*Config, error) {
 		return out, nil
 	}
 	var err error
-	if out.quantization, err = parseQuantization(block); err == nil {
-		out.fp8Block, err = parseBlock(block)
-	}
-	if err != nil {
+	if out.quantization, err = parseQuantization(block); err != nil {
 		return nil, fmt.Errorf("config.json: %s: %w", key, err)
 	}
 	return out, nil
@@ -125,8 +121,6 @@ func parseQuantization(raw json.RawMessage) (*quantization, error) {
 	}
 	if m, ok := entries["quant_method"]; ok {
 		switch string(bytes.TrimSpace(m)) {
-		case `"fp8"`: // the tensors say how
-			return nil, nil
 		case `"bitnet"`: // the model's affair
 			return nil, nil
 		}
@@ -157,23 +151,6 @@ func parseQuantization(raw json.RawMessage) (*quantization, error) {
 		}
 	}
 	return q, nil
-}
-
-// parseBlock reads weight_block_size, nil if there is none.
-func parseBlock(raw json.RawMessage) (*[2]int, error) {
-	var c struct {
-		Block []int `json:"weight_block_size"`
-	}
-	if err := json.Unmarshal(raw, &c); err != nil {
-		return nil, JSONError(err)
-	}
-	switch len(c.Block) {
-	case 0:
-		return nil, nil
-	case 2:
-		return &[2]int{c.Block[0], c.Block[1]}, nil
-	}
-	return nil, fmt.Errorf("weight_block_size has %d numbers, not 2", len(c.Block))
 }
 
 // parseScheme reads one scheme; null and missing values are the mode's defaults.

@@ -38,6 +38,8 @@ type Inspection struct {
 	MaxContext int `json:"max_context"` // 0: the config does not say
 	// Attention is the memory of each layer.
 	Attention []AttentionLayer `json:"attention"`
+	// Foreign is the format of another tool that the weights are in, nil for MLX's.
+	Foreign *ForeignFormat `json:"foreign"`
 	// Quantized are the layers that are packed.
 	Quantized []QuantizedLayer `json:"quantized"`
 
@@ -59,6 +61,20 @@ type Inspection struct {
 	// knowing.
 	Problems []string `json:"problems"`
 	Warnings []string `json:"warnings"`
+}
+
+// ForeignFormat is another tool's format, and which layers MLX's packing holds as they
+// are.
+type ForeignFormat struct {
+	Name        string             `json:"name"`
+	Packed      []string           `json:"packed"`
+	Dequantized []DequantizedLayer `json:"dequantized"`
+}
+
+// DequantizedLayer is a layer that is unpacked, and why.
+type DequantizedLayer struct {
+	Path string `json:"path"`
+	Why  string `json:"why"`
 }
 
 // AttentionLayer is what a layer's cache holds for each position.
@@ -114,9 +130,10 @@ func Inspect(s Source, o LoadOptions, context int) (*Inspection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("model %s: config.json: %w", s.Name, unwrapPath(err))
 	}
+	raw = i.readForeign(raw)
 	i.readConfig(raw)
 	i.readText(raw)
-	if i.config != nil && i.makeModel(raw) {
+	if i.config != nil && !i.unreadable && i.makeModel(raw) {
 		i.fit()
 		i.measure(context)
 	}
@@ -165,7 +182,8 @@ func InspectTensors(tensors []weights.Tensor) []TensorInfo {
 // inspector goes the way of a loader and collects what stops that.
 type inspector struct {
 	loader
-	out *Inspection
+	out        *Inspection
+	unreadable bool // the weights are in a format that cannot be translated
 }
 
 func (i *inspector) problem(err error) { i.out.Problems = append(i.out.Problems, err.Error()) }
@@ -187,6 +205,28 @@ func (i *inspector) readConfig(raw []byte) {
 		i.config = nil
 		i.problem(err)
 	}
+}
+
+// readForeign translates another tool's format and says so; config.json is then raw.
+func (i *inspector) readForeign(raw []byte) []byte {
+	if err := i.fromForeign(); err != nil {
+		i.problem(err)
+		i.unreadable = true
+		return raw
+	}
+	if i.foreign == nil {
+		return raw
+	}
+	f := &ForeignFormat{Name: i.foreign.Format, Packed: append([]string{}, i.foreign.Packed...), Dequantized: []DequantizedLayer{}}
+	for _, path := range i.foreign.Dequantized {
+		f.Dequantized = append(f.Dequantized, DequantizedLayer{path, i.foreign.Why[path]})
+	}
+	i.out.Foreign = f
+	raw, err := i.source.Read("config.json")
+	if err != nil { // it was made in memory
+		i.problem(err)
+	}
+	return raw
 }
 
 // readText reads the files about text.
@@ -266,8 +306,8 @@ func (i *inspector) fit() {
 	for _, t := range i.tensors {
 		used[t.Name] = true
 	}
-	for _, t := range i.scales {
-		used[t.Name] = true
+	if i.foreign != nil {
+		maps.Copy(used, i.foreign.Used)
 	}
 	for _, t := range i.out.Tensors {
 		if !used[t.Name] {

@@ -7,6 +7,10 @@
 package llm
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"sync"
+
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/llm/cache"
 )
@@ -27,12 +31,61 @@ type Model interface {
 	SetDType(d mlx.DType)
 }
 
+// A Trainable model computes logits in two steps, so that training need not hold those
+// of all tokens at once, and can forget the intermediates of its layers.
+type Trainable interface {
+	Model
+	// Hidden maps tokens int32 [B, L] to what Outputs takes, [B, L, D].
+	Hidden(tokens *mlx.Array, c []cache.KV) *mlx.Array
+	// Outputs maps [..., D] to logits [..., V].
+	Outputs(x *mlx.Array) *mlx.Array
+	// SetCheckpoint makes layers forget their intermediates, which the gradient computes
+	// again. It is an error for models that cannot.
+	SetCheckpoint(on bool) error
+}
+
+// A Layered model can be run layer by layer.
+type Layered interface {
+	Trainable
+	// Enter maps tokens int32 [B, L] to what the first layer takes, [B, L, D].
+	Enter(tokens *mlx.Array, c []cache.KV) *mlx.Array
+	// Layers are the layers between Enter and Outputs, in their order. It is an error for
+	// models whose layers take more than the one before gives.
+	Layers() ([]Layer, error)
+}
+
+// Layer is one of a Layered model.
+type Layer struct {
+	Path string // of its parameters
+	// Forward maps [B, L, D] to the same; c is that of the model.
+	Forward func(x *mlx.Array, c []cache.KV) *mlx.Array
+	Folds   []Fold
+}
+
+// A Fold is a place where the channels of an activation can be scaled without a change of
+// the model: From gives them, dividing its rows, and all of To take them, multiplying
+// their columns.
+type Fold struct {
+	From string   // path of a norm or a linear layer
+	To   []string // of linear layers with the same input
+	// Repeat > 1: each block of HeadDim channels of From is so many blocks of To's input,
+	// one after the other, as values of heads that share them.
+	Repeat, HeadDim int
+}
+
 // A Translator is a model whose files may call parameters otherwise: what Translate
 // returns maps a name in the files to a path, "" for a tensor that is not used, and says
 // whether the matrix must be transposed. Has tells the names that there are; nil means
 // that names are paths.
 type Translator interface {
 	Translate(has func(name string) bool) func(name string) (path string, transpose bool)
+}
+
+// A ShapeReader is a model that settles sizes which its configuration may tell wrongly by
+// the tensors that there are. Shape is that of the tensor of a path, nil without one; it
+// is called before Sanitize.
+type ShapeReader interface {
+	ReadShapes(shape func(path string) []int)
 }
 
 // Info is a model's dimensions.
@@ -82,9 +135,31 @@ type Loaded struct {
 	identity func() (identity, error)
 }
 
+// Adapted says that the model's weights are not those of its files alone any more: saved
+// prompts of the model with other adapters, or without, do not fit. What are the
+// adapters' bytes and strengths, or what tells them apart.
+func (m *Loaded) Adapted(what []byte) {
+	before := m.identity
+	m.identity = sync.OnceValues(func() (identity, error) {
+		id, err := before()
+		sum := sha256.Sum256(append([]byte(id.Model), what...))
+		id.Model = hex.EncodeToString(sum[:])
+		return id, err
+	})
+}
+
 // Load reads the model in dir: config.json, the safetensors files, which stay
-// mapped, and the tokenizer if there is one. Errors name the file, key or tensor.
-func Load(dir string, o LoadOptions) (*Loaded, error) { return load(dir, o) }
+// mapped, and the tokenizer if there is one. dir can also be a GGUF file. Errors name
+// the file, key or tensor.
+func Load(dir string, o LoadOptions) (*Loaded, error) {
+	if IsGGUF(dir) {
+		return loadGGUF(dir, o)
+	}
+	return load(dir, o)
+}
 
 // Logits are the float32 logits [len(tokens), V] after each of tokens.
 func (m *Loaded) Logits(tokens []int) (*mlx.Array, error) { return m.logits(tokens) }
+
+// AvailableMemory is how many bytes the system can give, 0 if it does not tell.
+func AvailableMemory() int64 { return availableMemory() }

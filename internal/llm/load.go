@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,7 +14,9 @@ import (
 
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/hf/safetensors"
+	"github.com/mlxgo/mlx/internal/hf/torchfile"
 	"github.com/mlxgo/mlx/internal/llm/cache"
+	"github.com/mlxgo/mlx/internal/llm/foreign"
 	"github.com/mlxgo/mlx/internal/llm/weights"
 	machinery "github.com/mlxgo/mlx/internal/nn"
 	"github.com/mlxgo/mlx/internal/tensor"
@@ -27,32 +30,59 @@ type Source = weights.Source
 var textFiles = []string{"generation_config.json", TokenizerFile, TokenizerConfigFile,
 	"chat_template.jinja", "chat_template.json", "special_tokens_map.json"}
 
-func load(dir string, o LoadOptions) (*Loaded, error) {
+// Files are the open files that a source's tensors view.
+type Files interface {
+	// InHugePages moves what is mapped into memory of the process.
+	InHugePages() error
+	Close() error
+}
+
+// OpenDir opens the model in dir, whose files must be there whole: safetensors, or
+// without them PyTorch's. Close the files when the source is needed no more.
+func OpenDir(dir string) (Source, Files, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		if err == nil {
 			err = errors.New("not a directory")
 		}
-		return nil, fmt.Errorf("model %s: %w", dir, unwrapPath(err))
+		return Source{}, nil, fmt.Errorf("model %s: %w", dir, unwrapPath(err))
 	}
 	if _, err := readRegular(filepath.Join(dir, "config.json")); err != nil { // before the weights: the clearer message
-		return nil, fmt.Errorf("model %s: config.json: %w", dir, unwrapPath(err))
+		return Source{}, nil, fmt.Errorf("model %s: config.json: %w", dir, unwrapPath(err))
 	}
 	set, err := safetensors.OpenDir(dir)
+	if errors.Is(err, safetensors.ErrNoWeights) {
+		if source, files, torch := OpenTorch(dir); !errors.Is(torch, torchfile.ErrNoWeights) {
+			return source, files, torch
+		}
+	}
+	if err != nil {
+		return Source{}, nil, err
+	}
+	if len(set.Unindexed) > 0 {
+		err := fmt.Errorf("model %s: %s is not listed in %s; remove it or the index", dir, strings.Join(set.Unindexed, ", "), safetensors.IndexName)
+		return Source{}, nil, errors.Join(err, set.Close())
+	}
+	return dirSource(dir, set), set, nil
+}
+
+func load(dir string, o LoadOptions) (*Loaded, error) {
+	source, files, err := OpenDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	if len(set.Unindexed) > 0 {
-		return nil, fmt.Errorf("model %s: %s is not listed in %s; remove it or the index", dir, strings.Join(set.Unindexed, ", "), safetensors.IndexName)
+	var total int64
+	for _, t := range source.Tensors {
+		total += t.Size()
 	}
-	l := &loader{source: dirSource(dir, set), options: o}
+	l := &loader{source: source, options: o}
 	m, err := l.named()
 	if err != nil {
 		return nil, err
 	}
 	m.Dir = dir
-	if l.movesWeights(set.TotalBytes()) {
+	if l.movesWeights(total) {
 		go func() { // what cannot be read stays mapped, and its fault will name the file
-			_ = set.InHugePages()
+			_ = files.InHugePages()
 		}()
 	}
 	return m, nil
@@ -72,7 +102,7 @@ func (l *loader) movesWeights(total int64) bool {
 
 // dirSource is the model in dir with the weights of set.
 func dirSource(dir string, set *safetensors.Set) Source {
-	s := Source{Name: dir, Read: func(name string) ([]byte, error) { return readRegular(filepath.Join(dir, name)) }}
+	s := Source{Name: dir, Read: func(name string) ([]byte, error) { return readRegular(filepath.Join(dir, name)) }, Release: set.Release}
 	for _, name := range set.Names() {
 		t, _ := set.Tensor(name)
 		s.Tensors = append(s.Tensors, weights.Tensor{Tensor: t})
@@ -111,13 +141,16 @@ type loader struct {
 	model   Model
 	tensors map[string]weights.Tensor // by path, without those that the model drops
 	turned  map[string]bool           // paths of matrices that are stored [in, out]
-	scales  map[string]weights.Tensor // of matrices of 8-bit floats, by the matrix's path
+	foreign *foreign.Report           // how the source's format was translated, nil for MLX's
 	dtype   mlx.DType
 	headers bool    // the tensors have no data: nothing is evaluated
 	faults  []error // with headers: what checkKind says
 }
 
 func (l *loader) load() (*Loaded, error) {
+	if err := l.fromForeign(); err != nil {
+		return nil, err
+	}
 	raw, err := l.source.Read("config.json")
 	if err != nil {
 		return nil, fmt.Errorf("config.json: %w", unwrapPath(err))
@@ -131,16 +164,8 @@ func (l *loader) load() (*Loaded, error) {
 	if l.config.EOS, l.config.EOSFrom, err = ParseEOS(l.files); err != nil {
 		return nil, err
 	}
-	var build error
-	err = mlx.Try(func() { l.model, build = l.options.New(l.config.ModelType, raw) })
-	if err = errors.Join(err, build); err != nil {
-		return nil, err
-	}
-	warnings, err := l.sanitize()
+	warnings, err := l.structure(raw)
 	if err != nil {
-		return nil, err
-	}
-	if err := l.quantize(); err != nil {
 		return nil, err
 	}
 	l.dtype = l.computeType()
@@ -160,6 +185,25 @@ func (l *loader) load() (*Loaded, error) {
 		}
 	}
 	return out, nil
+}
+
+// fromForeign puts MLX's tensors and configuration in the place of another tool's.
+func (l *loader) fromForeign() (err error) {
+	l.source, l.foreign, err = foreign.Translate(l.source, foreign.Options{DType: l.options.DType})
+	return err
+}
+
+// structure makes the model with the parts and packed layers that its tensors have.
+func (l *loader) structure(raw []byte) (warnings []string, err error) {
+	var build error
+	err = mlx.Try(func() { l.model, build = l.options.New(l.config.ModelType, raw) })
+	if err = errors.Join(err, build); err != nil {
+		return nil, err
+	}
+	if warnings, err = l.sanitize(); err != nil {
+		return nil, err
+	}
+	return warnings, l.quantize()
 }
 
 // readFiles reads the text files that there are, but for config.json, which is raw;
@@ -185,8 +229,8 @@ func (l *loader) readFiles(raw []byte) error {
 // sanitize lets the model drop tensors that it does not use.
 func (l *loader) sanitize() (warnings []string, err error) {
 	all := l.translate()
-	if err := l.pairFP8(all); err != nil {
-		return nil, err
+	if m, ok := l.model.(ShapeReader); ok {
+		m.ReadShapes(func(path string) []int { return all[path].Shape })
 	}
 	drop := l.model.Sanitize(func(name string) bool { _, ok := all[name]; return ok })
 	l.tensors = make(map[string]weights.Tensor, len(all))
@@ -223,11 +267,18 @@ func (l *loader) translate() map[string]weights.Tensor {
 	for name, t := range all {
 		if path, turn := f(name); path != "" {
 			out[path] = t
-			l.turned[path] = turn
+			l.turned[path] = turn && !l.inRows(t)
 		}
 	}
 	l.config.quantization.translate(f)
 	return out
+}
+
+// inRows reports whether a matrix is [out, in] whatever the model's own files have: packed
+// ones are, and those made of the packed columns of AWQ and GPTQ.
+func (l *loader) inRows(t weights.Tensor) bool {
+	path, ok := strings.CutSuffix(t.Name, ".weight")
+	return t.DType == mlx.Uint32 || ok && l.foreign != nil && l.foreign.Used[path+".qweight"]
 }
 
 // differs compares two matrices by a sample of their bytes: reading all of a large
@@ -329,16 +380,19 @@ func (l *loader) checkMemory() error {
 	return nil
 }
 
-// sizes are the bytes of the weights, and of those that are converted or turned.
+// sizes are the bytes of the weights in the files, and of those that are made, converted
+// or turned.
 func (l *loader) sizes() (stored, converted int64) {
 	for path, t := range l.tensors {
-		stored += t.Size()
-		if _, widened := l.scales[path]; l.casts(t.DType) || l.turned[path] || widened {
-			n := int64(1)
-			for _, d := range t.Shape {
-				n *= int64(d)
-			}
-			converted += n * int64(l.dtype.Size())
+		n := t.Size()
+		if l.casts(t.DType) {
+			n = n / int64(t.DType.Size()) * int64(l.dtype.Size())
+		}
+		if t.Make == nil {
+			stored += t.Size()
+		}
+		if t.Make != nil || l.casts(t.DType) || l.turned[path] {
+			converted += n
 		}
 	}
 	return stored, converted
@@ -356,15 +410,17 @@ func (l *loader) assign() error {
 	var converted []*mlx.Array
 	for _, name := range slices.Sorted(maps.Keys(l.tensors)) {
 		t := l.tensors[name]
-		_, widened := l.scales[name]
-		if kind, known := kinds[name]; known && !widened { // Assign names the others
+		if _, known := kinds[name]; !known && l.emptyBias(t) {
+			continue
+		}
+		if kind, known := kinds[name]; known { // Assign names the others
 			if err := checkKind(t, kind); err != nil && l.headers {
 				l.faults = append(l.faults, err)
 			} else if err != nil {
 				return err
 			}
 		}
-		a, err := l.array(name, t)
+		a, err := l.array(t)
 		if err != nil {
 			return err
 		}
@@ -390,14 +446,18 @@ func (l *loader) assign() error {
 	return mlx.Eval(converted)
 }
 
-// array is the tensor at a path as an array; without data one that nobody evaluates.
-func (l *loader) array(path string, t weights.Tensor) (*mlx.Array, error) {
-	if scale, ok := l.scales[path]; ok && l.headers {
-		return mlx.Zeros(t.Shape, l.dtype), nil
-	} else if ok {
-		block, _ := l.fp8Blocks(t.Shape, scale.Shape) // pairFP8 has checked it
-		return widenFP8(t.Tensor, scale.Tensor, block, l.dtype), nil
+// emptyBias reports whether t is one of the biases of zeros that some tools write for
+// each packed layer, also where the model has none.
+func (l *loader) emptyBias(t weights.Tensor) bool {
+	path, ok := strings.CutSuffix(t.Name, ".bias")
+	if !ok || l.foreign == nil || !l.foreign.Used[path+".qweight"] {
+		return false
 	}
+	return len(bytes.Trim(t.Data, "\x00")) == 0 // headers have no data, and get the benefit of the doubt
+}
+
+// array is the tensor as an array; without data one that nobody evaluates.
+func (l *loader) array(t weights.Tensor) (*mlx.Array, error) {
 	if l.headers {
 		return mlx.Zeros(t.Shape, t.DType), nil
 	}
@@ -425,6 +485,9 @@ func checkKind(t weights.Tensor, want mlx.DType) error {
 // over is an array over the tensor's elements, without a copy.
 func over(t weights.Tensor, data []byte) *mlx.Array {
 	var owner any = t.File
+	if t.Owner != nil {
+		owner = t.Owner
+	}
 	if t.Make != nil {
 		owner = data
 	}

@@ -33,10 +33,14 @@ func (l *loader) identity() (id identity, err error) {
 	for _, name := range slices.Sorted(maps.Keys(l.tensors)) {
 		t := l.tensors[name]
 		write(fmt.Appendf(nil, "%s %s %v", name, t.RawDType, t.Shape))
-		n := len(t.Data)
+		data, err := t.Bytes()
+		if err != nil {
+			return id, err
+		}
+		n := len(data)
 		for _, at := range []int{0, (n - sample) / 2, n - sample} {
 			at = max(at, 0)
-			write(t.Data[at:min(at+sample, n)])
+			write(data[at:min(at+sample, n)])
 		}
 	}
 	id.Model = hex.EncodeToString(h.Sum(nil))

@@ -33,15 +33,15 @@ type Tokenizer struct {
 	chat *ChatTemplate
 }
 
-// LoadTokenizer reads the tokenizer of the model in dir. It needs tokenizer.json
-// only. Errors name the file.
+// LoadTokenizer reads the tokenizer of the model in dir, a directory or a GGUF file. It
+// needs tokenizer.json only. Errors name the file.
 func LoadTokenizer(dir string) (*Tokenizer, error) {
 	files, err := readTokenizerFiles(dir)
 	if err != nil {
 		return nil, err
 	}
 	if files[TokenizerFile] == nil {
-		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() && !IsGGUF(dir) {
 			return nil, fmt.Errorf("%s is not a directory", dir)
 		}
 		return nil, fmt.Errorf("%s has no %s", dir, TokenizerFile)
@@ -55,6 +55,9 @@ func LoadTokenizer(dir string) (*Tokenizer, error) {
 
 // readTokenizerFiles reads what dir has of tokenizer and chat template.
 func readTokenizerFiles(dir string) (map[string][]byte, error) {
+	if IsGGUF(dir) {
+		return readGGUFTokenizer(dir)
+	}
 	files := make(map[string][]byte)
 	for _, name := range []string{TokenizerFile, TokenizerConfigFile, templateFile, templateJSONFile} {
 		data, err := readOptional(dir, name)

@@ -43,6 +43,7 @@ type op struct {
 	outs   []*node
 	stream Stream
 	mark   uint64 // the walk that saw it
+	seq    uint64 // ops are counted as they are built
 	state  opState
 	inBuf  [2]*node // most ops need no more
 	first  node     // and have one result: one allocation for op and node
@@ -115,8 +116,11 @@ func Apply1(p Primitive, s Stream, in ...*Array) *Array {
 	return handleFor(build(p, s, in).outs[0])
 }
 
+// opsBuilt counts ops.
+var opsBuilt atomic.Uint64
+
 func build(p Primitive, s Stream, in []*Array) *op {
-	o := &op{prim: p, stream: s}
+	o := &op{prim: p, stream: s, seq: opsBuilt.Add(1)}
 	o.in = o.inBuf[:0]
 	var specBuf [4]Spec
 	specs := specBuf[:0]

@@ -142,6 +142,9 @@ type Op struct{ o *op }
 // Prim is what is applied.
 func (o Op) Prim() Primitive { return o.o.prim }
 
+// Built is when it was applied: ops are counted.
+func (o Op) Built() uint64 { return o.o.seq }
+
 // Stream is where it runs.
 func (o Op) Stream() Stream { return o.o.stream }
 

@@ -59,13 +59,22 @@ func BenchmarkQGemmNTNVFP4M1(b *testing.B) {
 	benchQGemm(b, QParams{Mode: NVFP4, Bits: 4, Group: 16}, 1)
 }
 
-func BenchmarkQuantize4(b *testing.B) {
+// BenchmarkQuantize counts the bytes of bfloat16 weights.
+func BenchmarkQuantize(b *testing.B) {
 	w := normals(newRand(1), 256*2048)
-	b.SetBytes(256 * 2048 * 4)
-	p := q4
-	p.Elem = BF16
-	for b.Loop() {
-		quantized(w, 256, 2048, p)
+	for _, p := range modes {
+		if p.Mode == Affine && p.Group != 64 {
+			continue
+		}
+		for _, r := range []Rounding{RoundMetal, RoundCPU} {
+			p.Elem, p.Rounding = BF16, r
+			b.Run(p.name()+[]string{".cpu", ".metal"}[r], func(b *testing.B) {
+				b.SetBytes(256 * 2048 * 2)
+				for b.Loop() {
+					quantized(w, 256, 2048, p)
+				}
+			})
+		}
 	}
 }
 

@@ -218,6 +218,12 @@ func codesCPU(codes *byte, x *float32, n int, b, s, top float32)
 func codesMetal(codes *byte, x *float32, n int, b, s, top float32)
 
 //go:noescape
+func codesE2M1(codes *byte, x *float32, n int, inv float32)
+
+//go:noescape
+func codesE4M3(codes *byte, x *float32, n int, inv float32)
+
+//go:noescape
 func tileNN1(y *float32, ys int, x *float32, xs int, w *float32, k, n int, next *byte, ns int)
 
 //go:noescape

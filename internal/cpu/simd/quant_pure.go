@@ -55,20 +55,20 @@ func affineGroup(codes []uint32, w []float32, p QParams) (s, bias float32) {
 		}
 	}
 	s, bias = affineScale(lo, hi, p)
-	rint := math.RoundToEven
-	if p.Rounding == RoundMetal {
-		rint = math.Round
-	}
 	n := float32(int(1)<<p.Bits - 1)
+	metal := p.Rounding == RoundMetal
 	for i, v := range w {
-		q := float32(rint(float64((v - bias) / s)))
-		switch {
+		q := (v - bias) / s
+		switch { // the bounds are whole numbers, so rounding keeps what is within them there
 		case !(q > 0): // also NaN, whose conversion is undefined
-			q = 0
+			codes[i] = 0
 		case q > n:
-			q = n
+			codes[i] = uint32(n)
+		case metal: // half away from zero: the sum is exact in float64
+			codes[i] = uint32(float64(q) + 0.5)
+		default: // half to even: float32 has no fractions from 2^23 on
+			codes[i] = math.Float32bits(q+1<<23) & 0xff
 		}
-		codes[i] = uint32(q)
 	}
 	return s, bias
 }
@@ -120,14 +120,20 @@ func fpGroupCPU(codes []uint32, w []float32, m float32, p QParams) (b byte) {
 		b, div = graphE8M0(s, t)
 		div = RoundTo(div, t)
 	}
+	round := t != F32
 	for i, v := range w {
-		v = RoundTo(v/div, t)
+		if v /= div; round {
+			v = RoundTo(v, t)
+		}
 		if enc != 1 {
 			v = RoundTo(v*enc, t)
 		}
-		if p.Bits == 8 {
+		switch {
+		case p.Bits == 8:
 			codes[i] = uint32(ToE4M3(v))
-		} else {
+		case abs32(v) <= 16:
+			codes[i] = downE2M1(v)
+		default: // differences to all codes may round to the same; also NaN
 			codes[i] = nearestE2M1(v, t)
 		}
 	}
@@ -135,7 +141,23 @@ func fpGroupCPU(codes []uint32, w []float32, m float32, p QParams) (b byte) {
 }
 
 // fpGroupMetal follows the kernels: float32, and a reciprocal of the scale.
-func fpGroupMetal(codes []uint32, w []float32, m float32, p QParams) (b byte) {
+func fpGroupMetal(codes []uint32, w []float32, m float32, p QParams) byte {
+	b, inv := fpScaleMetal(m, p)
+	if p.Bits == 8 {
+		for i, v := range w {
+			codes[i] = uint32(ToE4M3(v * inv))
+		}
+		return b
+	}
+	for i, v := range w {
+		codes[i] = toE2M1(v * inv)
+	}
+	return b
+}
+
+// fpScaleMetal is the scale of a group whose largest magnitude is m, as a byte and as
+// what values are multiplied by.
+func fpScaleMetal(m float32, p QParams) (b byte, inv float32) {
 	s := m / largest(p)
 	div, enc := float32(0), float32(1)
 	if p.Mode == NVFP4 {
@@ -147,19 +169,10 @@ func fpGroupMetal(codes []uint32, w []float32, m float32, p QParams) (b byte) {
 	} else {
 		b, div = kernelE8M0(s)
 	}
-	var inv float32
 	if div != 0 {
 		inv = enc / div
 	}
-	for i, v := range w {
-		v *= inv
-		if p.Bits == 8 {
-			codes[i] = uint32(ToE4M3(v))
-		} else {
-			codes[i] = toE2M1(v)
-		}
-	}
-	return b
+	return b, inv
 }
 
 // largest is the largest magnitude of a code.
@@ -186,6 +199,17 @@ func kernelE8M0(s float32) (byte, float32) {
 	if s == 0 {
 		return 0, 0
 	}
+	// Between exponents the nearest is told by the root of 2; logarithms are only for
+	// what is close to it, and for what is no normal number.
+	const root2, close = 0x3504f3, 1 << 10
+	u := math.Float32bits(s)
+	if e, m := int(u>>23), int(u&0x7fffff); 0 < e && e < 255 && (m < root2-close || m > root2+close) {
+		if m > root2 {
+			e++
+		}
+		b := byte(min(e, 254))
+		return b, FromE8M0(b)
+	}
 	return e8m0(math.Round(float64(float32(math.Log2(float64(s))))), s)
 }
 
@@ -210,24 +234,35 @@ func nearestE2M1(v float32, t Elem) uint32 {
 	return code
 }
 
-// toE2M1 rounds to e2m1, ties to even; NaN is the largest magnitude.
-func toE2M1(v float32) uint32 {
-	sign := math.Float32bits(v) >> 28 & 8
-	switch a := abs32(v); {
-	case !(a <= 5):
+// downE2M1 is nearestE2M1 where all differences that matter are exact: ties go to the
+// smaller magnitude, and what rounds to zero has no sign.
+func downE2M1(v float32) uint32 {
+	u := math.Float32bits(v)
+	sign := u >> 28 & 8
+	u &= 0x7fffffff
+	switch {
+	case u >= 0x40a00001: // above 5
 		return sign | 7
-	case a >= 3.5:
-		return sign | 6
-	case a > 2.5:
-		return sign | 5
-	case a >= 1.75:
-		return sign | 4
-	case a > 1.25:
-		return sign | 3
-	case a >= .75:
+	case u >= 0x3f800000: // normal: half a unit less one, then cut
+		return sign | (u+0x1fffff-126<<23)>>22
+	case u > 0x3f400000: // above 0.75
 		return sign | 2
-	case a > .25:
+	case u > 0x3e800000: // above 0.25
 		return sign | 1
 	}
-	return sign
+	return 0
+}
+
+// toE2M1 rounds to e2m1, ties to even; NaN is the largest magnitude.
+func toE2M1(v float32) uint32 {
+	u := math.Float32bits(v)
+	sign := u >> 28 & 8
+	u &= 0x7fffffff
+	switch {
+	case u > 0x40a00000: // above 5
+		return sign | 7
+	case u < 0x3f800000: // subnormal: a sum with 2^22 rounds to halves
+		return sign | math.Float32bits(math.Float32frombits(u)+1<<22) - 149<<23
+	}
+	return sign | (u+0x1fffff+u>>22&1-126<<23)>>22
 }

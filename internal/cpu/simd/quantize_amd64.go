@@ -7,22 +7,46 @@ import (
 	"math"
 )
 
-// quantizeRowAVX512 is quantizeRow with kernels for affine groups; the bytes are
-// the same.
+// quantizeRowAVX512 is quantizeRow with kernels for affine groups and for Metal's of the
+// fp modes; the bytes are the same.
 func quantizeRowAVX512(words []uint32, scales, biases []byte, x []float32, p QParams) {
-	if p.Mode != Affine {
+	if p.Mode != Affine && p.Rounding != RoundMetal {
 		quantizeRow(words, scales, biases, x, p)
 		return
 	}
 	var codes [128]byte
 	size, per := p.Elem.Size(), p.Group*p.Bits/32
 	for g := 0; len(x) >= p.Group; g++ {
-		s, b := affineGroupAVX512(codes[:p.Group], x[:p.Group], p)
-		store(Raw{p.Elem, scales[g*size:][:size]}, []float32{s})
-		store(Raw{p.Elem, biases[g*size:][:size]}, []float32{b})
+		if p.Mode == Affine {
+			s, b := affineGroupAVX512(codes[:p.Group], x[:p.Group], p)
+			store(Raw{p.Elem, scales[g*size:][:size]}, []float32{s})
+			store(Raw{p.Elem, biases[g*size:][:size]}, []float32{b})
+		} else {
+			scales[g] = fpGroupAVX512(codes[:p.Group], x[:p.Group], p)
+		}
 		packCodes(words[:per], codes[:p.Group], p.Bits)
 		words, x = words[per:], x[p.Group:]
 	}
+}
+
+// fpGroupAVX512 is fpGroupMetal; a group with NaN or infinity goes there.
+func fpGroupAVX512(codes []byte, w []float32, p QParams) byte {
+	m := max(abs32(extremeMaxF32(&w[0], len(w))), abs32(extremeMinF32(&w[0], len(w))))
+	if !(m <= math.MaxFloat32) {
+		var wide [128]uint32
+		b := fpGroup(wide[:len(w)], w, p)
+		for i := range codes {
+			codes[i] = byte(wide[i])
+		}
+		return b
+	}
+	b, inv := fpScaleMetal(m, p)
+	if p.Bits == 8 {
+		codesE4M3(&codes[0], &w[0], len(w), inv)
+	} else {
+		codesE2M1(&codes[0], &w[0], len(w), inv)
+	}
+	return b
 }
 
 // affineGroupAVX512 is affineGroup; a group with NaN goes there.

@@ -480,7 +480,7 @@ func TestNoSpace(t *testing.T) {
 // TestUnusable are repositories that this program cannot run.
 func TestUnusable(t *testing.T) {
 	for _, c := range []struct{ file, want string }{
-		{"pytorch_model.bin", "no model*.safetensors, only files as pytorch_model.bin"},
+		{"model.onnx", "no model*.safetensors, only files as model.onnx"},
 		{"README.md", "has no model*.safetensors"},
 		{"-config.json", "has no config.json"},
 	} {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -207,6 +208,51 @@ func TestSnapshot(t *testing.T) {
 	for _, q := range h.Requests() {
 		if q.Away || q.Method == http.MethodGet && strings.Contains(q.Path, "resolve") && !strings.HasSuffix(q.Path, "config.json") {
 			t.Errorf("unneeded request %+v", q)
+		}
+	}
+}
+
+// TestTorch: of a repository without safetensors the weights of PyTorch come.
+func TestTorch(t *testing.T) {
+	index := []byte(`{"weight_map": {"a": "pytorch_model-00001-of-00002.bin", "b": "pytorch_model-00002-of-00002.bin"}}`)
+	for _, files := range []map[string][]byte{
+		{"config.json": []byte("{}"), "pytorch_model.bin": random(1, 99)},
+		{"config.json": []byte("{}"), "pytorch_model-00001-of-00002.bin": random(1, 99), "pytorch_model-00002-of-00002.bin": random(2, 99)},
+		{"config.json": []byte("{}"), "pytorch_model-00001-of-00002.bin": random(1, 99), "pytorch_model-00002-of-00002.bin": random(2, 99), "pytorch_model.bin.index.json": index},
+	} {
+		h := hubtest.New(t, 1)
+		more := map[string][]byte{"training_args.bin": random(3, 9), "optimizer.bin": random(4, 9)}
+		maps.Copy(more, files)
+		h.Put(repo, commit1, more)
+		c, _ := client(h, t.TempDir())
+		s, err := c.Snapshot(t.Context(), repo, "", Model)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries, _ := os.ReadDir(s.Dir)
+		if len(entries) != len(files) {
+			t.Errorf("%d files, not %d", len(entries), len(files))
+		}
+		for name, data := range files {
+			if got, err := os.ReadFile(filepath.Join(s.Dir, name)); err != nil || !bytes.Equal(got, data) {
+				t.Errorf("%s: %d bytes: %v", name, len(got), err)
+			}
+		}
+		c.Offline = true
+		if _, err := c.Snapshot(t.Context(), repo, "", Model); err != nil {
+			t.Error(err)
+		}
+		for name := range files {
+			if !strings.HasSuffix(name, ".bin") {
+				continue
+			}
+			if err := os.Remove(filepath.Join(s.Dir, name)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Snapshot(t.Context(), repo, "", Model); err == nil || !strings.Contains(err.Error(), "is missing") {
+				t.Errorf("without %s: %v", name, err)
+			}
+			break
 		}
 	}
 }

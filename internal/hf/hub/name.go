@@ -103,3 +103,9 @@ func wanted(name string, want Want) bool {
 	}
 	return name == "tokenizer.model"
 }
+
+// isTorch reports whether a file at the top has weights of PyTorch. They are wanted only
+// from a repository without safetensors.
+func isTorch(name string) bool {
+	return !strings.Contains(name, "/") && strings.HasPrefix(name, "pytorch_model") && strings.HasSuffix(name, ".bin")
+}

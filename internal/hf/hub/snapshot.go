@@ -66,12 +66,7 @@ func (c *Client) repoDir(repo string) string { return filepath.Join(c.Cache, fol
 func (c *Client) bring(ctx context.Context, l *Listing, revision string, want Want) (*Snapshot, error) {
 	dir := c.repoDir(l.Repo)
 	s := &Snapshot{Repo: l.Repo, Commit: l.Commit, Dir: filepath.Join(dir, "snapshots", l.Commit)}
-	var files []*File
-	for i := range l.Files {
-		if wanted(l.Files[i].Name, want) {
-			files = append(files, &l.Files[i])
-		}
-	}
+	files := chosen(l, want)
 	if err := usable(l, files, want); err != nil {
 		return nil, permanent{err}
 	}
@@ -90,6 +85,25 @@ func (c *Client) bring(ctx context.Context, l *Listing, revision string, want Wa
 	return s, writeRef(dir, revision, l.Commit)
 }
 
+// chosen are the files of a listing that are wanted.
+func chosen(l *Listing, want Want) []*File {
+	var files, torch []*File
+	safe := want == Text
+	for i := range l.Files {
+		f := &l.Files[i]
+		if wanted(f.Name, want) {
+			files = append(files, f)
+			safe = safe || strings.HasSuffix(f.Name, ".safetensors")
+		} else if isTorch(f.Name) {
+			torch = append(torch, f)
+		}
+	}
+	if safe {
+		return files
+	}
+	return append(files, torch...)
+}
+
 // usable refuses a repository without a model that this program could read.
 func usable(l *Listing, files []*File, want Want) error {
 	has := func(match func(name string) bool) bool {
@@ -98,10 +112,15 @@ func usable(l *Listing, files []*File, want Want) error {
 	if want == Text {
 		return nil
 	}
+	for _, f := range l.Files {
+		if filepath.Ext(f.Name) == ".gguf" && !has(func(name string) bool { return strings.HasSuffix(name, ".safetensors") }) {
+			return fmt.Errorf("the repository has GGUF files and no model*.safetensors: download one, as %s, and give its path", f.Name)
+		}
+	}
 	if !has(func(name string) bool { return name == "config.json" }) {
 		return errors.New("the repository has no config.json, so it is not a model that can be run")
 	}
-	if has(func(name string) bool { return strings.HasSuffix(name, ".safetensors") }) {
+	if has(func(name string) bool { return strings.HasSuffix(name, ".safetensors") || isTorch(name) }) {
 		return nil
 	}
 	for _, f := range l.Files {
@@ -284,7 +303,7 @@ func complete(dir string, want Want) error {
 	there := map[string]bool{}
 	for _, e := range entries {
 		name := e.Name()
-		if !wanted(name, want) {
+		if !wanted(name, want) && (want == Text || !isTorch(name)) {
 			continue
 		}
 		f := &File{Name: name, Size: -1}
@@ -310,20 +329,31 @@ func complete(dir string, want Want) error {
 // indexName is the file that names the shards of the weights.
 const indexName = "model.safetensors.index.json"
 
+// torchIndexName is that of PyTorch's weights.
+const torchIndexName = "pytorch_model.bin.index.json"
+
 // weightsComplete checks that config.json and all the shards are among the files.
 func weightsComplete(dir string, there map[string]bool) error {
 	if !there["config.json"] {
 		return errors.New("config.json is missing")
 	}
-	if !there[indexName] {
+	index := indexName
+	if !there[index] {
+		torch := false
 		for name := range there {
 			if strings.HasSuffix(name, ".safetensors") {
 				return shardsComplete(there)
 			}
+			torch = torch || isTorch(name)
 		}
-		return errors.New("model.safetensors is missing")
+		switch index = torchIndexName; {
+		case torch && !there[index]:
+			return shardsComplete(there)
+		case !there[index]:
+			return errors.New("model.safetensors is missing")
+		}
 	}
-	data, err := os.ReadFile(filepath.Join(dir, indexName))
+	data, err := os.ReadFile(filepath.Join(dir, index))
 	if err != nil {
 		return err
 	}
@@ -343,12 +373,16 @@ func weightsComplete(dir string, there map[string]bool) error {
 // for repositories without an index.
 func shardsComplete(there map[string]bool) error {
 	for name := range there {
+		pattern := "model-%05d-of-%05d.safetensors"
+		if isTorch(name) {
+			pattern = "pytorch_model-%05d-of-%05d.bin"
+		}
 		var i, n int
-		if k, _ := fmt.Sscanf(name, "model-%d-of-%d.safetensors", &i, &n); k != 2 || n > 10000 {
+		if k, _ := fmt.Sscanf(name, strings.ReplaceAll(pattern, "%05d", "%d"), &i, &n); k != 2 || n > 10000 {
 			continue
 		}
 		for i := 1; i <= n; i++ {
-			if shard := fmt.Sprintf("model-%05d-of-%05d.safetensors", i, n); !there[shard] {
+			if shard := fmt.Sprintf(pattern, i, n); !there[shard] {
 				return fmt.Errorf("%s is missing", shard)
 			}
 		}

@@ -78,7 +78,33 @@ type File struct {
 	tensors  []Tensor
 	index    map[string]int
 	mapped   *fmap.File // nil for Parse
+	gone     bool
 }
+
+// NewGone is a file that is no more: its tensors, by name, RawDType and shape, have no
+// Data.
+func NewGone(path string, tensors []Tensor) (*File, error) {
+	f := &File{Path: path, gone: true, index: map[string]int{}}
+	for _, t := range tensors {
+		d, err := parseRaw(t.RawDType)
+		if err == nil {
+			_, err = byteSize(d, t.Shape)
+		}
+		if err != nil {
+			return nil, &Error{Path: path, Tensor: t.Name, Named: true, Err: err}
+		}
+		t.DType, t.Data, t.File = d, nil, f
+		f.index[t.Name] = len(f.tensors)
+		f.tensors = append(f.tensors, t)
+	}
+	return f, nil
+}
+
+// Gone reports whether the file is one of NewGone.
+func (f *File) Gone() bool { return f.gone }
+
+// Mapped reports whether the tensors' Data are a file's mapped pages.
+func (f *File) Mapped() bool { return f.mapped != nil }
 
 // Open maps the file at path and checks its header. Every error names the file,
 // and the tensor where there is one. The data pages are not read.
@@ -106,6 +132,14 @@ func (f *File) Close() error {
 		return nil
 	}
 	return f.mapped.Close()
+}
+
+// Release lets go of the pages of f that were read, which count as memory of the
+// process; reading them again fetches them again. It is advice: nothing can fail.
+func (f *File) Release() {
+	if f.mapped != nil {
+		_ = f.mapped.Advise(0, len(f.mapped.Bytes()), fmap.DontNeed)
+	}
 }
 
 // Tensors are all tensors in the order of their bytes. The slice must not be

@@ -151,6 +151,13 @@ func (s *Set) InHugePages() error {
 	return nil
 }
 
+// Release lets go of the pages of the shards that were read; see [File.Release].
+func (s *Set) Release() {
+	for _, f := range s.Files {
+		f.Release()
+	}
+}
+
 // Close closes all shards; see File.Close.
 func (s *Set) Close() error {
 	var errs []error

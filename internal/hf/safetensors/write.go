@@ -70,6 +70,28 @@ func WriteFunc(path string, tensors []Tensor, metadata map[string]string, sync b
 	return atomicfile.Write(path, sync, func(f *os.File) error { return write(f, path, header, order, fill) })
 }
 
+// Plan is a file before its tensors are there, for who writes them at their places.
+type Plan struct {
+	Header []byte           // the file up to the tensors' bytes
+	At     map[string]int64 // where a tensor's bytes begin in the file, by its name
+	Size   int64            // of the file
+}
+
+// NewPlan is the file of tensors in the order of [Layout]. Data is not looked at.
+func NewPlan(tensors []Tensor, metadata map[string]string) (*Plan, error) {
+	order := Layout(tensors)
+	header, err := makeHeader(order, metadata)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{Header: header, At: make(map[string]int64, len(order)), Size: int64(len(header))}
+	for _, t := range order {
+		p.At[t.Name] = p.Size
+		p.Size += t.Size()
+	}
+	return p, nil
+}
+
 // WriteTo writes a file to w: tensors with their Data in the order that is given. Errors
 // call it path.
 func WriteTo(w io.Writer, path string, order []Tensor, metadata map[string]string) error {

@@ -5,6 +5,7 @@ package nettest
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,6 +27,11 @@ var program struct {
 }
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	// Most of the time is waiting for what does not come.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
+	}
 	status := m.Run()
 	if program.dir != "" {
 		os.RemoveAll(program.dir)
@@ -178,6 +184,7 @@ func TestLaunchHostfile(t *testing.T) {
 
 // Hosts that do not come up are named with the reason, and no rank starts.
 func TestLaunchHostDown(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		spoil func(h *Host) error
@@ -202,7 +209,7 @@ func TestLaunchHostDown(t *testing.T) {
 				}
 			}
 			j := launch(t, n, append(append([]string{"--timeout=4s"}, c.args...), n.list(c.more...), "--", "echo", "ran")...)
-			j.ends(8*time.Second, 1, c.want)
+			j.ends(10*time.Second, 1, c.want)
 			if out := j.out.String(); out != "" {
 				t.Errorf("output %q", out)
 			}
@@ -212,6 +219,7 @@ func TestLaunchHostDown(t *testing.T) {
 
 // All ranks end, and what they started, however a job does.
 func TestLaunchEnds(t *testing.T) {
+	t.Parallel()
 	crash := strings.Replace(steps, `sleep 0.1`, `[ $MLX_RANK$i != 23 ] || exit 7; sleep 0.1`, 1)
 	signal := func(s syscall.Signal) func(*job) error {
 		return func(j *job) error { return j.cmd.Process.Signal(s) }

@@ -16,6 +16,7 @@ func ssh(n *Net, host string, args ...string) (string, error) {
 
 // The hosts are what the tests of others take them for.
 func TestHosts(t *testing.T) {
+	t.Parallel()
 	n := Start(t, 2)
 	a, b := n.Hosts[0], n.Hosts[1]
 	for _, name := range []string{"host1", a.Addr, a.Addr6} {

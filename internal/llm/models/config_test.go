@@ -178,7 +178,7 @@ func TestConfigErrors(t *testing.T) {
 		{llmtest.Config{"num_hidden_layers": 1}, "unexpected tensors"},
 		{llmtest.Config{"attention_bias": true}, "missing tensors"},
 		{llmtest.Config{"quantization": map[string]any{"bits": 7, "group_size": 64}}, "7 bits"},
-		{llmtest.Config{"quantization_config": map[string]any{"quant_method": "awq"}}, "awq"},
+		{llmtest.Config{"quantization_config": map[string]any{"quant_method": "hqq"}}, "hqq"},
 		{llmtest.Config{"dtype": "int8"}, "int8"},
 		{llmtest.Config{"model_type": "gpt2", "n_embd": 0}, "config.json: n_embd is 0, not between"},
 		{llmtest.Config{"model_type": "gpt_bigcode"}, "config.json: n_embd is 0"},

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -63,6 +64,10 @@ type spec struct {
 	// translate is a checkpoint's name as a parameter's path, "" to drop it, and
 	// whether its matrix must be transposed; nil: names are paths.
 	translate func(name string) (path string, transpose bool)
+	// fileName is a parameter's name in the files that mlx-lm writes; nil: its path.
+	fileName func(path string) string
+	// shape is that of the tensor of a path, nil without one.
+	shape func(path string) []int
 	// settle adapts the spec to the tensors that there are.
 	// Native: they have the paths as names.
 	settle func(s *spec, native bool, has func(path string) bool)
@@ -244,6 +249,8 @@ type decoder struct {
 	spec    *spec
 	foreign bool // the files have other names than the parameters
 	dtype   mlx.DType
+
+	checkpoint bool // see SetCheckpoint
 }
 
 func newDecoder(s *spec) *decoder {
@@ -292,6 +299,30 @@ func (m *decoder) Translate(has func(name string) bool) func(name string) (path 
 	return m.spec.translate
 }
 
+// FileName is a parameter's name in the files that mlx-lm writes.
+func (m *decoder) FileName(path string) string { return m.spec.nameInFiles(path) }
+
+func (s *spec) nameInFiles(path string) string {
+	if s.fileName == nil {
+		return path
+	}
+	return s.fileName(path)
+}
+
+// ReadShapes is for what settles sizes.
+func (m *decoder) ReadShapes(shape func(path string) []int) { m.spec.shape = shape }
+
+// rowsOf is how many rows the tensor of a path has, otherwise without one.
+func (s *spec) rowsOf(path string, otherwise int) int {
+	if s.shape == nil {
+		return otherwise
+	}
+	if shape := s.shape(path); len(shape) > 0 {
+		return shape[0]
+	}
+	return otherwise
+}
+
 // Sanitize drops buffers that old checkpoints carry, and settles what depends on the
 // tensors: whether the head is tied, and what else the family leaves to them.
 func (m *decoder) Sanitize(has func(name string) bool) (drop func(name string) bool) {
@@ -325,7 +356,42 @@ func (m *decoder) SetDType(d mlx.DType) {
 
 // Forward maps tokens int32 [B, L] to logits.
 func (m *decoder) Forward(tokens, rows *mlx.Array, c []cache.KV) *mlx.Array {
-	B, L := tokens.Dims2()
+	x := m.Hidden(tokens, c)
+	if rows != nil {
+		B, L := tokens.Dims2()
+		x = pickRows(x, rows, B, L)
+	}
+	return m.Outputs(x)
+}
+
+// Hidden maps tokens int32 [B, L] to what Outputs takes, [B, L, D].
+func (m *decoder) Hidden(tokens *mlx.Array, c []cache.KV) *mlx.Array {
+	x := m.Enter(tokens, c)
+	inputs := make([]*mlx.Array, len(m.spec.layers))
+	if m.Inputs != nil {
+		inputs = m.Inputs.of(tokens, x, m.dtype)
+	}
+	at := m.spec.caches()
+	for i, b := range slices.Concat(m.Blocks, m.More) {
+		var kv cache.KV
+		if at[i] >= 0 {
+			kv = c[at[i]]
+		}
+		layer := func(x *mlx.Array) *mlx.Array { return b.finish(b.forward(x, kv, c[0].Last()), inputs[i]) }
+		if m.checkpoint {
+			layer = mlx.Checkpoint(layer)
+		}
+		x = layer(x)
+	}
+	for i, gate := range m.Gates {
+		x = m.Blocks[i].repeat(x, gate, c[i], c[len(m.Blocks)+i])
+	}
+	return x
+}
+
+// Enter maps tokens int32 [B, L] to what the first layer takes, [B, L, D].
+func (m *decoder) Enter(tokens *mlx.Array, c []cache.KV) *mlx.Array {
+	_, L := tokens.Dims2()
 	x := embed(m.Embed, tokens, m.dtype)
 	if s := m.spec.embedScale; s != 0 {
 		x = x.Mul(s)
@@ -337,25 +403,23 @@ func (m *decoder) Forward(tokens, rows *mlx.Array, c []cache.KV) *mlx.Array {
 		at := mlx.Minimum(positions(c[0], L), m.spec.positions-1)
 		x = x.Add(embed(m.Positions, at, m.dtype))
 	}
-	inputs := make([]*mlx.Array, len(m.spec.layers))
-	if m.Inputs != nil {
-		inputs = m.Inputs.of(tokens, x, m.dtype)
-	}
-	at := m.spec.caches()
-	for i, b := range slices.Concat(m.Blocks, m.More) {
-		var kv cache.KV
-		if at[i] >= 0 {
-			kv = c[at[i]]
+	return x
+}
+
+// SetCheckpoint makes layers forget their intermediates, which the gradient computes
+// again. It is an error for models whose layers attend to keys of others.
+func (m *decoder) SetCheckpoint(on bool) error {
+	for _, l := range m.Layout() {
+		if on && l.Shared {
+			return fmt.Errorf("layers of %s share keys: their intermediates cannot be forgotten one by one", m.spec.modelType)
 		}
-		x = b.forward(x, kv, c[0].Last())
-		x = b.finish(x, inputs[i])
 	}
-	for i, gate := range m.Gates {
-		x = m.Blocks[i].repeat(x, gate, c[i], c[len(m.Blocks)+i])
-	}
-	if rows != nil {
-		x = pickRows(x, rows, B, L)
-	}
+	m.checkpoint = on
+	return nil
+}
+
+// Outputs maps what Hidden gives to logits [..., V].
+func (m *decoder) Outputs(x *mlx.Array) *mlx.Array {
 	x = m.Norm.Forward(x)
 	if m.Head == nil {
 		x = m.Embed.AsLinear(x)

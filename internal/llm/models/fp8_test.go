@@ -16,12 +16,6 @@ import (
 	"github.com/mlxgo/mlx/internal/llm/models"
 )
 
-// TestFP8Parity: a checkpoint of 8-bit floats in blocks gives the logits of its
-// dequantized weights.
-func TestFP8Parity(t *testing.T) {
-	parity(t, llmtest.Shared(t, "parity-hub-quantized", "qwen3-fp8"), 2e-3)
-}
-
 // eighth is the code of E4M3 that is nearest to x, by trying all.
 func eighth(x float64) byte {
 	best, distance := byte(0), math.Inf(1)

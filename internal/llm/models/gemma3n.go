@@ -152,6 +152,9 @@ func (c *gemma3nConfig) describe() (*spec, error) {
 // Translate maps the names of the files to paths.
 func (m *gemma3n) Translate(func(string) bool) func(string) (string, bool) { return m.spec.translate }
 
+// FileName is a parameter's name in the files that mlx-lm writes.
+func (m *gemma3n) FileName(path string) string { return m.spec.nameInFiles(path) }
+
 // Sanitize drops the head, which is the embedding.
 func (m *gemma3n) Sanitize(func(string) bool) (drop func(name string) bool) {
 	return func(name string) bool {

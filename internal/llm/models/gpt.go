@@ -60,7 +60,7 @@ func (c *gptConfig) spec() (*spec, error) {
 	s.tested, s.names, s.translate = true, llamaNames.with(own), gpt2Name
 	s.settle = func(s *spec, native bool, _ func(string) bool) {
 		if native {
-			s.inner = 4 * s.hidden // mlx-lm reads no n_inner
+			s.inner = s.rowsOf("model.h.0.mlp.c_fc.bias", 4*s.hidden) // mlx-lm reads no n_inner, and we write what has one
 		}
 	}
 	return s, nil
@@ -108,9 +108,11 @@ func (c *neoXConfig) spec() (*spec, error) {
 	s.names = llamaNames.with(names{"Embed": "model.embed_in", "Blocks": "model.h", "Norm": "model.final_layer_norm", "Head": "model.embed_out",
 		"Attention": "attention", "QKV": "query_key_value", "Out": "dense", "Up": "dense_h_to_4h", "Down": "dense_4h_to_h"})
 	s.translate = neoXName
-	s.settle = func(s *spec, native bool, _ func(string) bool) {
-		if native {
-			s.inner, s.qkvBias, s.outBias = 4*s.hidden, true, true // mlx-lm reads neither
+	s.settle = func(s *spec, native bool, has func(string) bool) {
+		if native { // mlx-lm reads neither, and we write what has them
+			s.inner = s.rowsOf("model.h.0.mlp.dense_h_to_4h.bias", 4*s.hidden)
+			s.qkvBias = has("model.h.0.attention.query_key_value.bias")
+			s.outBias = s.qkvBias
 		}
 	}
 	return s, c.attend(s, never)

@@ -29,6 +29,10 @@ func wrapped(text map[string]string) func([]byte) (llm.Model, error) {
 			return nil, err
 		}
 		s := m.(interface{ parts() *spec }).parts()
+		s.fileName = func(path string) string { return "language_model." + path }
+		if name == "gemma3n_text" {
+			s.fileName = func(path string) string { return "model.language_model." + strings.TrimPrefix(path, "model.") }
+		}
 		own := s.translate
 		s.tested = false // none of these has been recorded whole
 		s.translate = func(name string) (string, bool) {

@@ -50,7 +50,7 @@ func Prepare(model any, o Layers) (*Trained, error) {
 		return nil, fmt.Errorf("the model has no list of layers")
 	}
 	if o.Num > len(blocks) {
-		return nil, fmt.Errorf("Requested to train %d layers but the model only has %d layers.", o.Num, len(blocks)) //nolint:staticcheck // mlx-lm's words
+		return nil, fmt.Errorf("%d layers are to be trained, but the model has %d", o.Num, len(blocks))
 	}
 	from := len(blocks) - o.Num
 	if o.Num < 0 {

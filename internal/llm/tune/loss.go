@@ -17,14 +17,44 @@ type Batch struct{ Tokens, Lengths *mlx.Array }
 // count, and their number, both scalars. A target is the next token; that at index s counts
 // if offset <= s < length, or s <= length with mlxLM, as mlx-lm counts one of the padding.
 func Loss(m llm.Model, b Batch, mlxLM bool) (loss, count *mlx.Array) {
-	B, W := b.Tokens.Dims2()
+	_, W := b.Tokens.Dims2()
 	in := tensor.SliceAxis(b.Tokens, 1, 0, W-1, mlx.Stream{})
 	targets := tensor.SliceAxis(b.Tokens, 1, 1, W, mlx.Stream{})
-	logits := m.Forward(in, nil, cache.Fresh(m.Layout(), B, W-1))
-	ce := nn.CrossEntropy(logits.AsType(mlx.Float32), targets)
 	mask := counted(b.Lengths, W, mlxLM)
 	count = mlx.Sum(mask)
-	return mlx.Sum(ce.Mul(mask)).Div(mlx.Maximum(count, 1)), count
+	return crossEntropy(m, in, targets, mask).Div(mlx.Maximum(count, 1)), count
+}
+
+// chunkBytes is about how large the logits of a piece of a batch may be. Tests change it.
+var chunkBytes = 64 << 20
+
+// crossEntropy is the sum of the cross-entropy over the targets that count. Logits are
+// made and forgotten a piece at a time when they are large: those of a batch of long rows
+// take more memory than the model.
+func crossEntropy(m llm.Model, in, targets, mask *mlx.Array) *mlx.Array {
+	B, L := in.Dims2()
+	kv := cache.Fresh(m.Layout(), B, L)
+	sum := func(logits, targets, mask *mlx.Array) *mlx.Array {
+		return mlx.Sum(nn.CrossEntropy(logits.AsType(mlx.Float32), targets).Mul(mask))
+	}
+	t, ok := m.(llm.Trainable)
+	piece := max(1, chunkBytes/(4*m.Info().VocabSize))
+	if !ok || piece >= B*L {
+		return sum(m.Forward(in, nil, kv), targets, mask)
+	}
+	x := t.Hidden(in, kv).Reshape(B*L, -1)
+	targets, mask = targets.Reshape(B*L), mask.Reshape(B*L)
+	var total *mlx.Array
+	for from := 0; from < B*L; from += piece {
+		rows := func(a *mlx.Array) *mlx.Array { return tensor.SliceAxis(a, 0, from, min(from+piece, B*L), mlx.Stream{}) }
+		part := mlx.Checkpoint(func(x *mlx.Array) *mlx.Array { return sum(t.Outputs(x), rows(targets), rows(mask)) })(rows(x))
+		if total == nil {
+			total = part
+		} else {
+			total = total.Add(part)
+		}
+	}
+	return total
 }
 
 // counted is 1 for each target [B, W-1] that counts, float32.

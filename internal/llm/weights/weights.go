@@ -18,11 +18,17 @@ type Source struct {
 	Read func(name string) ([]byte, error)
 	// Tensors are the weights; their memory must stay valid.
 	Tensors []Tensor
+	// Release lets go of the pages of mapped files that were read: they count as memory
+	// of the process, and reading them again fetches them again. Nil: there are none.
+	Release func()
 }
 
 // Tensor is a tensor of a model.
 type Tensor struct {
 	safetensors.Tensor
+	// Owner keeps Data valid while it is referenced, where that is not File; nil: nothing
+	// needs to.
+	Owner any
 	// Make gives the elements of a tensor that no file holds as they are: row-major,
 	// little-endian, of DType, the caller's own. Then Data is nil. It may be called from
 	// any goroutine and again: nothing is kept.

@@ -15,16 +15,7 @@ func ops() {
 	extremes()
 	ropes()
 	dequant()
-	quantize("codesCPU", func() { p("VRNDSCALEPS $8, Z0, Z0") })
-	quantize("codesMetal", func() { // half away from zero; x - trunc(x) is exact
-		p("VRNDSCALEPS $11, Z0, Z1")
-		p("VSUBPS Z1, Z0, Z2")
-		p("VPANDD Z7, Z2, Z3")
-		p("VCMPPS $2, Z3, Z8, K2")
-		p("VMOVAPS Z1, Z0")
-		p("VPTERNLOGD $0xd8, Z7, Z9, Z2") // 1 with the sign of x
-		p("VADDPS Z2, Z1, K2, Z0")
-	})
+	quantizers()
 	for _, mr := range []int{1, 2, 4, 6} {
 		tileNN(mr)
 	}
@@ -460,33 +451,6 @@ func values(bits int, e string) {
 	p("JNZ loop")
 	p("DECQ CX")
 	p("JNZ group")
-	end()
-}
-
-// quantize: codes[i] = round((x[i]-b)/s) within [0, top], NaN 0; n is a multiple
-// of 16.
-func quantize(name string, round func()) {
-	args(name, "codes *byte, x *float32, n int, b, s, top float32", 36, [][2]string{{"codes+0", "DI"}, {"x+8", "SI"}, {"n+16", "CX"}})
-	p("VBROADCASTSS b+24(FP), Z4")
-	p("VBROADCASTSS s+28(FP), Z5")
-	p("VBROADCASTSS top+32(FP), Z6")
-	word(signBit-1, 7)
-	word(0x3f000000, 8)
-	word(oneBits, 9)
-	p("VPXORD Z10, Z10, Z10")
-	fmt.Println("loop:")
-	p("VMOVUPS (SI), Z0")
-	p("VSUBPS Z4, Z0, Z0")
-	p("VDIVPS Z5, Z0, Z0")
-	round()
-	p("VMAXPS Z10, Z0, Z0") // of NaN: 0
-	p("VMINPS Z6, Z0, Z0")
-	p("VCVTTPS2DQ Z0, Z0")
-	p("VPMOVDB Z0, (DI)")
-	p("ADDQ $64, SI")
-	p("ADDQ $16, DI")
-	p("SUBQ $16, CX")
-	p("JG loop")
 	end()
 }
 

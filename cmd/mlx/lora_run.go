@@ -1,0 +1,375 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/hf/hub"
+	"github.com/mlxgo/mlx/internal/llm"
+	"github.com/mlxgo/mlx/internal/llm/tune"
+	"github.com/mlxgo/mlx/nn"
+	"github.com/mlxgo/mlx/random"
+)
+
+// checkpointFile is what --resume reads, in --adapter-path.
+const checkpointFile = "checkpoint.safetensors"
+
+// loraRun is mlx lora at work.
+type loraRun struct {
+	s *streams
+	o *loraOptions
+	m *llm.Loaded
+
+	train, valid, test *tune.Set // nil: none
+	layers             *tune.Trained
+	trainer            *tune.Trainer
+	log                *loraLog
+}
+
+func runLora(ctx context.Context, s *streams, o *loraOptions) error {
+	if err := setThreads(o.Threads); err != nil {
+		return err
+	}
+	s.defaultModel(&o.Model)
+	if o.TrustRemoteCode {
+		s.noteTrust()
+	}
+	r := &loraRun{s: s, o: o}
+	if err := r.load(ctx); err != nil {
+		return err
+	}
+	if err := r.read(); err != nil {
+		return err
+	}
+	if err := r.prepare(); err != nil {
+		return err
+	}
+	r.log = newLoraLog(s, o)
+	switch {
+	case o.DryRun:
+		return r.dryRun()
+	case o.Train:
+		if err := r.fit(ctx); err != nil {
+			return err
+		}
+	default:
+		if err := r.loadTrained(); err != nil {
+			return err
+		}
+	}
+	if o.Test {
+		return r.evaluate(ctx)
+	}
+	return nil
+}
+
+// load finds and reads the model. Products must not be rounded: their gradients are not.
+func (r *loraRun) load(ctx context.Context) error {
+	dir, err := findModel(ctx, r.s, r.o.Model, r.o.Revision, hub.Model)
+	if err != nil {
+		return err
+	}
+	d, err := parseDType(r.o.DType)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(r.s.err, "Loading pretrained model")
+	if r.m, err = loadModel(r.s, dir, llm.LoadOptions{DType: d, ExactActivations: true}); err != nil {
+		return err
+	}
+	if r.m.Tokenizer == nil {
+		return fmt.Errorf("model %s has no %s, which rows need", r.o.Model, llm.TokenizerFile)
+	}
+	return nil
+}
+
+// read reads the sets that are needed.
+func (r *loraRun) read() error {
+	o := r.o
+	if info, err := os.Stat(o.Data); err != nil || !info.IsDir() {
+		return fmt.Errorf("--data %s is no directory: it must hold train.jsonl, valid.jsonl and test.jsonl (those of a dataset of the Hub are fetched with hf download)", o.Data)
+	}
+	fmt.Fprintln(r.s.err, "Loading datasets")
+	d := tune.DataOptions{MaskPrompt: o.MaskPrompt, PromptFeature: o.PromptFeature, CompletionFeature: o.CompletionFeature, TextFeature: o.TextFeature, ChatFeature: o.ChatFeature}
+	set := func(name, missing string, batch int) (*tune.Set, error) {
+		rows, err := tune.ReadSet(o.Data, name, r.m.Tokenizer, d)
+		if err != nil {
+			return nil, err
+		}
+		if len(rows) == 0 {
+			if missing != "" {
+				return nil, errors.New(missing)
+			}
+			return nil, nil
+		}
+		s, err := tune.NewSet(rows, min(batch, len(rows)), o.MaxSeqLength, o.MLXLMOrder)
+		if name == "train" {
+			s, err = tune.NewSet(rows, batch, o.MaxSeqLength, o.MLXLMOrder)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", filepath.Join(o.Data, name+".jsonl"), err)
+		}
+		if s.Truncated > 0 {
+			r.s.note("%s: %d of %d rows are longer than %d tokens, the longest has %d: their ends are cut off; --max-seq-length is the limit",
+				filepath.Join(o.Data, name+".jsonl"), s.Truncated, len(rows), o.MaxSeqLength, s.Longest)
+		}
+		return s, nil
+	}
+	var err error
+	if o.Train {
+		if r.train, err = set("train", "Training set not found or empty. Must provide training set for fine-tuning.", o.BatchSize); err != nil {
+			return err
+		}
+		if r.valid, err = set("valid", "", o.BatchSize); err != nil {
+			return err
+		}
+		if r.valid == nil {
+			r.s.note("Validation set not found or empty. Training will proceed without validation.")
+		}
+		if o.Epochs > 0 {
+			o.Iters = o.Epochs * r.train.Len()
+		}
+	}
+	if o.Test {
+		r.test, err = set("test", "Test set not found or empty. Must provide test set for evaluation.", o.BatchSize)
+	}
+	return err
+}
+
+// prepare puts adapters into the model. The same seed makes the same model, for a fresh
+// run and for one that goes on.
+func (r *loraRun) prepare() error {
+	o := r.o
+	random.Seed(o.Seed)
+	layers := tune.Layers{Kind: tune.Kind(o.FineTuneType), Num: o.NumLayers, Rank: o.parameters.Rank, Scale: o.parameters.Scale, Dropout: o.parameters.Dropout, Keys: o.parameters.Keys}
+	if !o.from.set("num-layers") { // the default is for larger models
+		layers.Num = min(layers.Num, tune.Blocks(r.m.Model))
+		o.NumLayers = layers.Num
+	}
+	var err error
+	if o.FromScratch {
+		r.layers, err = tune.FromScratch(r.m.Model)
+	} else {
+		r.layers, err = tune.Prepare(r.m.Model, layers)
+	}
+	if err != nil {
+		return err
+	}
+	if o.GradCheckpoint {
+		t, ok := r.m.Model.(llm.Trainable)
+		if !ok {
+			return fmt.Errorf("--grad-checkpoint: models of type %s cannot compute layers again", r.m.Config.ModelType)
+		}
+		if err := t.SetCheckpoint(true); err != nil {
+			return fmt.Errorf("--grad-checkpoint: %w", err)
+		}
+	}
+	if o.ResumeAdapterFile != "" {
+		if err := r.begin(o.ResumeAdapterFile); err != nil {
+			return err
+		}
+	}
+	trained, all := 0, 0
+	for _, a := range nn.TrainableParameters(r.m.Model, r.layers.Filter) {
+		trained += a.Size()
+	}
+	all = tune.NumParameters(r.m.Model)
+	fmt.Fprintf(r.s.err, "Trainable parameters: %.3f%% (%.3fM/%.3fM)\n", 100*float64(trained)/float64(all), float64(trained)/1e6, float64(all)/1e6)
+	return nil
+}
+
+// begin sets what is trained from a file of an adapter.
+func (r *loraRun) begin(path string) error {
+	fmt.Fprintf(r.s.err, "Loading fine-tuned weights from %s\n", path)
+	tensors, _, err := mlx.LoadAll(path)
+	if err != nil {
+		return err
+	}
+	known := maps.Collect(nn.TrainableParameters(r.m.Model, r.layers.Filter))
+	for _, name := range sortedNames(tensors) {
+		if known[name] == nil {
+			return fmt.Errorf("%s: tensor %s is none of those that are trained: other layers, keys or kind", path, name)
+		}
+	}
+	if len(tensors) < len(known) {
+		return fmt.Errorf("%s has %d tensors, and %d are trained: other layers, keys or kind", path, len(tensors), len(known))
+	}
+	if err := nn.Update(r.m.Model, maps.All(tensors)); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// fit trains, or goes on.
+func (r *loraRun) fit(ctx context.Context) error {
+	o := r.o
+	opt, err := o.newOptimizer()
+	if err != nil {
+		return err
+	}
+	order := tune.NewOrder(o.Seed)
+	if o.MLXLMOrder {
+		order = tune.NewTwister(uint32(o.Seed))
+	}
+	r.trainer = tune.NewTrainer(r.m.Model, r.layers, opt, r.train, r.valid, order, r.options(), r.hooks())
+	if err := r.start(); err != nil {
+		return err
+	}
+	r.log.start(r.trainer.State().Iter)
+	err = r.trainer.Run(ctx)
+	r.log.end()
+	switch {
+	case err == nil:
+		fmt.Fprintf(r.log.out, "Saved final weights to %s.\n", r.path(tune.AdapterFile))
+		return r.log.finish(r.trainer.State())
+	case ctx.Err() != nil:
+		if err := r.checkpoint(); err != nil {
+			return err
+		}
+		return fmt.Errorf("stopped after iteration %d of %d; the same command with --resume goes on", r.trainer.State().Iter, o.Iters)
+	case errors.Is(err, tune.ErrNotFinite):
+		return fmt.Errorf("%w; %s and the numbered adapters are those of before: try a lower --learning-rate or --max-grad-norm 1, with --resume-adapter-file", err, r.path(checkpointFile))
+	}
+	return err
+}
+
+// options are those of the trainer.
+func (r *loraRun) options() tune.Options {
+	o := r.o
+	return tune.Options{Iters: o.Iters, Accumulation: o.Accumulation, StepsPerReport: o.StepsPerReport, StepsPerEval: o.StepsPerEval,
+		SaveEvery: o.SaveEvery, ValBatches: o.ValBatches, MaxGradNorm: o.MaxGradNorm, MLXLMLoss: o.MLXLMLoss, ClearCacheAbove: o.clearCache}
+}
+
+func (r *loraRun) path(name string) string { return filepath.Join(r.o.AdapterPath, name) }
+
+// start goes on with a stopped run, or begins one: the first checkpoint is there before
+// the first step.
+func (r *loraRun) start() error {
+	_, err := os.Stat(r.path(checkpointFile))
+	there := err == nil
+	if r.o.Resume {
+		if !there {
+			return fmt.Errorf("--resume: %s is not there: nothing was stopped", r.path(checkpointFile))
+		}
+		if err := r.trainer.Resume(r.path(checkpointFile), r.o.settings()); err != nil {
+			return err
+		}
+		r.s.note("going on after iteration %d", r.trainer.State().Iter)
+		return nil
+	}
+	if there {
+		if at, of, ok := tune.Unfinished(r.path(checkpointFile)); ok {
+			return fmt.Errorf("%s holds a run that was stopped after iteration %d of %d: --resume goes on with it; remove it, or give another --adapter-path, to begin anew", r.o.AdapterPath, at, of)
+		}
+	}
+	if err := os.MkdirAll(r.o.AdapterPath, 0o777); err != nil {
+		return err
+	}
+	if err := tune.WriteAdapterConfig(r.o.AdapterPath, r.o.adapterConfig()); err != nil {
+		return err
+	}
+	return r.checkpoint()
+}
+
+// checkpoint writes what --resume reads.
+func (r *loraRun) checkpoint() error {
+	return r.trainer.SaveCheckpoint(r.path(checkpointFile), r.o.settings())
+}
+
+// hooks are what the trainer tells.
+func (r *loraRun) hooks() tune.Hooks {
+	return tune.Hooks{
+		Report: r.log.report, Validated: r.log.validated, Step: r.log.step,
+		Save: r.save,
+		Best: func(iter int, _ float64) error { return r.saveAs("best_" + tune.AdapterFile) },
+	}
+}
+
+// save writes the adapter under both names of mlx-lm, and then the checkpoint: a run that
+// is killed in between writes the same files again.
+func (r *loraRun) save(iter int) error {
+	numbered := fmt.Sprintf("%07d_%s", iter, tune.AdapterFile)
+	for _, name := range []string{tune.AdapterFile, numbered} {
+		if err := r.saveAs(name); err != nil {
+			return err
+		}
+	}
+	if err := r.checkpoint(); err != nil {
+		return err
+	}
+	r.log.saved(iter, r.path(tune.AdapterFile), r.path(numbered))
+	return nil
+}
+
+func (r *loraRun) saveAs(name string) error {
+	return mlx.SaveSafetensors(r.path(name), r.trainer.Weights(), nil)
+}
+
+// loadTrained reads the adapter for a test without training.
+func (r *loraRun) loadTrained() error {
+	path := r.path(tune.AdapterFile)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("--test without --train needs an adapter, and %s is not there; --adapter-path says where it is", path)
+	}
+	return r.begin(path)
+}
+
+// evaluate tells the loss on the test set.
+func (r *loraRun) evaluate(ctx context.Context) error {
+	t := r.trainer
+	if t == nil {
+		opt, err := r.o.newOptimizer()
+		if err != nil {
+			return err
+		}
+		t = tune.NewTrainer(r.m.Model, r.layers, opt, r.test, nil, tune.NewOrder(r.o.Seed), r.options(), tune.Hooks{})
+	}
+	loss, err := t.Evaluate(ctx, r.test, r.o.TestBatches)
+	if err != nil {
+		return err
+	}
+	return r.log.tested(loss)
+}
+
+// dryRun tells what the run would take.
+func (r *loraRun) dryRun() error {
+	o := r.o
+	if r.train == nil {
+		return usagef("--dry-run is about training: give --train")
+	}
+	opt, err := o.newOptimizer()
+	if err != nil {
+		return err
+	}
+	t := tune.NewTrainer(r.m.Model, r.layers, opt, r.train, r.valid, tune.NewOrder(o.Seed), r.options(), tune.Hooks{})
+	weights, trained := 0, 0
+	for _, a := range nn.Parameters(r.m.Model) {
+		weights += a.NBytes()
+	}
+	for _, a := range t.Weights() {
+		trained += a.NBytes()
+	}
+	c, err := t.Measure()
+	if err != nil {
+		return err
+	}
+	tokens, epochs := r.train.Tokens(), float64(o.Iters)/float64(r.train.Len())
+	first := r.train.Rows[0].Tokens
+	w := r.s.out
+	fmt.Fprintf(w, "rows                 %d in %d batches of %d, %d of them cut at %d tokens\n", len(r.train.Rows), r.train.Len(), o.BatchSize, r.train.Truncated, o.MaxSeqLength)
+	fmt.Fprintf(w, "tokens per epoch     %d\n", tokens)
+	fmt.Fprintf(w, "iterations           %d, %.2f epochs\n", o.Iters, epochs)
+	fmt.Fprintf(w, "layers with changes  %d\n", len(r.layers.Changed))
+	fmt.Fprintf(w, "memory               model %s, of which trained %s; at most %s beside it while the longest rows train\n", hub.Bytes(int64(weights)), hub.Bytes(int64(trained)), hub.Bytes(c.PeakBytes))
+	fmt.Fprintf(w, "speed                %.0f tokens/s on the longest rows\n", c.TokensPerSecond)
+	fmt.Fprintf(w, "time                 about %s, without validations\n", time.Duration(epochs*float64(tokens)/c.TokensPerSecond*float64(time.Second)).Round(time.Second))
+	_, err = fmt.Fprintf(w, "first row            %v\n", first[:min(len(first), 32)])
+	return err
+}

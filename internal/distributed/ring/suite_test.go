@@ -1,0 +1,12 @@
+package ring
+
+import (
+	"testing"
+
+	"github.com/mlxgo/mlx/internal/distributed"
+	"github.com/mlxgo/mlx/internal/distributed/grouptest"
+)
+
+func TestGroup(t *testing.T) {
+	grouptest.Run(t, func(t testing.TB, n int) []distributed.Group { return join(t, job(t, n, 2)) })
+}

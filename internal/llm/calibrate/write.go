@@ -1,0 +1,136 @@
+package calibrate
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/cpu/simd"
+	"github.com/mlxgo/mlx/internal/hf/safetensors"
+	"github.com/mlxgo/mlx/internal/llm"
+	"github.com/mlxgo/mlx/internal/llm/convert"
+	"github.com/mlxgo/mlx/internal/llm/weights"
+	"github.com/mlxgo/mlx/internal/quant"
+	"github.com/mlxgo/mlx/nn"
+)
+
+// entry is a scheme as config.json has it.
+type entry struct {
+	GroupSize int        `json:"group_size"`
+	Bits      int        `json:"bits"`
+	Mode      quant.Mode `json:"mode"`
+}
+
+func entryOf(s quant.Scheme) entry { return entry{s.GroupSize, s.Bits, s.Mode} }
+
+// write writes the model as it is now.
+func (j *job) write(out string) (*convert.Result, error) {
+	src, digest, err := j.result()
+	if err != nil {
+		return nil, err
+	}
+	o := j.o.Convert
+	// A conversion that was killed goes on with its own numbers only.
+	o.Model += " " + j.o.Method + " " + digest
+	o.Quantize, o.Dequantize, o.Recipe, o.Rules, o.Remove, o.DType = false, false, "", nil, nil, &j.dtype
+	o.Line, o.Note = nil, j.o.Note
+	o.Progress = func(done, total int64) { j.o.Progress("write", int(done>>10), int(total>>10)) }
+	return convert.Run(j.ctx, src, out, o)
+}
+
+// result is the model as a source, and a sum of its tensors.
+func (j *job) result() (llm.Source, string, error) {
+	name := func(path string) string { return path }
+	if n, ok := j.m.Model.(llm.FileNamer); ok {
+		name = n.FileName
+	}
+	config, err := j.config(name)
+	if err != nil {
+		return llm.Source{}, "", err
+	}
+	src := llm.Source{Name: j.src.Name, Read: func(file string) ([]byte, error) {
+		if file == "config.json" {
+			return config, nil
+		}
+		return j.src.Read(file)
+	}}
+	sum := sha256.New()
+	for path, a := range nn.Parameters(j.m.Model) {
+		t := safetensors.Tensor{Name: name(path), DType: a.DType(), RawDType: rawTypes[a.DType()], Shape: slices.Clone(a.Shape())}
+		if t.RawDType == "" {
+			return src, "", fmt.Errorf("%s: dtype %v cannot be written", path, a.DType())
+		}
+		t.Data = bytesOf(a)
+		fmt.Fprint(sum, t.Name, t.Shape, t.RawDType)
+		sum.Write(t.Data)
+		src.Tensors = append(src.Tensors, weights.Tensor{Tensor: t})
+	}
+	return src, hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+var rawTypes = map[mlx.DType]string{mlx.Float32: "F32", mlx.Float16: "F16", mlx.BFloat16: "BF16", mlx.Uint32: "U32", mlx.Uint8: "U8"}
+
+// bytesOf are the elements of an array, row-major, little-endian.
+func bytesOf(a *mlx.Array) []byte {
+	var out []byte
+	switch a.DType() {
+	case mlx.Uint32:
+		for _, v := range mlx.ToSlice[uint32](a) {
+			out = binary.LittleEndian.AppendUint32(out, v)
+		}
+	case mlx.Uint8:
+		out = mlx.ToSlice[uint8](a)
+	case mlx.Float32:
+		for _, v := range mlx.ToSlice[float32](a) {
+			out = binary.LittleEndian.AppendUint32(out, math.Float32bits(v))
+		}
+	default:
+		values := mlx.ToSlice[float32](a.AsType(mlx.Float32))
+		out = make([]byte, 2*len(values))
+		simd.K.Store(simd.Raw{Elem: elems[a.DType()], Data: out}, values)
+	}
+	return out
+}
+
+// config is config.json with the quantization of each layer.
+func (j *job) config(name func(path string) string) ([]byte, error) {
+	all := map[string]json.RawMessage{}
+	if err := json.Unmarshal(j.m.Config.Raw, &all); err != nil {
+		return nil, fmt.Errorf("config.json: %w", llm.JSONError(err))
+	}
+	block := map[string]any{"group_size": j.o.Scheme.GroupSize, "bits": j.o.Scheme.Bits, "mode": j.o.Scheme.Mode}
+	for path, s := range j.bits {
+		block[name(path)] = entryOf(s)
+	}
+	text, err := json.Marshal(block)
+	if err != nil {
+		return nil, err
+	}
+	all["quantization"] = text
+	delete(all, "quantization_config")
+	return json.Marshal(all)
+}
+
+// bitsPerWeight is the size of the model's parameters with these schemes over their
+// number, as mlx-lm counts.
+func bitsPerWeight(m llm.Model, schemes map[string]quant.Scheme, dtype mlx.DType) float64 {
+	var bits, n float64
+	sizes := maps.Collect(nn.Parameters(m))
+	for path, a := range sizes {
+		one := float64(a.DType().Size() * 8)
+		if layer := path[:max(len(path)-len(".weight"), 0)]; layer+".weight" == path {
+			if s, ok := schemes[layer]; ok {
+				one = float64(s.Bits) + 2*8*float64(dtype.Size())/float64(s.GroupSize)
+			}
+		}
+		bits += one * float64(a.Size())
+		n += float64(a.Size())
+	}
+	return bits / n
+}

@@ -1,0 +1,279 @@
+package tune
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/mlxgo/mlx"
+	machinery "github.com/mlxgo/mlx/internal/nn"
+	"github.com/mlxgo/mlx/nn"
+)
+
+// The files of an adapter's directory.
+const (
+	AdapterFile   = "adapters.safetensors"
+	AdapterConfig = "adapter_config.json"
+)
+
+// An Adapter is a directory as mlx-lm writes it: what was trained, and how.
+type Adapter struct {
+	Dir     string
+	Kind    Kind
+	Rank    int
+	Scale   float64
+	Model   string // the base that it was trained on, as it was called
+	Tensors map[string]*mlx.Array
+}
+
+// OpenAdapter reads the adapter in dir. Errors name the file and the key.
+func OpenAdapter(dir string) (*Adapter, error) {
+	a := &Adapter{Dir: dir, Kind: LoRA}
+	path := filepath.Join(dir, AdapterConfig)
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("adapter: %w", err)
+	}
+	if err := a.configure(raw); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if a.Tensors, _, err = mlx.LoadAll(filepath.Join(dir, AdapterFile)); err != nil {
+		return nil, fmt.Errorf("adapter: %w", err)
+	}
+	if len(a.Tensors) == 0 {
+		return nil, fmt.Errorf("%s holds no tensors: it changes nothing", filepath.Join(dir, AdapterFile))
+	}
+	return a, nil
+}
+
+// Sum is a digest of the adapter's configuration and tensors.
+func (a *Adapter) Sum() ([]byte, error) {
+	h := sha256.New()
+	for _, name := range []string{AdapterConfig, AdapterFile} {
+		f, err := os.Open(filepath.Join(a.Dir, name))
+		if err != nil {
+			return nil, err
+		}
+		_, err = io.Copy(h, f)
+		if err = errors.Join(err, f.Close()); err != nil {
+			return nil, err
+		}
+	}
+	return h.Sum(nil), nil
+}
+
+func (a *Adapter) configure(raw []byte) error {
+	var c struct {
+		FineTuneType string `json:"fine_tune_type"`
+		Model        string `json:"model"`
+		PEFT         string `json:"peft_type"`
+		Parameters   *struct {
+			Rank  int      `json:"rank"`
+			Scale *float64 `json:"scale"`
+		} `json:"lora_parameters"`
+	}
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return err
+	}
+	if c.PEFT != "" {
+		return errors.New("it is an adapter of PEFT: convert it first, with mlx convert --adapter")
+	}
+	a.Model = c.Model
+	if c.FineTuneType != "" { // older files are of LoRA
+		a.Kind = Kind(c.FineTuneType)
+	}
+	switch a.Kind {
+	case Full:
+		return nil
+	case LoRA, DoRA:
+	default:
+		return fmt.Errorf("fine_tune_type %q is not lora, dora or full", c.FineTuneType)
+	}
+	if c.Parameters == nil || c.Parameters.Rank < 1 || c.Parameters.Scale == nil {
+		return errors.New("lora_parameters needs a rank above 0 and a scale")
+	}
+	a.Rank, a.Scale = c.Parameters.Rank, *c.Parameters.Scale
+	return nil
+}
+
+// Put puts the adapter over a model with its weights, at strength 1 as it was trained.
+// Several adapters of LoRA may lie over each other. It returns the paths of the layers
+// that it changes. Every tensor must have its place: errors name those that have none, or
+// another shape or rank; then the model is as it was.
+func (a *Adapter) Put(model any, strength float64) ([]string, error) {
+	changed, err := a.put(model, strength)
+	if err != nil {
+		return nil, fmt.Errorf("adapter %s: %w%s", a.Dir, err, a.base())
+	}
+	return changed, nil
+}
+
+// base says what the adapter was trained on.
+func (a *Adapter) base() string {
+	if a.Model == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (it was trained on %s)", a.Model)
+}
+
+func (a *Adapter) put(model any, strength float64) ([]string, error) {
+	if a.Kind == Full {
+		return a.putWeights(model, strength)
+	}
+	parts, err := a.layers()
+	if err != nil {
+		return nil, err
+	}
+	adapted := map[string]nn.Layer{}
+	for path, m := range nn.Modules(model) {
+		l, ok := m.(nn.Layer)
+		if !ok || parts[path] == nil {
+			continue
+		}
+		if adapted[path], err = a.over(l, parts[path], strength); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(parts)) {
+		if adapted[path] == nil {
+			return nil, fmt.Errorf("the model has no layer %s", path)
+		}
+	}
+	err = mlx.Try(func() {
+		machinery.Replace(model, func(path string, l nn.Layer) nn.Layer {
+			if now := adapted[path]; now != nil {
+				return now
+			}
+			return l
+		})
+	})
+	return slices.Sorted(maps.Keys(adapted)), err
+}
+
+// layers are the tensors by layer and by their last names.
+func (a *Adapter) layers() (map[string]map[string]*mlx.Array, error) {
+	want := []string{"lora_a", "lora_b"}
+	if a.Kind == DoRA {
+		want = append(want, "m")
+	}
+	parts := map[string]map[string]*mlx.Array{}
+	for _, name := range slices.Sorted(maps.Keys(a.Tensors)) {
+		at := strings.LastIndexByte(name, '.')
+		if at < 0 || !slices.Contains(want, name[at+1:]) {
+			return nil, fmt.Errorf("tensor %s does not belong to an adapter of %s", name, a.Kind)
+		}
+		path := strings.TrimPrefix(name[:at], "language_model.")
+		if parts[path] == nil {
+			parts[path] = map[string]*mlx.Array{}
+		}
+		parts[path][name[at+1:]] = a.Tensors[name]
+	}
+	for path, p := range parts {
+		for _, name := range want {
+			if p[name] == nil {
+				return nil, fmt.Errorf("tensor %s.%s is missing", path, name)
+			}
+		}
+	}
+	return parts, nil
+}
+
+// over is the layer with its part of the adapter.
+func (a *Adapter) over(l nn.Layer, p map[string]*mlx.Array, strength float64) (nn.Layer, error) {
+	base := l
+	for {
+		inner, ok := base.(*LoRALinear)
+		if !ok {
+			break
+		}
+		base = inner.Linear
+	}
+	if base != l && a.Kind == DoRA {
+		return nil, errors.New("an adapter of dora lies over no other adapter")
+	}
+	in, out, embedding := 0, 0, false
+	switch b := base.(type) {
+	case *nn.Linear, *nn.QuantizedLinear:
+		in, out = sizes(b)
+	case *nn.Embedding, *nn.QuantizedEmbedding:
+		in, out = tableSizes(b)
+		embedding = true
+	default:
+		return nil, fmt.Errorf("%T takes no adapter", l)
+	}
+	for name, want := range map[string]mlx.Shape{"lora_a": {in, a.Rank}, "lora_b": {a.Rank, out}} {
+		if !slices.Equal(p[name].Shape(), want) {
+			return nil, fmt.Errorf("%s has shape %v, and a layer of %d inputs and %d outputs with rank %d takes %v", name, p[name].Shape(), in, out, a.Rank, want)
+		}
+	}
+	scale := a.Scale * strength
+	switch {
+	case a.Kind == LoRA && embedding:
+		return &LoRAEmbedding{Embedding: base.(nn.Embedder), LoraA: p["lora_a"], LoraB: p["lora_b"], Scale: scale}, nil
+	case a.Kind == LoRA:
+		return &LoRALinear{Linear: l, LoraA: p["lora_a"], LoraB: p["lora_b"], Scale: scale}, nil
+	case strength != 1:
+		return nil, errors.New("an adapter of dora has no strength: it scales rows to what was trained")
+	}
+	rows := out
+	if embedding {
+		rows = in
+	}
+	if m := p["m"]; !slices.Equal(m.Shape(), mlx.Shape{rows}) {
+		return nil, fmt.Errorf("m has shape %v, not (%d,)", m.Shape(), rows)
+	}
+	if embedding {
+		table, ok := base.(*nn.Embedding)
+		if !ok {
+			return nil, errors.New("dora of a quantized embedding is not supported")
+		}
+		return &DoRAEmbedding{Embedding: table, LoraA: p["lora_a"], LoraB: p["lora_b"], M: p["m"], Scale: scale}, nil
+	}
+	return &DoRALinear{Linear: l, LoraA: p["lora_a"], LoraB: p["lora_b"], M: p["m"], Scale: scale}, nil
+}
+
+// tableSizes are the rows and columns of an embedding.
+func tableSizes(l nn.Layer) (n, dims int) {
+	switch l := l.(type) {
+	case *nn.Embedding:
+		n, dims = l.Weight.Dims2()
+	case *nn.QuantizedEmbedding:
+		n, dims = l.Weight.Dims2()
+		dims = dims * 32 / l.Scheme.Bits
+	}
+	return n, dims
+}
+
+// putWeights sets whole weights, those of full fine-tuning.
+func (a *Adapter) putWeights(model any, strength float64) ([]string, error) {
+	if strength != 1 {
+		return nil, errors.New("whole weights have no strength")
+	}
+	known := maps.Collect(nn.Parameters(model))
+	set := map[string]*mlx.Array{}
+	for _, name := range slices.Sorted(maps.Keys(a.Tensors)) {
+		t := a.Tensors[name]
+		have := known[name]
+		if have == nil || !slices.Equal(have.Shape(), t.Shape()) {
+			return nil, fmt.Errorf("the model has no tensor %s of shape %v", name, t.Shape())
+		}
+		set[name] = t.AsType(have.DType())
+	}
+	return slices.Sorted(maps.Keys(set)), nn.Update(model, maps.All(set))
+}
+
+// WriteAdapter writes the tensors and the configuration into dir, each file in one step,
+// with sorted keys as mlx-lm does.
+func WriteAdapter(dir string, tensors map[string]*mlx.Array, config map[string]any) error {
+	if err := WriteAdapterConfig(dir, config); err != nil {
+		return err
+	}
+	return mlx.SaveSafetensors(filepath.Join(dir, AdapterFile), tensors, nil)
+}

@@ -1,0 +1,254 @@
+package tune_test
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/llm"
+	"github.com/mlxgo/mlx/internal/llm/cache"
+	"github.com/mlxgo/mlx/internal/llm/llmtest"
+	"github.com/mlxgo/mlx/internal/llm/models"
+	"github.com/mlxgo/mlx/internal/llm/tune"
+	"github.com/mlxgo/mlx/nn"
+	"github.com/mlxgo/mlx/random"
+)
+
+var prompt = []int32{1, 5, 9, 2, 7, 30, 11, 4}
+
+// logits are those of the prompt.
+func logits(t *testing.T, m llm.Model) *mlx.Array {
+	t.Helper()
+	y := m.Forward(mlx.FromSlice(prompt).Reshape(1, len(prompt)), nil, cache.Fresh(m.Layout(), 1, len(prompt)))
+	if err := mlx.Eval(y); err != nil {
+		t.Fatal(err)
+	}
+	return y
+}
+
+// apart is the greatest difference of two arrays.
+func apart(a, b *mlx.Array) float64 { return float64(mlx.Item[float32](mlx.Max(mlx.Abs(a.Sub(b))))) }
+
+// base is a small model, the same each time.
+func base(t *testing.T, bits int) llm.Model {
+	t.Helper()
+	c := llmtest.Tiny("llama")
+	d := mlx.Float32
+	l, err := llm.Load(llmtest.Write(t, c, llmtest.Random(t, c, 1, mlx.Float32)), llm.LoadOptions{New: models.New, DType: &d, NoTokenizer: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bits > 0 {
+		nn.Quantize(l.Model, mlx.Bits(bits), mlx.GroupSize(32))
+	}
+	return l.Model
+}
+
+// written makes an adapter for the model, with a B that is not 0, and writes it.
+func written(t *testing.T, m llm.Model, o tune.Layers) string {
+	t.Helper()
+	random.Seed(5)
+	trained, err := tune.Prepare(m, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tensors := map[string]*mlx.Array{}
+	for path, a := range nn.TrainableParameters(m, trained.Filter) {
+		if strings.HasSuffix(path, "lora_b") {
+			a = random.Normal(a.Shape(), random.Scale(0.05))
+		}
+		tensors[path] = a
+	}
+	if err := nn.Update(m, maps.All(tensors)); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	err = tune.WriteAdapter(dir, tensors, map[string]any{
+		"fine_tune_type": string(o.Kind), "num_layers": o.Num, "model": "org/base",
+		"lora_parameters": map[string]any{"rank": o.Rank, "scale": o.Scale, "dropout": 0.0},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestAdapters writes adapters, puts them over the base again and fuses them: logits are
+// those of the model that was adapted.
+func TestAdapters(t *testing.T) {
+	for name, c := range map[string]struct {
+		o        tune.Layers
+		bits     int
+		fuseTol  float64
+		unpacked bool
+	}{
+		"lora":           {o: tune.Layers{Kind: tune.LoRA, Num: -1, Rank: 4, Scale: 10}, fuseTol: 1e-4},
+		"lora last":      {o: tune.Layers{Kind: tune.LoRA, Num: 1, Rank: 2, Scale: 10, Keys: []string{"self_attn.q_proj", "mlp.down_proj"}}, fuseTol: 1e-4},
+		"embedding":      {o: tune.Layers{Kind: tune.LoRA, Num: -1, Rank: 4, Scale: 10, Keys: []string{"model.embed_tokens", "self_attn.v_proj"}}, fuseTol: 1e-4},
+		"dora":           {o: tune.Layers{Kind: tune.DoRA, Num: -1, Rank: 4, Scale: 10}, fuseTol: 1e-4},
+		"dora embedding": {o: tune.Layers{Kind: tune.DoRA, Num: -1, Rank: 4, Scale: 10, Keys: []string{"model.embed_tokens"}}, fuseTol: 1e-4},
+		"full":           {o: tune.Layers{Kind: tune.Full, Num: 1}, fuseTol: 1e-4},
+		"packed":         {o: tune.Layers{Kind: tune.LoRA, Num: -1, Rank: 4, Scale: 10}, bits: 8, fuseTol: 0.2},
+		"packed dora":    {o: tune.Layers{Kind: tune.DoRA, Num: -1, Rank: 4, Scale: 10}, bits: 4, fuseTol: 1e-4, unpacked: true},
+		"unpacked":       {o: tune.Layers{Kind: tune.LoRA, Num: -1, Rank: 4, Scale: 10}, bits: 4, fuseTol: 1e-4, unpacked: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := base(t, c.bits)
+			plain := logits(t, m)
+			dir := written(t, m, c.o)
+			want := logits(t, m)
+			if c.o.Kind != tune.Full && apart(want, plain) < 1e-3 {
+				t.Fatal("the adapter changes nothing")
+			}
+			again := base(t, c.bits)
+			a, err := tune.OpenAdapter(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := a.Put(again, 1); err != nil {
+				t.Fatal(err)
+			}
+			if d := apart(logits(t, again), want); d > 1e-6 {
+				t.Errorf("logits of the loaded adapter are off by %v", d)
+			}
+			fused, err := tune.Fuse(again, c.unpacked)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range fused {
+				if f.Kept < 0.9 || f.Kept > 1.1 || f.Change <= 0 {
+					t.Errorf("%s: %.3f of a change of %.3g is left", f.Path, f.Kept, f.Change)
+				}
+			}
+			if c.o.Kind != tune.Full && len(fused) != len(a.Tensors)/map[tune.Kind]int{tune.LoRA: 2, tune.DoRA: 3}[c.o.Kind] {
+				t.Errorf("%d layers were fused", len(fused))
+			}
+			if d := apart(logits(t, again), want); d > c.fuseTol {
+				t.Errorf("logits of the fused model are off by %v", d)
+			}
+		})
+	}
+}
+
+// TestBeginsAsBase: before the first step, adapters change nothing.
+func TestBeginsAsBase(t *testing.T) {
+	for _, kind := range []tune.Kind{tune.LoRA, tune.DoRA} {
+		for _, bits := range []int{0, 4} {
+			m := base(t, bits)
+			want := logits(t, m)
+			if _, err := tune.Prepare(m, tune.Layers{Kind: kind, Num: -1, Rank: 4, Scale: 20}); err != nil {
+				t.Fatal(err)
+			}
+			if d := apart(logits(t, m), want); d > 1e-5 {
+				t.Errorf("%s of %d bits: logits are off by %v", kind, bits, d)
+			}
+		}
+	}
+}
+
+// TestTwoAdapters adds two with strengths: the order does not matter.
+func TestTwoAdapters(t *testing.T) {
+	o := tune.Layers{Kind: tune.LoRA, Num: -1, Rank: 4, Scale: 10}
+	first := written(t, base(t, 0), o)
+	o.Num, o.Rank = 1, 2
+	second := written(t, base(t, 0), o)
+	both := func(order ...string) *mlx.Array {
+		m := base(t, 0)
+		for _, dir := range order {
+			a, err := tune.OpenAdapter(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			strength := 0.5
+			if dir == second {
+				strength = 2
+			}
+			if _, err := a.Put(m, strength); err != nil {
+				t.Fatal(err)
+			}
+		}
+		y := logits(t, m)
+		if _, err := tune.Fuse(m, false); err != nil {
+			t.Fatal(err)
+		}
+		if d := apart(logits(t, m), y); d > 1e-4 {
+			t.Errorf("fused logits are off by %v", d)
+		}
+		return y
+	}
+	if d := apart(both(first, second), both(second, first)); d > 1e-5 {
+		t.Errorf("the order changes logits by %v", d)
+	}
+}
+
+// TestAdapterErrors says what does not fit, and changes nothing.
+func TestAdapterErrors(t *testing.T) {
+	o := tune.Layers{Kind: tune.LoRA, Num: 1, Rank: 4, Scale: 10}
+	for want, change := range map[string]func(tensors map[string]*mlx.Array, config map[string]any){
+		"no layer model.layers.9": func(x map[string]*mlx.Array, _ map[string]any) {
+			x["model.layers.9.mlp.up_proj.lora_a"], x["model.layers.9.mlp.up_proj.lora_b"] = mlx.Zeros(mlx.Shape{2, 4}), mlx.Zeros(mlx.Shape{4, 2})
+		},
+		"lora_b is missing": func(x map[string]*mlx.Array, _ map[string]any) { delete(x, "model.layers.1.mlp.up_proj.lora_b") },
+		"with rank 8 takes": func(_ map[string]*mlx.Array, c map[string]any) { c["lora_parameters"].(map[string]any)["rank"] = 8 },
+		"rank above 0 and a scale": func(_ map[string]*mlx.Array, c map[string]any) {
+			delete(c["lora_parameters"].(map[string]any), "scale")
+		},
+		"is not lora, dora or full": func(_ map[string]*mlx.Array, c map[string]any) { c["fine_tune_type"] = "vera" },
+		"adapter of PEFT":           func(_ map[string]*mlx.Array, c map[string]any) { c["peft_type"] = "LORA" },
+		"changes nothing":           func(x map[string]*mlx.Array, _ map[string]any) { clear(x) },
+		"does not belong":           func(x map[string]*mlx.Array, _ map[string]any) { x["model.norm.weight"] = mlx.Zeros(mlx.Shape{2}) },
+	} {
+		m := base(t, 0)
+		before := logits(t, m)
+		dir := written(t, base(t, 0), o)
+		tensors, _, err := mlx.LoadAll(filepath.Join(dir, tune.AdapterFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := map[string]any{"fine_tune_type": "lora", "num_layers": 1, "model": "org/base", "lora_parameters": map[string]any{"rank": 4, "scale": 10.0}}
+		change(tensors, config)
+		other := t.TempDir()
+		if err := tune.WriteAdapter(other, tensors, config); err != nil {
+			t.Fatal(err)
+		}
+		a, err := tune.OpenAdapter(other)
+		if err == nil {
+			_, err = a.Put(m, 1)
+		}
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), other) {
+			t.Errorf("%v, want %q and the directory", err, want)
+		}
+		if apart(logits(t, m), before) != 0 {
+			t.Errorf("%q: the model changed", want)
+		}
+	}
+}
+
+// TestRealAdapter puts an adapter of mlx-lm's over a model of its base's shape.
+func TestRealAdapter(t *testing.T) {
+	dir := filepath.Join(shared, "data", "adapters", "mlx-dpo-qwen0.5b-r8")
+	if _, err := os.Stat(dir); err != nil {
+		t.Skip("the adapter is not here")
+	}
+	config := []byte(`{"model_type": "qwen2", "hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14,
+		"num_key_value_heads": 2, "vocab_size": 151936, "rms_norm_eps": 1e-6, "tie_word_embeddings": true, "max_position_embeddings": 32768, "rope_theta": 1e6}`)
+	m, err := models.New("qwen2", config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := tune.OpenAdapter(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed, err := a.Put(m, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(changed) != len(a.Tensors)/2 || !slices.ContainsFunc(changed, func(p string) bool { return strings.HasPrefix(p, "model.layers.23.") }) {
+		t.Errorf("changed %v", changed)
+	}
+}
