@@ -100,14 +100,15 @@ func (r *run) prepare() error {
 	rand.Read(key)
 	r.secret = hex.EncodeToString(key)
 	for i, o := range []*output{&r.outputs.out, &r.outputs.err} {
-		o.mu = &r.outputs.mu
+		o.mu, o.cursor = &r.outputs.mu, &r.outputs.cursor
 		if i == 0 {
-			o.w, o.color = r.streams.Out, r.streams.OutColor
+			o.w, o.terminal = r.streams.Out, r.streams.OutTerminal
 			// Not from this goroutine: it holds the lock.
 			o.failed = func(err error) { go r.tell("output", err) }
 		} else {
-			o.w, o.color, o.failed = r.streams.Err, r.streams.ErrColor, func(error) {} // no place is left to tell it
+			o.w, o.terminal, o.failed = r.streams.Err, r.streams.ErrTerminal, func(error) {} // no place is left to tell it
 		}
+		o.color = o.terminal && !r.streams.NoColor
 	}
 	for _, k := range r.ranks {
 		s := r.session(k.number, k.host)
