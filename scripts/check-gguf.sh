@@ -6,7 +6,7 @@
 #
 # llama.cpp is the prebuilt one of the npm package node-llama-cpp. It is installed into
 # DIR, if it is not there, else into a scratch directory that is removed at the end.
-# Needs Go, Node 20, npm and 60 MB of disk. The built-in model is always written, the
+# Needs Go, Node 20, npm and 90 MB of disk. The built-in model is always written, the
 # trained models of ../shared if they are there.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)

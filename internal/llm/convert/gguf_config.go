@@ -94,6 +94,9 @@ func (c *ggufConfig) parse(raw []byte) error {
 	if d := *c.HeadDim; d < 2 || d != math.Trunc(d) || math.Mod(d, 2) != 0 {
 		return fmt.Errorf("head_dim is %v", d)
 	}
+	if c.arch == "qwen2" && *c.HeadDim*c.Heads != c.Hidden {
+		return fmt.Errorf("head_dim is %v, and llama.cpp has only hidden_size %v over %v heads in qwen2 models", *c.HeadDim, c.Hidden, c.Heads)
+	}
 	if c.Act != nil && *c.Act != "silu" && *c.Act != "swish" {
 		return fmt.Errorf("hidden_act is %q, and llama.cpp has silu only in %s models", *c.Act, c.arch)
 	}

@@ -3,12 +3,14 @@ package convert_test
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
 
+	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/builtin"
 	"github.com/mlxgo/mlx/internal/llm"
 	"github.com/mlxgo/mlx/internal/llm/convert"
@@ -34,7 +36,7 @@ func newPeer(t *testing.T) *peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "node", script)
+	cmd := exec.Command("node", script)
 	cmd.Dir, cmd.Stderr = dir, os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -98,6 +100,16 @@ func TestLlamaCpp(t *testing.T) {
 			withLlamaCpp(t, p, name, sourceOf(t, llmtest.Shared(t, "models", name)), convert.GGUFTypes())
 		})
 	}
+	for name, size := range map[string]int{"qwen2.5": 151936, "llama3": 128256, "gpt2": 50257, "smollm2": 49152, "llama2-tinyllama": 32000} {
+		t.Run("tokenizer "+name, func(t *testing.T) {
+			text, err := os.ReadFile(llmtest.Shared(t, "tokenizers", name, "tokenizer.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := map[string]any{"model_type": "llama", "vocab_size": size}
+			withLlamaCpp(t, p, "tokenizer "+name, random(t, c, map[string]string{"tokenizer.json": string(text)}), []string{"f16"})
+		})
+	}
 	for name, source := range sources {
 		kinds := []string{"f32"}
 		if name == "the built-in model" {
@@ -107,14 +119,21 @@ func TestLlamaCpp(t *testing.T) {
 	}
 }
 
+// rounding is by how much logits may differ where tokens part: llama.cpp rounds the
+// activations to bfloat16, or to 8 bits, before products with such matrices, and this
+// program does not. The numbers of the matrices are the same.
+var rounding = map[string]float64{"f32": 0, "f16": 0, "bf16": 0.1, "q8_0": 0.1, "q4_0": 0.1}
+
+// withLlamaCpp writes a model as each kind and compares.
 func withLlamaCpp(t *testing.T, p *peer, name string, source weights.Source, kinds []string) {
-	prompts := []string{"Once upon a time", " two  spaces, Grüße 😀\n\nand 12345", "The little dog"}
+	float32s := mlx.Float32
+	prompts := []string{"Once upon a time", " two  spaces, Grüße 😀\n\nand 12345", "The little dog", "don't WE'LL\t12345 1 000,5\r\n\r\n  \n x=[y]; // no_op\n"}
 	for _, kind := range kinds {
 		path := filepath.Join(t.TempDir(), "m.gguf")
 		if err := convert.WriteGGUF(t.Context(), source, path, convert.GGUFOptions{Type: kind}); err != nil {
 			t.Fatalf("%s as %s: %v", name, kind, err)
 		}
-		m, err := llm.Load(path, llm.LoadOptions{New: models.New, ExactActivations: true})
+		m, err := llm.Load(path, llm.LoadOptions{New: models.New, ExactActivations: true, DType: &float32s})
 		if err != nil {
 			t.Fatalf("%s as %s: %v", name, kind, err)
 		}
@@ -142,8 +161,22 @@ func withLlamaCpp(t *testing.T, p *peer, name string, source weights.Source, kin
 			for agree < len(own) && agree < len(theirs.Out) && own[agree] == theirs.Out[agree] {
 				agree++
 			}
-			fmt.Printf("%-26s %-5s %-38q %2d of %d tokens are llama.cpp's\n", name, kind, prompts[i], agree, len(own))
-			if agree < len(own) || agree < len(theirs.Out) {
+			if agree == len(own) && agree == len(theirs.Out) {
+				fmt.Printf("%-26s %-5s %-38q all %d tokens are llama.cpp's\n", name, kind, prompts[i], agree)
+				continue
+			}
+			gap := math.Inf(1)
+			if agree < len(own) && agree < len(theirs.Out) {
+				logits, err := m.Logits(slices.Concat(ids, own[:agree]))
+				if err != nil {
+					t.Fatal(err)
+				}
+				rows := mlx.ToRows[float32](logits)
+				last := rows[len(rows)-1]
+				gap = float64(last[own[agree]] - last[theirs.Out[agree]])
+			}
+			fmt.Printf("%-26s %-5s %-38q %d of %d tokens are llama.cpp's, then it takes one whose logit here is lower by %.3f\n", name, kind, prompts[i], agree, len(own), gap)
+			if gap > rounding[kind] {
 				t.Errorf("%s as %s: %q continues with %v, and in llama.cpp with %v", name, kind, prompts[i], own, theirs.Out)
 			}
 		}

@@ -172,6 +172,11 @@ func random(t *testing.T, config map[string]any, files map[string]string) weight
 	t.Helper()
 	c := map[string]any{"vocab_size": 40, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 8,
 		"num_key_value_heads": 2, "head_dim": 16, "rms_norm_eps": 1e-5, "max_position_embeddings": 512, "tie_word_embeddings": true}
+	hidden, inner, d, heads, kv := 64, 96, 16, 8, 2
+	if config["model_type"] == "qwen2" && config["head_dim"] == nil { // llama.cpp has no other there
+		d = 8
+		c["head_dim"] = d
+	}
 	for key, v := range config {
 		if c[key] = v; v == nil {
 			delete(c, key)
@@ -208,7 +213,6 @@ func random(t *testing.T, config map[string]any, files map[string]string) weight
 		}
 		s.Tensors = append(s.Tensors, weights.Tensor{Tensor: safetensors.Tensor{Name: name, DType: dtype.Float32, RawDType: "F32", Shape: shape, Data: data}})
 	}
-	hidden, inner, d, heads, kv := 64, 96, 16, 8, 2
 	add("model.embed_tokens.weight", c["vocab_size"].(int), hidden)
 	add("model.norm.weight", hidden)
 	for i := range 2 {
@@ -302,6 +306,7 @@ func TestGGUFRefuses(t *testing.T) {
 		`partial_rotary_factor is 0.5`:             {map[string]any{"model_type": "llama", "partial_rotary_factor": 0.5}, "f32", nil, nil},
 		`rope type "dynamic"`:                      {map[string]any{"model_type": "llama", "rope_scaling": map[string]any{"type": "dynamic", "factor": 2}}, "f32", nil, nil},
 		`sliding window`:                           {map[string]any{"model_type": "mistral", "sliding_window": 64}, "f32", nil, nil},
+		`head_dim is 16, and llama.cpp`:            {map[string]any{"model_type": "qwen2", "head_dim": 16}, "f32", nil, nil},
 		`hidden_act is "gelu"`:                     {map[string]any{"model_type": "llama", "hidden_act": "gelu"}, "f32", nil, nil},
 		`there is no tensor model.norm.weight`:     {map[string]any{"model_type": "llama"}, "f32", nil, func(s *weights.Source) { s.Tensors = slices.Delete(s.Tensors, 1, 2) }},
 		`tensor model.norm.bias has no place`:      {map[string]any{"model_type": "llama"}, "f32", nil, func(s *weights.Source) { s.Tensors[1].Name = "model.norm.bias" }},
