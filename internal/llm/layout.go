@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/llm/weights"
@@ -37,6 +39,9 @@ type Layout struct {
 	// Params are in the order of the model's fields.
 	Params   []Param
 	Warnings []string
+	// Foreign is the other tool's format that the source is in, "" for MLX's and plain
+	// ones.
+	Foreign string
 }
 
 // Param is a parameter of a model and the tensor that has it.
@@ -45,6 +50,8 @@ type Param struct {
 	Shape mlx.Shape
 	// Tensor has the parameter's elements, in its own dtype.
 	Tensor weights.Tensor
+	// Widened: the source has the layer packed in a way that MLX has not.
+	Widened bool
 	// Turned: they are those of the transposed matrix, which has the tensor's shape.
 	Turned bool
 }
@@ -90,8 +97,16 @@ func (l *loader) layout() (*Layout, error) {
 		return nil, err
 	}
 	out := &Layout{Model: l.model, Config: l.config, Warnings: warnings}
+	if l.foreign != nil {
+		out.Foreign = l.foreign.Format
+	}
 	for path, a := range nn.Parameters(l.model) {
-		out.Params = append(out.Params, Param{Path: path, Shape: a.Shape(), Tensor: stored[path], Turned: l.turned[path] && a.NDim() == 2})
+		p := Param{Path: path, Shape: a.Shape(), Tensor: stored[path], Turned: l.turned[path] && a.NDim() == 2}
+		if l.foreign != nil {
+			layer, ok := strings.CutSuffix(p.Tensor.Name, ".weight")
+			p.Widened = ok && slices.Contains(l.foreign.Dequantized, layer)
+		}
+		out.Params = append(out.Params, p)
 	}
 	return out, nil
 }

@@ -299,3 +299,26 @@ func EOSSet(base []int, from string, extra []string, vocab int, t *Tokenizer) ([
 	}
 	return set, nil
 }
+
+// SourceTokenizer reads the tokenizer of a model.
+func SourceTokenizer(s Source) (*Tokenizer, error) {
+	files := map[string][]byte{}
+	for _, name := range []string{TokenizerFile, TokenizerConfigFile, templateFile, templateJSONFile} {
+		data, err := s.Read(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("model %s: %s: %w", s.Name, name, err)
+		}
+		files[name] = data
+	}
+	if files[TokenizerFile] == nil {
+		return nil, fmt.Errorf("model %s has no %s: text cannot be turned into tokens", s.Name, TokenizerFile)
+	}
+	t, err := ParseTokenizer(files)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", s.Name, err)
+	}
+	return t, nil
+}

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"os"
-	"strings"
 
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/llm"
@@ -20,8 +18,7 @@ import (
 
 const (
 	leastFactor = 1e-4 // of a channel, before they are made even
-	leastClip   = 0.5  // share of a group's range that stays at least
-	lossBatches = 4    // of inputs on which a whole layer is measured
+	lossBatches = 2    // of inputs on which a whole layer is measured
 )
 
 // awq is one layer at work.
@@ -29,13 +26,14 @@ type awq struct {
 	*layer
 	weights map[string]*mlx.Array // float32 [out, in]
 	biases  map[string]*mlx.Array
-	grams   map[string]*mlx.Array // float32 [in, in], mean of x x^T
-	sizes   map[string][]float64  // mean of |x|
+	grams   map[string]*mlx.Array    // float32 [in, in], mean of x x^T
+	sizes   map[string][]float64     // mean of |x|
+	clipped map[string]mlx.Quantized // weights whose ranges are found
 }
 
 // awqLayer quantizes a layer, plainly where that loses less.
 func (j *job) awqLayer(l *layer) error {
-	a := &awq{layer: l, weights: map[string]*mlx.Array{}, biases: map[string]*mlx.Array{}, grams: map[string]*mlx.Array{}, sizes: map[string][]float64{}}
+	a := &awq{layer: l, weights: map[string]*mlx.Array{}, biases: map[string]*mlx.Array{}, grams: map[string]*mlx.Array{}, sizes: map[string][]float64{}, clipped: map[string]mlx.Quantized{}}
 	if err := a.read(); err != nil {
 		return err
 	}
@@ -57,9 +55,6 @@ func (j *job) awqLayer(l *layer) error {
 		}
 	}
 	for _, w := range l.watched {
-		if strings.Contains(w.path, "q_proj") || strings.Contains(w.path, "k_proj") || strings.Contains(w.path, "qkv") {
-			continue
-		}
 		if least, err = a.try(want, least, func() error { return a.clip(w.path) }); err != nil {
 			return err
 		}
@@ -78,9 +73,6 @@ func (a *awq) try(want []*mlx.Array, least float64, step func() error) (float64,
 		return 0, err
 	}
 	loss, err := a.loss(want)
-	if os.Getenv("DBG") != "" {
-		println(int(loss / least * 1000))
-	}
 	if err != nil || loss < least {
 		return loss, err
 	}
@@ -143,7 +135,10 @@ func (l *layer) loss(want []*mlx.Array) (float64, error) {
 // putAll rounds all weights as they are.
 func (a *awq) putAll() error {
 	for _, w := range a.watched {
-		q := mlx.Quantize(a.weights[w.path].AsType(a.j.dtype), a.j.o.Scheme)
+		q, ok := a.clipped[w.path]
+		if !ok {
+			q = mlx.Quantize(a.weights[w.path].AsType(a.j.dtype), a.j.o.Scheme)
+		}
 		if err := a.put(w.path, q, a.biases[w.path]); err != nil {
 			return err
 		}
@@ -162,12 +157,12 @@ func (a *awq) snapshot() (restore func()) {
 		}
 		return part
 	})
-	w, b, g := maps.Clone(a.weights), maps.Clone(a.biases), maps.Clone(a.grams)
+	w, b, g, c := maps.Clone(a.weights), maps.Clone(a.biases), maps.Clone(a.grams), maps.Clone(a.clipped)
 	return func() {
 		for place, old := range norms {
 			*place = old
 		}
-		a.weights, a.biases, a.grams = w, b, g
+		a.weights, a.biases, a.grams, a.clipped = w, b, g, c
 	}
 }
 
@@ -348,43 +343,14 @@ func (a *awq) applyNorm(path string, s *mlx.Array) (*mlx.Array, error) {
 	return left, fault
 }
 
-// clip cuts the ranges of groups where that lessens the error of their own inputs.
+// clip finds the range of each group that has the least error by the size of its inputs.
 func (a *awq) clip(path string) error {
-	w, g := a.weights[path], a.j.o.Scheme.GroupSize
-	rows, cols := w.Dims2()
-	groups := cols / g
-	blocks := mlx.FromSlice(diagonalBlocks(mlx.ToSlice[float32](a.grams[path]), cols, g), groups, g, g)
-	by := w.Reshape(rows, groups, g)
-	lo, hi := mlx.Min(by, mlx.Axis(-1), mlx.KeepDims(true)), mlx.Max(by, mlx.Axis(-1), mlx.KeepDims(true))
-	var best, least *mlx.Array
-	for step := range int(float64(a.j.o.Grid) * (1 - leastClip)) {
-		share := 1 - float64(step)/float64(a.j.o.Grid)
-		cut := mlx.Minimum(mlx.Maximum(by, lo.Mul(share)), hi.Mul(share))
-		d := a.rounded(cut.Reshape(rows, cols)).Sub(w).Reshape(rows, groups, g).Transpose(1, 0, 2)
-		e := mlx.Sum(d.MatMul(blocks).Mul(d), mlx.Axis(-1)).T().ExpandDims(2) // [rows, groups, 1]
-		if best == nil {
-			best, least = cut, e
-		} else {
-			less := e.Lt(least)
-			best, least = mlx.Where(less, cut, best), mlx.Where(less, e, least)
-		}
-		if err := mlx.Eval(best, least); err != nil {
-			return err
-		}
+	gram := mlx.ToSlice[float32](a.grams[path])
+	rows, cols := a.weights[path].Dims2()
+	h := make([]float64, cols)
+	for i := range h {
+		h[i] = float64(gram[i*cols+i])
 	}
-	if best != nil {
-		a.weights[path] = best.Reshape(rows, cols)
-	}
+	a.clipped[path] = fitted(mlx.ToSlice[float32](a.weights[path]), rows, cols, h, a.j.o.Scheme, a.j.dtype).quantized()
 	return nil
-}
-
-// diagonalBlocks are the blocks [n/g, g, g] on the diagonal of a matrix [n, n].
-func diagonalBlocks(v []float32, n, g int) []float32 {
-	var out []float32
-	for at := 0; at < n; at += g {
-		for i := at; i < at+g; i++ {
-			out = append(out, v[i*n+at:i*n+at+g]...)
-		}
-	}
-	return out
 }

@@ -64,7 +64,28 @@ type grid struct {
 
 // code is the nearest value's.
 func (g grid) code(w float64) float64 {
-	return max(0, min(g.top, math.RoundToEven((w-g.bias)/g.scale)))
+	return g.near((w - g.bias) / g.scale)
+}
+
+// near is the code next to a place on the grid.
+func (g grid) near(at float64) float64 {
+	switch {
+	case at <= 0:
+		return 0
+	case at >= g.top:
+		return g.top
+	}
+	return math.RoundToEven(at)
+}
+
+// loss is the sum of h (w - value)^2.
+func (g grid) loss(w, h []float64) (e float64) {
+	inverse := 1 / g.scale
+	for i, v := range w {
+		d := v - g.value(g.near((v-g.bias)*inverse))
+		e += h[i] * d * d
+	}
+	return e
 }
 
 func (g grid) value(code float64) float64 { return code*g.scale + g.bias }
@@ -80,9 +101,9 @@ func (g grid) rounded(d mlx.DType) grid {
 const (
 	// leastScale keeps the codes of groups of equal weights finite.
 	leastScale = 1e-7
-	gridSteps  = 12   // how many ranges are tried
+	gridSteps  = 10   // how many ranges are tried
 	leastRange = 0.45 // the narrowest, as a share of the whole
-	refits     = 3    // of each range
+	refits     = 2    // of each range
 )
 
 // bestGrid is the grid of dtype d for weights w with the least error sum h (w - value)^2:
@@ -105,12 +126,7 @@ func bestGrid(w, h []float64, bits int, d mlx.DType) grid {
 		if !(math.Abs(g.scale) >= leastScale/2) {
 			return
 		}
-		var e float64
-		for i, v := range w {
-			d := v - g.value(g.code(v))
-			e += h[i] * d * d
-		}
-		if e < least {
+		if e := g.loss(w, h); e < least {
 			least, best = e, g
 		}
 	}
@@ -136,13 +152,15 @@ func bestGrid(w, h []float64, bits int, d mlx.DType) grid {
 // fit is the grid with the least error for the codes that g gives.
 func (g grid) fit(w, h []float64) (grid, bool) {
 	var n, q, qq, v, qv float64
+	inverse := 1 / g.scale
 	for i, x := range w {
-		c := g.code(x)
-		n += h[i]
-		q += h[i] * c
-		qq += h[i] * c * c
-		v += h[i] * x
-		qv += h[i] * c * x
+		c, weight := g.near((x-g.bias)*inverse), h[i]
+		wc := weight * c
+		n += weight
+		q += wc
+		qq += wc * c
+		v += weight * x
+		qv += wc * x
 	}
 	det := n*qq - q*q
 	if !(det > 1e-12*n*qq) {
@@ -151,4 +169,29 @@ func (g grid) fit(w, h []float64) (grid, bool) {
 	out := grid{scale: (n*qv - q*v) / det, top: g.top}
 	out.bias = (v - out.scale*q) / n
 	return out, out.scale > leastScale
+}
+
+// fitted rounds w [rows, cols] to the best grid of each group, where h are the weights of
+// the columns' errors.
+func fitted(w []float32, rows, cols int, h []float64, s quant.Scheme, d mlx.DType) *packed {
+	p := newPacked(rows, cols, s, d)
+	groups := cols / s.GroupSize
+	parallel(rows, func(a, b int) {
+		buf, codes := make([]float64, s.GroupSize), make([]uint8, cols)
+		for i := a; i < b; i++ {
+			for g := range groups {
+				at := g * s.GroupSize
+				for j := range buf {
+					buf[j] = float64(w[i*cols+at+j])
+				}
+				one := bestGrid(buf, h[at:at+s.GroupSize], s.Bits, d)
+				p.scales[i*groups+g], p.biases[i*groups+g] = float32(one.scale), float32(one.bias)
+				for j, v := range buf {
+					codes[at+j] = uint8(one.code(v))
+				}
+			}
+			p.put(i, codes)
+		}
+	})
+	return p
 }

@@ -61,15 +61,12 @@ func (j *job) layerwise(f func(*job, *layer) error) error {
 			return fmt.Errorf("%s: %w", l.Path, err)
 		}
 		one.unwatch()
-		if i+1 < len(layers) {
-			if xs, err = one.outputs(); err != nil {
-				return err
-			}
+		if xs, err = one.outputs(); err != nil {
+			return err
 		}
 	}
 	j.o.Progress(j.o.Method, len(layers), len(layers))
-	j.rest()
-	return nil
+	return j.rest(m, xs)
 }
 
 // caches are fresh ones for a batch [B, L, ...].
@@ -239,9 +236,113 @@ func (in *inputs) add(x *mlx.Array) error {
 	return nil
 }
 
-// rest rounds what is no layer's, embeddings and the head, plainly.
-func (j *job) rest() {
+// watchedEmbedding is an embedding that remembers what it took as the output layer.
+type watchedEmbedding struct {
+	*nn.Embedding
+	x *mlx.Array
+}
+
+// AsLinear is the embedding's.
+func (w *watchedEmbedding) AsLinear(x *mlx.Array) *mlx.Array {
+	w.x = x
+	return w.Embedding.AsLinear(x)
+}
+
+// rest quantizes what is no layer's: the output layer by what it takes from the last layer,
+// xs, and embeddings.
+func (j *job) rest(m llm.Layered, xs []*mlx.Array) error {
+	var taken func() *mlx.Array
+	var path string
+	var weight, bias *mlx.Array
+	tied := false
+	watch := func(at string, part nn.Layer) nn.Layer {
+		switch part := part.(type) {
+		case *nn.Embedding:
+			w := &watchedEmbedding{Embedding: part}
+			return w
+		case *nn.Linear:
+			return &watched{Linear: part, path: at}
+		}
+		return part
+	}
+	nn.Replace(j.m.Model, watch)
+	in, err := (*inputs)(nil), error(nil)
+	m.Outputs(xs[0])
+	find := func(at string, part nn.Layer) nn.Layer {
+		switch w := part.(type) {
+		case *watchedEmbedding:
+			if w.x != nil {
+				path, weight, taken, tied = at, w.Weight, func() *mlx.Array { return w.x }, true
+			}
+		case *watched:
+			if w.x != nil {
+				path, weight, bias, taken = at, w.Weight, w.Bias, func() *mlx.Array { return w.x }
+			}
+		}
+		return part
+	}
+	nn.Replace(j.m.Model, find)
+	if taken != nil && weight.Dim(1)%j.o.Embed.GroupSize == 0 {
+		in = &inputs{gram: newMatrix(weight.Dim(1)), size: make([]float64, weight.Dim(1))}
+		for _, x := range xs {
+			m.Outputs(x) // its logits are not computed
+			if err = in.add(taken().Reshape(-1, weight.Dim(1))); err != nil {
+				return err
+			}
+		}
+	}
+	var q mlx.Quantized
+	if in != nil {
+		if q, err = j.roundOutput(weight, in, tied); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	nn.Replace(j.m.Model, func(at string, part nn.Layer) nn.Layer {
+		switch w := part.(type) {
+		case *watchedEmbedding:
+			if at == path && in != nil {
+				return &nn.QuantizedEmbedding{Weight: q.Weight, Scales: q.Scales, Biases: q.Biases, Scheme: q.Scheme}
+			}
+			return w.Embedding
+		case *watched:
+			if at == path && in != nil {
+				return &nn.QuantizedLinear{Weight: q.Weight, Scales: q.Scales, Biases: q.Biases, Bias: bias, Scheme: q.Scheme}
+			}
+			return w.Linear
+		}
+		return part
+	})
+	if in != nil {
+		j.bits[path] = q.Scheme
+	}
 	j.roundPlain(func(path string) quant.Scheme { return j.o.Embed })
+	return nil
+}
+
+// roundOutput rounds the weight of the output layer.
+func (j *job) roundOutput(weight *mlx.Array, in *inputs, tied bool) (mlx.Quantized, error) {
+	rows, cols := weight.Dims2()
+	w := mlx.ToSlice[float32](weight.AsType(mlx.Float32))
+	var p *packed
+	if j.o.Method == GPTQ {
+		damp := damping
+		if tied {
+			damp = tiedDamping
+		}
+		f, err := newFactor(in.gram, damp)
+		if err != nil {
+			return mlx.Quantized{}, err
+		}
+		p = gptq(w, rows, cols, f, j.o.Embed, j.dtype)
+	} else {
+		h := make([]float64, cols)
+		for i := range h {
+			h[i] = in.gram.row(i)[i]
+		}
+		p = fitted(w, rows, cols, h, j.o.Embed, j.dtype)
+	}
+	q := p.quantized()
+	return q, mlx.Eval(q.Weight, q.Scales, q.Biases)
 }
 
 // roundPlain quantizes the layers that are left, if groups divide their width.
@@ -287,3 +388,7 @@ func (j *job) gptqLayer(l *layer) error {
 
 // damping is added to the diagonal of X^T X, as a share of its mean.
 const damping = 0.01
+
+// tiedDamping likewise of an output layer that is the embedding too, which takes each
+// channel by itself: the more, the more that counts.
+const tiedDamping = 3

@@ -27,8 +27,9 @@ import (
 type Options struct {
 	// New makes the models: models.New.
 	New llm.Constructor
-	// Model is the source as the user named it, and Dir its directory, "" if it has none.
-	Model, Dir string
+	// Model is the source as the user named it, and Dir its directory or File its file, ""
+	// if it has none.
+	Model, Dir, File string
 	// Repo is the source's name on the Hub, for the model card; "" if it is not of the Hub.
 	Repo string
 

@@ -73,7 +73,11 @@ func newPlan(src llm.Source, o *Options) (*plan, error) {
 			return nil, err
 		}
 	}
-	if p.layout, err = llm.LayoutOf(src, llm.LoadOptions{New: o.New}); err != nil {
+	wide := mlx.Float32 // of layers that are widened: exact
+	if o.DType != nil {
+		wide = *o.DType
+	}
+	if p.layout, err = llm.LayoutOf(src, llm.LoadOptions{New: o.New, DType: &wide}); err != nil {
 		return nil, err
 	}
 	p.layers = layersOf(p.layout.Model)
@@ -91,6 +95,9 @@ func newPlan(src llm.Source, o *Options) (*plan, error) {
 		return nil, err
 	}
 	if err := p.makeShards(); err != nil {
+		return nil, err
+	}
+	if err := p.checkRemove(); err != nil {
 		return nil, err
 	}
 	return p, p.makeFiles(config)
@@ -137,6 +144,7 @@ func (p *plan) makeSteps(config *config) error {
 		}
 		p.keep(param, packed, is && field != "bias")
 	}
+	p.noteWidened()
 	if choose == nil {
 		return nil
 	}
@@ -144,6 +152,38 @@ func (p *plan) makeSteps(config *config) error {
 		return err
 	}
 	return p.checkQuantized(quantized)
+}
+
+// noteWidened says what becomes of layers that another tool has packed.
+func (p *plan) noteWidened() {
+	n := 0
+	for _, param := range p.layout.Params {
+		if param.Widened {
+			n++
+		}
+	}
+	switch {
+	case n == 0 || p.o.Quantize:
+	case p.o.DType == nil:
+		p.notes = append(p.notes, fmt.Sprintf("%d layers of %s have no exact form in MLX's packing and are written as float32, which holds them; --dtype bfloat16 or float16 takes half of that, --quantize less", n, p.layout.Foreign))
+	default:
+		p.notes = append(p.notes, fmt.Sprintf("%d layers of %s have no exact form in MLX's packing and are written as %v", n, p.layout.Foreign, *p.o.DType))
+	}
+}
+
+// checkRemove refuses to remove files from which tensors are made in more ways than one.
+func (p *plan) checkRemove() error {
+	if p.o.Remove == nil {
+		return nil
+	}
+	for _, s := range p.steps {
+		for _, t := range s.in {
+			if t.Make != nil || t.File == nil || !t.File.Mapped() && !t.File.Gone() {
+				return fmt.Errorf("model %s: the files of weights that are unpacked (%s) cannot be removed on the way: leave out --remove-source-shards", p.src.Name, t.Name)
+			}
+		}
+	}
+	return nil
 }
 
 // checkQuantized refuses a quantized model in which nothing is.
@@ -201,11 +241,16 @@ func split(path string) (layer, field string) {
 // isFloat reports whether t has numbers that can be cast.
 func isFloat(t weights.Tensor) bool { return t.DType.Is(dtype.Floating) }
 
-// cast is the dtype that a floating parameter becomes.
+// cast is the dtype that a floating parameter becomes. The scales of what is packed, and
+// what another tool has packed, keep one that holds them exactly, unless the user asks for
+// another.
 func (p *plan) cast(param llm.Param) mlx.DType {
 	d := param.Tensor.DType
 	c, ok := p.layout.Model.(llm.CastPredicated)
-	if !isFloat(param.Tensor) || p.dtype == nil || ok && !c.Casts(param.Path) {
+	layer, field := split(param.Path)
+	_, packed := p.layers.packed[layer]
+	exact := p.o.DType == nil && (packed && field != "bias" || param.Widened && !p.o.Quantize)
+	if !isFloat(param.Tensor) || p.dtype == nil || exact || ok && !c.Casts(param.Path) {
 		if d == mlx.Float64 { // no model computes in it
 			d = mlx.Float32
 		}

@@ -176,6 +176,9 @@ func (p *plan) fresh() (state, error) {
 	if err := s.addFiles(p.o.Dir); err != nil {
 		return s, err
 	}
+	if p.o.File != "" {
+		s.Source = append(s.Source, sourceFile{Path: p.o.File, last: -1})
+	}
 	slices.SortFunc(s.Source, func(a, b sourceFile) int { return strings.Compare(a.Path, b.Path) })
 	for i := range s.Source {
 		f := &s.Source[i]
