@@ -32,6 +32,14 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "6"); err != nil {
 		panic(err)
 	}
+	// What a run that was killed has left.
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), "nettest-*-*"))
+	for _, dir := range dirs {
+		pid := strings.Split(filepath.Base(dir), "-")[1]
+		if _, err := os.Stat("/proc/" + pid); err != nil {
+			os.RemoveAll(dir)
+		}
+	}
 	status := m.Run()
 	if programs.dir != "" {
 		os.RemoveAll(programs.dir)
@@ -43,7 +51,7 @@ func TestMain(m *testing.M) {
 func built(t *testing.T, name string) string {
 	t.Helper()
 	programs.once.Do(func() {
-		if programs.dir, programs.err = os.MkdirTemp("", "nettest-mlx-"); programs.err != nil {
+		if programs.dir, programs.err = os.MkdirTemp("", fmt.Sprintf("nettest-%d-", os.Getpid())); programs.err != nil {
 			return
 		}
 		cmd := exec.Command("go", "build", "-o", programs.dir, "github.com/mlxgo/mlx/cmd/mlx", "./testdata/sums")
