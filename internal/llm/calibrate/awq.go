@@ -31,9 +31,14 @@ type awq struct {
 	clipped map[string]mlx.Quantized // weights whose ranges are found
 }
 
+func newAWQ(l *layer) *awq {
+	return &awq{layer: l, weights: map[string]*mlx.Array{}, biases: map[string]*mlx.Array{}, grams: map[string]*mlx.Array{},
+		sizes: map[string][]float64{}, clipped: map[string]mlx.Quantized{}}
+}
+
 // awqLayer quantizes a layer, plainly where that loses less.
 func (j *job) awqLayer(l *layer) error {
-	a := &awq{layer: l, weights: map[string]*mlx.Array{}, biases: map[string]*mlx.Array{}, grams: map[string]*mlx.Array{}, sizes: map[string][]float64{}, clipped: map[string]mlx.Quantized{}}
+	a := newAWQ(l)
 	if err := a.read(); err != nil {
 		return err
 	}

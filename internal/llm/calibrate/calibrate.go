@@ -224,11 +224,8 @@ func (j *job) plain() (*ruler.Perplexity, error) {
 		schemes = j.plainSchemes(m)
 	}
 	for path, l := range nn.Modules(m.Model) {
-		if s, ok := schemes[path]; ok {
-			if w := weightOf(l); w != nil {
-				*w = (*w).AsType(j.dtype)
-			}
-			_ = s
+		if w := weightOf(l); w != nil && schemes[path] != (quant.Scheme{}) {
+			*w = (*w).AsType(j.dtype)
 		}
 	}
 	err = mlx.Try(func() {

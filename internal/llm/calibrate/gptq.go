@@ -12,6 +12,14 @@ import (
 // those after them take over the error, as far as the inputs seen allow. Columns go by the
 // size of their inputs, largest first, while each group's scale is found before.
 
+const (
+	// damping is added to the diagonal of X^T X, as a share of its mean.
+	damping = 0.01
+	// tiedDamping likewise of an output layer that is the embedding too, which takes each
+	// channel by itself: the more, the more that counts.
+	tiedDamping = 3
+)
+
 // gptqRows is how many rows of a matrix are rounded together: they read the factor once.
 const gptqRows = 16
 
@@ -107,4 +115,27 @@ func (f *factor) round(p *packed, w []float32, from, to int) {
 	for r := range rest {
 		p.put(from+r, codes[r])
 	}
+}
+
+// gptqLayer quantizes a layer in the order of its flow: what comes later sees the rounding
+// of what came before.
+func (j *job) gptqLayer(l *layer) error {
+	for _, stage := range l.stages {
+		in, err := l.gather(stage)
+		if err != nil {
+			return err
+		}
+		f, err := newFactor(in[0].gram, damping)
+		if err != nil {
+			return err
+		}
+		for _, w := range stage {
+			rows, cols := w.Weight.Dims2()
+			p := gptq(mlx.ToSlice[float32](w.Weight.AsType(mlx.Float32)), rows, cols, f, j.o.Scheme, j.dtype)
+			if err := l.put(w.path, p.quantized(), w.Bias); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -16,13 +16,16 @@ import (
 // watched is a linear layer that remembers what it took.
 type watched struct {
 	*nn.Linear
-	path string
-	x    *mlx.Array // the last input
+	path  string
+	x     *mlx.Array // the last input
+	turn  int        // when it came, of all that are counted together
+	count *int
 }
 
 // Forward is the layer's.
 func (w *watched) Forward(x *mlx.Array) *mlx.Array {
-	w.x = x
+	w.x, w.turn = x, *w.count
+	*w.count++
 	return w.Linear.Forward(x)
 }
 
@@ -124,6 +127,7 @@ func (l *layer) replace(f func(path string, part nn.Layer) nn.Layer) {
 // watch puts watched layers in the place of those that can be quantized, and finds the
 // stages.
 func (l *layer) watch() {
+	var count int
 	all := map[string]*watched{}
 	l.replace(func(path string, part nn.Layer) nn.Layer {
 		linear, ok := part.(*nn.Linear)
@@ -134,7 +138,7 @@ func (l *layer) watch() {
 			l.j.o.Note(fmt.Sprintf("%s stays as it is: its width %d is no multiple of the group size %d", path, w, l.j.o.Scheme.GroupSize))
 			return part
 		}
-		w := &watched{Linear: linear, path: path}
+		w := &watched{Linear: linear, path: path, count: &count}
 		all[path] = w
 		return w
 	})
@@ -150,17 +154,7 @@ func (l *layer) watch() {
 		}
 		l.stages[at] = append(l.stages[at], w)
 	}
-	slices.SortStableFunc(l.stages, func(a, b []*watched) int { return l.order(a[0]) - l.order(b[0]) })
-}
-
-// order is the place of a part in the flow: what other parts need comes first.
-func (l *layer) order(w *watched) int {
-	for i, last := range []string{"q_proj", "qkv", "o_proj", "out", "gate", "up", "down"} {
-		if strings.Contains(w.path[len(l.Path):], last) {
-			return i
-		}
-	}
-	return 0
+	slices.SortStableFunc(l.stages, func(a, b []*watched) int { return a[0].turn - b[0].turn })
 }
 
 // unwatch puts the layers that are still watched back as they were.
@@ -236,115 +230,6 @@ func (in *inputs) add(x *mlx.Array) error {
 	return nil
 }
 
-// watchedEmbedding is an embedding that remembers what it took as the output layer.
-type watchedEmbedding struct {
-	*nn.Embedding
-	x *mlx.Array
-}
-
-// AsLinear is the embedding's.
-func (w *watchedEmbedding) AsLinear(x *mlx.Array) *mlx.Array {
-	w.x = x
-	return w.Embedding.AsLinear(x)
-}
-
-// rest quantizes what is no layer's: the output layer by what it takes from the last layer,
-// xs, and embeddings.
-func (j *job) rest(m llm.Layered, xs []*mlx.Array) error {
-	var taken func() *mlx.Array
-	var path string
-	var weight, bias *mlx.Array
-	tied := false
-	watch := func(at string, part nn.Layer) nn.Layer {
-		switch part := part.(type) {
-		case *nn.Embedding:
-			w := &watchedEmbedding{Embedding: part}
-			return w
-		case *nn.Linear:
-			return &watched{Linear: part, path: at}
-		}
-		return part
-	}
-	nn.Replace(j.m.Model, watch)
-	in, err := (*inputs)(nil), error(nil)
-	m.Outputs(xs[0])
-	find := func(at string, part nn.Layer) nn.Layer {
-		switch w := part.(type) {
-		case *watchedEmbedding:
-			if w.x != nil {
-				path, weight, taken, tied = at, w.Weight, func() *mlx.Array { return w.x }, true
-			}
-		case *watched:
-			if w.x != nil {
-				path, weight, bias, taken = at, w.Weight, w.Bias, func() *mlx.Array { return w.x }
-			}
-		}
-		return part
-	}
-	nn.Replace(j.m.Model, find)
-	if taken != nil && weight.Dim(1)%j.o.Embed.GroupSize == 0 {
-		in = &inputs{gram: newMatrix(weight.Dim(1)), size: make([]float64, weight.Dim(1))}
-		for _, x := range xs {
-			m.Outputs(x) // its logits are not computed
-			if err = in.add(taken().Reshape(-1, weight.Dim(1))); err != nil {
-				return err
-			}
-		}
-	}
-	var q mlx.Quantized
-	if in != nil {
-		if q, err = j.roundOutput(weight, in, tied); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-	}
-	nn.Replace(j.m.Model, func(at string, part nn.Layer) nn.Layer {
-		switch w := part.(type) {
-		case *watchedEmbedding:
-			if at == path && in != nil {
-				return &nn.QuantizedEmbedding{Weight: q.Weight, Scales: q.Scales, Biases: q.Biases, Scheme: q.Scheme}
-			}
-			return w.Embedding
-		case *watched:
-			if at == path && in != nil {
-				return &nn.QuantizedLinear{Weight: q.Weight, Scales: q.Scales, Biases: q.Biases, Bias: bias, Scheme: q.Scheme}
-			}
-			return w.Linear
-		}
-		return part
-	})
-	if in != nil {
-		j.bits[path] = q.Scheme
-	}
-	j.roundPlain(func(path string) quant.Scheme { return j.o.Embed })
-	return nil
-}
-
-// roundOutput rounds the weight of the output layer.
-func (j *job) roundOutput(weight *mlx.Array, in *inputs, tied bool) (mlx.Quantized, error) {
-	rows, cols := weight.Dims2()
-	w := mlx.ToSlice[float32](weight.AsType(mlx.Float32))
-	var p *packed
-	if j.o.Method == GPTQ {
-		damp := damping
-		if tied {
-			damp = tiedDamping
-		}
-		f, err := newFactor(in.gram, damp)
-		if err != nil {
-			return mlx.Quantized{}, err
-		}
-		p = gptq(w, rows, cols, f, j.o.Embed, j.dtype)
-	} else {
-		h := make([]float64, cols)
-		for i := range h {
-			h[i] = in.gram.row(i)[i]
-		}
-		p = fitted(w, rows, cols, h, j.o.Embed, j.dtype)
-	}
-	q := p.quantized()
-	return q, mlx.Eval(q.Weight, q.Scales, q.Biases)
-}
-
 // roundPlain quantizes the layers that are left, if groups divide their width.
 func (j *job) roundPlain(of func(path string) quant.Scheme) {
 	nn.Quantize(j.m.Model, nn.Predicate(func(path string, l nn.Quantizable) (mlx.Scheme, bool) {
@@ -362,33 +247,3 @@ func (j *job) roundPlain(of func(path string) quant.Scheme) {
 		return s, true
 	}))
 }
-
-// gptqLayer quantizes a layer in the order of its flow: what comes later sees the rounding
-// of what came before.
-func (j *job) gptqLayer(l *layer) error {
-	for _, stage := range l.stages {
-		in, err := l.gather(stage)
-		if err != nil {
-			return err
-		}
-		f, err := newFactor(in[0].gram, damping)
-		if err != nil {
-			return err
-		}
-		for _, w := range stage {
-			rows, cols := w.Weight.Dims2()
-			p := gptq(mlx.ToSlice[float32](w.Weight.AsType(mlx.Float32)), rows, cols, f, j.o.Scheme, j.dtype)
-			if err := l.put(w.path, p.quantized(), w.Bias); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// damping is added to the diagonal of X^T X, as a share of its mean.
-const damping = 0.01
-
-// tiedDamping likewise of an output layer that is the embedding too, which takes each
-// channel by itself: the more, the more that counts.
-const tiedDamping = 3
