@@ -19,7 +19,7 @@ ring() { # bytes rounds
 }
 
 mpi() { # btl bytes rounds
-	mpirun --allow-run-as-root --oversubscribe -n 2 --mca btl "$1" "$dir/allsum" "$2" "$3" 2>/dev/null | awk '/^seconds/ { print $2 }'
+	mpirun --allow-run-as-root -n 2 --mca btl "$1" "$dir/allsum" "$2" "$3" 2>/dev/null | awk '/^seconds/ { print $2 }'
 }
 
 median() { sort -g "$1" | awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'; }
