@@ -41,10 +41,15 @@ func (j *job) need() int64 {
 	tokens := int64(len(j.o.Rows)) * int64(len(j.o.Rows[0]))
 	batch := int64(j.o.Batch) * int64(len(j.o.Rows[0]))
 	const f32, f64 = 4, 8
-	if j.o.Method == Dynamic { // the student, its change and its gradient, and one row's intermediates
+	const measuring = 192 << 20 // logits of the report, in pieces
+	if j.o.Method == Dynamic {  // the student, its change and its gradient, and one row's intermediates
 		layers := int64(len(j.m.Model.Layout()))
 		row := int64(len(j.o.Rows[0]))
 		return weights*(int64(j.dtype.Size())+4*f32) + row*layers*f32*(8*hidden+4*widest) + 4*divergenceBytes
 	}
-	return weights*int64(j.dtype.Size())*2 + 2*tokens*hidden*f32 + 4*batch*widest*f32 + 4*widest*widest*f64 + 3*largest*f32
+	inside := batch * (8*hidden + 6*widest) * f32 // of a layer, one batch
+	if j.o.Method == AWQ {                        // beside it what the layer should give, and what is tried
+		inside *= 2
+	}
+	return weights*int64(j.dtype.Size())*2 + 2*tokens*hidden*f32 + inside + 4*widest*widest*f64 + 3*largest*f32 + measuring
 }
