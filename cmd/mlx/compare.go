@@ -33,7 +33,7 @@ tokenizer. Both are in memory at once.
 
 ` + textLong,
 		Example: `  mlx compare story-10m builtin --data-path story.txt
-  mlx compare Qwen/Qwen3-0.6B mlx-community/Qwen3-0.6B-4bit --data-path wiki.jsonl --num-samples 64
+  mlx compare mlx-community/Qwen3-0.6B-bf16 mlx-community/Qwen3-0.6B-4bit --data-path wiki.jsonl --num-samples 64
   mlx compare story-10m story-3bit --data-path story.txt --worst 20 --json`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {

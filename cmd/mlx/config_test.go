@@ -180,7 +180,7 @@ func TestBindKeepsTexts(t *testing.T) {
 func TestBindFaults(t *testing.T) {
 	for _, c := range []struct{ yaml, fault string }{
 		{"nonsense-option: 1", `unknown key "nonsense-option"`},
-		{"max_tokens: 1", "did you mean max-tokens?"},
+		{"max_tokns: 1", "did you mean max-tokens?"},
 		{"config: x", `unknown key "config"`},
 		{"help: true", `unknown key "help"`},
 		{"a.b: 1", `unknown key "a.b"`},

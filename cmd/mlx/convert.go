@@ -49,7 +49,8 @@ type convertOptions struct {
 const (
 	convertLong = `The result is a directory as mlx-lm writes it: safetensors of at most 5 GB, their
 index, config.json, the tokenizer's files and a model card. It appears when it is
-complete. Memory stays below 1 GB plus the largest tensor, whatever the model's size.
+complete. Memory stays below 1 GB plus the largest tensor, whatever the model's size. With --to gguf it is a file that llama.cpp runs, of the type
+that --dtype says or, quantized, q4_0 or q8_0.
 
 What is finished is kept in a directory beside the result, its name with .partial: the
 same command goes on with it after a Ctrl-C, a crash or a full disk.
@@ -100,7 +101,7 @@ func (o *convertOptions) addQuantize(f *pflag.FlagSet) {
 func (o *convertOptions) addTarget(f *pflag.FlagSet) {
 	f.String("dtype", "", "`TYPE` of the parameters: float32, bfloat16 or float16 (default what config.json says, else theirs)")
 	f.Bool("remove-source-shards", false, "remove each file of a model of the Hub when all of it is converted and checked")
-	f.String("to", "mlx", "`FORMAT` of the result: mlx")
+	f.String("to", toMLX, "`FORMAT` of the result: mlx, or gguf for llama.cpp (a file; q4_0 or q8_0 when quantized)")
 	f.String("upload-repo", "", "refused: hf upload does it")
 	addTrust(f)
 }
@@ -146,10 +147,16 @@ func (o *convertOptions) check(from sources, command string) error {
 			}
 		}
 	}
-	if o.To != "mlx" {
-		return usagef("--to: %q is not mlx", o.To)
+	if err := o.checkQuantize(from); err != nil {
+		return err
 	}
-	return o.checkQuantize(from)
+	switch o.To {
+	case toMLX:
+		return nil
+	case toGGUF:
+		return o.checkGGUF(from)
+	}
+	return usagef("--to: %q is not mlx or gguf", o.To)
 }
 
 func (o *convertOptions) checkQuantize(from sources) error {
@@ -203,6 +210,9 @@ func runConvert(ctx context.Context, s *streams, o *convertOptions) error {
 		return err
 	}
 	defer closer.Close()
+	if o.To == toGGUF {
+		return o.writeGGUF(ctx, s, source)
+	}
 	view := &convertView{s: s, name: filepath.Base(o.MLXPath)}
 	c.Line, c.Note, c.Progress = view.line, view.note, view.progress
 	r, err := convert.Run(ctx, source, o.MLXPath, *c)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -173,6 +174,9 @@ func remoteHeaders(ctx context.Context, repo, commit, dir string) (*safetensors.
 		if !strings.Contains(f.Name, "/") {
 			names = append(names, f.Name)
 		}
+	}
+	if !slices.ContainsFunc(names, func(n string) bool { return strings.HasSuffix(n, ".safetensors") }) && slices.ContainsFunc(names, torchfile.IsWeights) {
+		return nil, fmt.Errorf("%s has weights of PyTorch only, whose headers are not read over the network: mlx generate fetches them, and then they can be inspected", repo)
 	}
 	index, err := os.ReadFile(filepath.Join(dir, safetensors.IndexName))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -174,10 +174,9 @@ func runLaunch(ctx context.Context, s *streams, o *launchOptions) error {
 	}
 	signals, stop := catchSignals()
 	defer stop()
-	noColor := os.Getenv("NO_COLOR") != ""
 	err = job.Run(ctx, launch.Streams{
 		In: launchInput(s.in), Out: s.out, Err: s.err, Signals: signals,
-		OutColor: s.outTTY && !noColor, ErrColor: s.errTTY && !noColor,
+		OutTerminal: s.outTTY, ErrTerminal: s.errTTY, NoColor: os.Getenv("NO_COLOR") != "",
 	})
 	var failed *launch.RankError
 	var interrupted *launch.Interrupted

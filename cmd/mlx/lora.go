@@ -89,11 +89,11 @@ func newLora(s *streams, runF func(context.Context, *streams, *loraOptions) erro
 		Use:   "lora",
 		Short: "Fine-tune a model",
 		Long:  loraLong,
-		Example: `  mlx lora --model mlx-community/Qwen3-0.6B-4bit --train --data data --iters 600
-  mlx lora --model builtin --train --data data --num-layers 4 --dry-run
-  mlx lora --model builtin --train --data data --num-layers 4 --resume
-  mlx lora --model builtin --test --data data --adapter-path adapters
-  mlx lora --config configs/lora.yaml`,
+		Example: `  mlx lora --model mlx-community/Qwen3-0.6B-4bit --train --data data --iters 20
+  mlx lora --model mlx-community/Qwen3-0.6B-4bit --train --data data --iters 40 --resume
+  mlx lora --model mlx-community/Qwen3-0.6B-4bit --test --data data
+  mlx lora --train --data data --num-layers 4 --dry-run
+  mlx lora --config lora.yaml`,
 		Args: noArgs(""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			nested := map[string]any{"lora_parameters": nil, "lr_schedule": nil, "optimizer_config": nil, "hf_dataset": nil}

@@ -24,7 +24,7 @@ type loraParameters struct {
 // check refuses what cannot be meant, and reads what only the file has.
 func (o *loraOptions) check(nested map[string]any) error {
 	if !o.Train && !o.Test {
-		return usagef("Must provide at least one of --train or --test") //lint:ignore ST1005 mlx-lm's words
+		return usagef("Must provide at least one of --train or --test")
 	}
 	if o.Data == "" {
 		return usagef("--data is missing: a directory with train.jsonl, valid.jsonl and test.jsonl")

@@ -20,7 +20,7 @@ on rows of the text that the method has not seen; docs/quantization-methods.md t
 		Example: `  mlx quantize --model mlx-community/Qwen3-0.6B-bf16 --mlx-path qwen3-q4
   mlx quantize --model mlx-community/Qwen3-0.6B-bf16 --mlx-path qwen3-mixed --quant-predicate mixed_3_6
   mlx quantize --model mlx-community/Qwen3-0.6B-bf16 --mlx-path qwen3-mxfp4 --q-mode mxfp4
-  mlx quantize --model story-10m --mlx-path story-3bit --method gptq --q-bits 3 --calibration stories.txt
+  mlx quantize --model story-10m --mlx-path story-gptq --method gptq --q-bits 3 --calibration stories.txt
   mlx quantize --model story-10m --mlx-path story-2.5 --method dynamic --low-bits 2 --high-bits 4 --target-bpw 2.75 --calibration stories.txt`,
 		Args: noArgs("; the model goes into --model"),
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -179,7 +179,7 @@ func newHelp() *cobra.Command {
 // elsewhere are commands by the names that other programs have for them.
 var elsewhere = map[string]string{
 	"run": "chat", "list": "models", "ls": "models", "rm": "models rm", "show": "inspect",
-	"pull": "generate --model org/name, which fetches,", "cache_prompt": "cache-prompt",
+	"pull": "generate --model org/name, which fetches,", "cache_prompt": "cache-prompt", "distributed_config": "distributed-config",
 }
 
 // unknownCommand is the root's check of arguments: what stands there is none of

@@ -20,6 +20,9 @@ func (p *planner) arena() {
 		used = slices.DeleteFunc(used, func(u span) bool { return u.last < i })
 		for _, r := range s.out {
 			b := &p.blocks[r.block]
+			if b.bytes == 0 && !b.placed { // a span without a length would hide the one that begins there
+				b.placed, b.slot = true, tensor.Slot{Kind: tensor.SlotArena}
+			}
 			if b.placed || p.over(i, r, used) {
 				continue
 			}

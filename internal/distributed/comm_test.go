@@ -29,7 +29,7 @@ var (
 
 // ranks runs f for each of n processes at once. What it throws is an error of the test.
 // The processes share the default stream, in which nobody may wait for a collective:
-// what depends on one runs on streams of its own.
+// what depends on one runs on a stream of the process's own, see build.
 func ranks(t *testing.T, n int, f func(c *distributed.Comm)) {
 	t.Helper()
 	for rank, err := range attempt(t, n, f) {
@@ -64,11 +64,22 @@ func attempt(t *testing.T, n int, f func(c *distributed.Comm)) []error {
 	go func() { all.Wait(); close(done) }()
 	select {
 	case <-done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(10 * time.Second):
 		stacks := make([]byte, 1<<16)
 		t.Fatalf("hangs:\n%s", stacks[:runtime.Stack(stacks, true)])
 	}
 	return errs
+}
+
+var building sync.Mutex
+
+// build runs f, which makes a graph and evaluates nothing, while s is the default stream.
+func build(s mlx.Stream, f func() *mlx.Array) *mlx.Array {
+	building.Lock()
+	defer building.Unlock()
+	defer mlx.SetDefaultStream(mlx.DefaultStream(mlx.CPU))
+	mlx.SetDefaultStream(s)
+	return f()
 }
 
 // want panics unless a has the shape and the values.

@@ -72,12 +72,8 @@ func (p ReduceScatter) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Ar
 	n := out[0].Dim(0)
 	c := cotan[0]
 	if p.Op != Sum {
-		// each process compares its own elements of this part with the result
-		all := p.AllGatherOf(out[0], s)
-		mine := tensor.AsType(tensor.BinaryOf(tensor.OpEqual, in[0], all, s), c.DType(), s)
-		count := p.AllReduceOf(Sum, mine, s)
-		part := func(a *Array) *Array { return tensor.SliceAxis(a, 0, p.Rank()*n, (p.Rank()+1)*n, s) }
-		c = tensor.BinaryOf(tensor.OpMultiply, c, tensor.BinaryOf(tensor.OpDivide, part(mine), part(count), s), s)
+		part := tensor.SliceAxis(p.share(s, in[0], out[0]), 0, p.Rank()*n, (p.Rank()+1)*n, s)
+		c = tensor.BinaryOf(tensor.OpMultiply, c, part, s)
 	}
 	zeros := func(parts int) *Array {
 		shape := append(tensor.Shape{parts * n}, out[0].Shape()[1:]...)
@@ -85,6 +81,20 @@ func (p ReduceScatter) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Ar
 	}
 	grads[0] = tensor.ConcatenateOf([]*Array{zeros(p.Rank()), c, zeros(p.Size() - 1 - p.Rank())}, 0, s)
 	return grads
+}
+
+// share is what part of each extremum is this process's, of all processes' parts.
+func (p ReduceScatter) share(s Stream, x, y *Array) *Array {
+	return AllReduce(p).share(s, x, p.AllGatherOf(y, s))
+}
+
+// JVP joins the tangents of all processes.
+func (p ReduceScatter) JVP(s Stream, in, out, tangent []*Array) []*Array {
+	t := tangentOf(s, in[0], tangent[0])
+	if p.Op != Sum {
+		t = tensor.BinaryOf(tensor.OpMultiply, t, p.share(s, in[0], out[0]), s)
+	}
+	return []*Array{p.ReduceScatterOf(Sum, t, s), nil}
 }
 
 // VJP is the cotangent: what is sent is a constant to the process that receives it.

@@ -56,7 +56,7 @@ mlx_watch() {
 	while [ "$mlx_n" -lt 10 ] && kill -0 "$mlx_main"; do mlx_pause; done
 	kill -KILL "$mlx_main" # perhaps in the middle of a write that nobody reads
 	kill $(cat "$mlx_dir/helpers")
-	rm -rf "$mlx_dir"
+	mlx_remove
 }
 
 # mlx_beat tells the launcher that the host is there.
@@ -121,8 +121,16 @@ mlx_fail() {
 	mlx_quit
 }
 
+# mlx_remove removes the directory; somebody may make a file there at the same time.
+mlx_remove() {
+	mlx_n=0
+	while [ -d "$mlx_dir" ] && [ "$mlx_n" -lt 50 ]; do
+		rm -rf "$mlx_dir" || mlx_pause
+	done
+}
+
 mlx_quit() {
-	rm -rf "$mlx_dir"
+	mlx_remove
 	mlx_say done
 	kill "$mlx_watcher" $mlx_helpers
 	exit 0

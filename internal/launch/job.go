@@ -100,14 +100,15 @@ func (r *run) prepare() error {
 	rand.Read(key)
 	r.secret = hex.EncodeToString(key)
 	for i, o := range []*output{&r.outputs.out, &r.outputs.err} {
-		o.mu = &r.outputs.mu
+		o.mu, o.cursor = &r.outputs.mu, &r.outputs.cursor
 		if i == 0 {
-			o.w, o.color = r.streams.Out, r.streams.OutColor
+			o.w, o.terminal = r.streams.Out, r.streams.OutTerminal
 			// Not from this goroutine: it holds the lock.
 			o.failed = func(err error) { go r.tell("output", err) }
 		} else {
-			o.w, o.color, o.failed = r.streams.Err, r.streams.ErrColor, func(error) {} // no place is left to tell it
+			o.w, o.terminal, o.failed = r.streams.Err, r.streams.ErrTerminal, func(error) {} // no place is left to tell it
 		}
+		o.color = o.terminal && !r.streams.NoColor
 	}
 	for _, k := range r.ranks {
 		s := r.session(k.number, k.host)
@@ -324,8 +325,10 @@ func (r *run) signal(sig os.Signal) {
 
 // heartbeat tells the hosts that the launcher is there, and looks whether they are.
 func (r *run) heartbeat() {
+	// Before that, ssh may wait for other ranks that share its connection.
+	over := !slices.ContainsFunc(r.workers, func(s *session) bool { return !s.done && !s.isGone })
 	for _, s := range r.all() {
-		if s.done && !s.isGone && s.quiet(time.Now()) > drainTime {
+		if over && s.done && !s.isGone && s.quiet(time.Now()) > drainTime {
 			s.cmd.Process.Kill() // somebody else holds the connection open
 		}
 		if s.local || !s.up || s.isGone {

@@ -57,8 +57,9 @@ type Options struct {
 type Streams struct {
 	In       io.Reader // nil for none
 	Out, Err io.Writer
-	// Color says whether prefixes are coloured there.
-	OutColor, ErrColor bool
+	// What is a terminal gets coloured prefixes, unless NoColor, and shows lines that have
+	// not ended.
+	OutTerminal, ErrTerminal, NoColor bool
 	// Signals are what the user does: the first is passed on to the ranks, the second
 	// kills them.
 	Signals <-chan os.Signal

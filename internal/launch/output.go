@@ -14,20 +14,30 @@ import (
 // written as it comes, while all other output waits.
 var lineLimit = 16 << 20
 
-// outputs are the launcher's two outputs. They share a lock, since they may be one file.
+// outputs are the launcher's two outputs. They share a lock and the line of the terminal
+// where the cursor stands, since they may be one file.
 type outputs struct {
 	mu       sync.Mutex
+	cursor   cursor
 	out, err output
 }
 
-// output is one of them. After an error it swallows what comes.
+// cursor is the last line of a terminal, if a rank has begun one there and not ended it.
+type cursor struct {
+	line *lines // nil for none
+	n    int    // how much of its prefix and bytes is shown
+}
+
+// output is one of the two. After an error it swallows what comes.
 type output struct {
-	mu     *sync.Mutex
-	w      io.Writer
-	color  bool
-	failed func(error) // told once
-	err    error
-	tails  [][]byte // last lines without an end, written when all ranks are done
+	mu       *sync.Mutex
+	w        io.Writer
+	terminal bool
+	color    bool
+	cursor   *cursor
+	failed   func(error) // told once
+	err      error
+	tails    [][]byte // last lines without an end, written when all ranks are done
 }
 
 func (o *output) write(p []byte) {
@@ -44,14 +54,23 @@ func (o *output) write(p []byte) {
 	}
 }
 
-// lines is one stream of one rank on its way to an output: whole lines with a prefix.
+// lines is one stream of one rank on its way to an output: whole lines with a prefix. On
+// a terminal a line that has not ended is shown as well, after a moment: it may be a
+// question, or an answer that comes word by word.
 type lines struct {
 	*output
-	prefix []byte
-	direct bool // no lines: bytes as they come
-	buf    []byte
-	open   bool // in the middle of a long line, with the lock
+	prefix  []byte
+	direct  bool   // no lines: bytes as they come
+	buf     []byte // a line without its end
+	open    bool   // in the middle of a long line, with the lock
+	waiting bool   // buf will be shown
 }
+
+// showAfter is when a line without an end is shown.
+const showAfter = 150 * time.Millisecond
+
+// eraseLine is for terminals.
+const eraseLine = "\r\x1b[K"
 
 // colors are the terminal's for prefixes: those that can be read on light and dark.
 var colors = []int{32, 33, 34, 35, 36, 31}
@@ -73,36 +92,91 @@ func (o *output) newLines(rank int, prefix, alone bool) *lines {
 // Write never fails: the job hears of errors.
 func (l *lines) Write(p []byte) (int, error) {
 	n := len(p)
-	if l.direct {
+	if !l.open {
 		l.mu.Lock()
+	}
+	defer func() {
+		if !l.open {
+			l.mu.Unlock()
+		}
+	}()
+	if l.direct {
 		l.write(p)
-		l.mu.Unlock()
 		return n, nil
 	}
 	if l.open {
 		p = l.through(p)
 	}
-	end := bytes.LastIndexByte(p, '\n') + 1
-	if end > 0 {
-		whole := l.buf
-		if len(l.prefix) == 0 || len(whole) == 0 {
-			l.buf = nil
-		}
-		whole = l.prefixed(whole, p[:end])
-		l.buf = l.buf[:0]
-		l.mu.Lock()
-		l.write(whole)
-		l.mu.Unlock()
+	if end := bytes.LastIndexByte(p, '\n') + 1; end > 0 {
+		l.lines(p[:end])
+		p = p[end:]
 	}
-	l.buf = append(l.buf, p[end:]...)
-	if len(l.buf) > lineLimit {
-		l.mu.Lock()
-		l.open = true
-		l.write(l.prefix)
-		l.write(l.buf)
-		l.buf = nil
+	l.buf = append(l.buf, p...)
+	switch {
+	case len(l.buf) > lineLimit:
+		l.aside(l, func() { l.write(l.unseen(nil)) })
+		l.buf, l.open = nil, true
+		*l.cursor = cursor{}
+	case l.terminal && len(p) > 0 && l.cursor.line == l:
+		l.show()
+	case l.terminal && len(l.buf) > 0 && !l.waiting:
+		l.waiting = true
+		time.AfterFunc(showAfter, func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.waiting = false
+			if len(l.buf) > 0 && l.cursor.line == nil {
+				l.show()
+			}
+		})
 	}
 	return n, nil
+}
+
+// lines writes the end of the line in buf and the lines that follow, all of p.
+func (l *lines) lines(p []byte) {
+	l.aside(l, func() {
+		end := bytes.IndexByte(p, '\n') + 1
+		out := l.unseen(p[:end])
+		for p = p[end:]; len(p) > 0; p = p[end:] {
+			end = bytes.IndexByte(p, '\n') + 1
+			out = append(append(out, l.prefix...), p[:end]...)
+		}
+		l.write(out)
+		if l.cursor.line == l {
+			*l.cursor = cursor{}
+		}
+	})
+	l.buf = l.buf[:0]
+}
+
+// unseen is what the terminal does not show yet of the prefix, buf and more.
+func (l *lines) unseen(more []byte) []byte {
+	out := append(append(bytes.Clone(l.prefix), l.buf...), more...)
+	if l.cursor.line == l {
+		out = out[l.cursor.n:]
+	}
+	return out
+}
+
+// show shows buf, as far as it has come.
+func (l *lines) show() {
+	l.write(l.unseen(nil))
+	*l.cursor = cursor{l, len(l.prefix) + len(l.buf)}
+}
+
+// aside takes a line without an end off the terminal while write writes; not the line of
+// self.
+func (o *output) aside(self *lines, write func()) {
+	other := o.cursor.line
+	if other == nil || other == self || !o.terminal {
+		write()
+		return
+	}
+	other.write([]byte(eraseLine))
+	*o.cursor = cursor{}
+	write()
+	other.show()
 }
 
 // through writes p to the end of the long line and gives what follows it.
@@ -114,42 +188,31 @@ func (l *lines) through(p []byte) []byte {
 	}
 	l.write(p[:end])
 	l.open = false
-	l.mu.Unlock()
 	return p[end:]
-}
-
-// prefixed is begin and the lines of p with the prefix before each.
-func (l *lines) prefixed(begin, p []byte) []byte {
-	if len(l.prefix) == 0 {
-		return append(begin, p...)
-	}
-	out := make([]byte, 0, len(begin)+len(p)+8*len(l.prefix))
-	for first := true; len(p) > 0; first = false {
-		out = append(out, l.prefix...)
-		if first {
-			out = append(out, begin...)
-		}
-		end := bytes.IndexByte(p, '\n') + 1
-		out = append(out, p[:end]...)
-		p = p[end:]
-	}
-	return out
 }
 
 // Close writes a last line that has no end. With prefixes it gets one; without it waits
 // for the end of all ranks, so that no other line follows on it.
 func (l *lines) Close() {
-	if !l.open {
+	switch {
+	case l.open:
+		l.open = false
+		if len(l.prefix) > 0 {
+			l.write([]byte{'\n'})
+		}
+	default:
 		l.mu.Lock()
 		if len(l.buf) > 0 && len(l.prefix) > 0 {
-			l.write(append(l.prefixed(nil, append(l.buf, '\n')), nil...))
+			l.lines([]byte{'\n'})
 		} else if len(l.buf) > 0 {
-			l.tails = append(l.tails, l.buf)
+			l.tails = append(l.tails, bytes.Clone(l.buf))
+			if l.cursor.line == l {
+				l.write([]byte(eraseLine))
+				*l.cursor = cursor{}
+			}
 		}
-	} else if len(l.prefix) > 0 {
-		l.write([]byte{'\n'})
 	}
-	l.open, l.buf = false, nil
+	l.buf = nil
 	l.mu.Unlock()
 }
 
@@ -165,10 +228,12 @@ func (o *output) finish() {
 
 // say writes a line of the launcher itself; it does not wait for a blocked output.
 func (o *output) say(text string) {
-	if o.mu.TryLock() {
-		defer o.mu.Unlock()
+	if !o.mu.TryLock() {
+		fmt.Fprintln(o.w, text)
+		return
 	}
-	fmt.Fprintln(o.w, text)
+	defer o.mu.Unlock()
+	o.aside(nil, func() { fmt.Fprintln(o.w, text) })
 }
 
 // marks finds the agent's lines in a stream: \x01, the token, a space, text, a newline,

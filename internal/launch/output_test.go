@@ -16,7 +16,7 @@ import (
 )
 
 func newTestOutput(w io.Writer) *output {
-	return &output{mu: new(sync.Mutex), w: w, failed: func(error) {}}
+	return &output{mu: new(sync.Mutex), cursor: new(cursor), w: w, failed: func(error) {}}
 }
 
 func TestLines(t *testing.T) {
@@ -98,6 +98,58 @@ func TestLongLine(t *testing.T) {
 		if !strings.HasSuffix(b.String(), "free\n") {
 			t.Error("nothing after a long line without an end")
 		}
+	}
+}
+
+// A terminal shows a line that has not ended, and takes it aside for others.
+func TestTerminalLines(t *testing.T) {
+	var b buffer
+	o := newTestOutput(&b)
+	o.terminal = true
+	zero, one := o.newLines(0, true, false), o.newLines(1, true, false)
+	io.WriteString(zero, "Na")
+	io.WriteString(zero, "me? ")
+	if b.String() != "" {
+		t.Errorf("%q at once", b.String())
+	}
+	b.await(t, "[0] Name? ", 1)
+	io.WriteString(one, "a\nb\n")
+	io.WriteString(zero, "x")
+	o.say("told")
+	io.WriteString(zero, "y\nz\n")
+	io.WriteString(one, "end")
+	one.Close()
+	zero.Close()
+	o.finish()
+	want := "[0] Name? " + eraseLine + "[1] a\n[1] b\n" + "[0] Name? x" + eraseLine + "told\n[0] Name? x" + "y\n[0] z\n[1] end\n"
+	if b.String() != want {
+		t.Errorf("%q, want %q", b.String(), want)
+	}
+	if o.cursor.line != nil {
+		t.Error("a line is left")
+	}
+	time.Sleep(showAfter + 20*time.Millisecond) // nothing is shown late
+	if b.String() != want {
+		t.Errorf("%q", b.String())
+	}
+
+	// Without prefixes; a line that grows long; the last one.
+	b2 := new(buffer)
+	o = newTestOutput(b2)
+	o.terminal = true
+	zero, one = o.newLines(0, false, false), o.newLines(1, false, false)
+	io.WriteString(zero, "abc")
+	b2.await(t, "abc", 1)
+	big := strings.Repeat("x", lineLimit)
+	io.WriteString(zero, big)
+	io.WriteString(zero, "end\nlast")
+	b2.await(t, "last", 1)
+	zero.Close()
+	io.WriteString(one, "1\n")
+	one.Close()
+	o.finish()
+	if want := "abc" + big + "end\nlast" + eraseLine + "1\nlast"; b2.String() != want {
+		t.Errorf("%.20q... %d bytes, want %d", b2.String(), len(b2.String()), len(want))
 	}
 }
 
@@ -197,5 +249,26 @@ func TestQuote(t *testing.T) {
 	}
 	if got := quote("don't"); got != `'don'\''t'` {
 		t.Error(got)
+	}
+}
+
+// A host is quiet when its outputs are, not when they have ended or wait for a reader.
+func TestQuiet(t *testing.T) {
+	now := time.Now()
+	at := func(d time.Duration) int64 { return now.Add(-d).UnixNano() }
+	for _, c := range []struct {
+		out, err int64
+		want     time.Duration
+	}{
+		{at(time.Minute), at(time.Second), time.Second}, {at(time.Second), at(time.Minute), time.Second},
+		{0, at(time.Minute), 0}, {at(time.Minute), 0, 0},
+		{ended, at(time.Minute), time.Minute}, {ended, 0, 0}, {ended, ended, 0},
+	} {
+		var s session
+		s.streams[0].since.Store(c.out)
+		s.streams[1].since.Store(c.err)
+		if got := s.quiet(now); got != c.want {
+			t.Errorf("%v, want %v", got, c.want)
+		}
 	}
 }

@@ -106,6 +106,9 @@ type stream struct {
 	since atomic.Int64 // since when it waits for data, as UnixNano; 0 is not waiting
 }
 
+// ended is the since of a stream without a reader.
+const ended = -1
+
 // item is what is written to the agent: bytes, and perhaps a file after them.
 type item struct {
 	data []byte
@@ -322,7 +325,7 @@ func (s *session) pump(i int) {
 	if c, ok := w.(*lines); ok {
 		c.Close()
 	}
-	st.since.Store(1)
+	st.since.Store(ended)
 }
 
 // pass hands on what the program wrote; before the agent begins it is noise.
@@ -373,15 +376,21 @@ func (s *session) reason() string {
 	return strings.Join(last[max(0, len(last)-3):], "; ")
 }
 
-// quiet is how long both outputs wait for data; 0 if one of them is being written on.
+// quiet is how long the outputs that have not ended wait for data; 0 if one of them is
+// being passed on, or both have ended.
 func (s *session) quiet(now time.Time) time.Duration {
-	least := time.Duration(1 << 62)
+	var quiet time.Duration
 	for i := range s.streams {
-		since := s.streams[i].since.Load()
-		if since == 0 {
+		switch since := s.streams[i].since.Load(); since {
+		case ended:
+		case 0:
 			return 0
+		default:
+			d := max(1, now.Sub(time.Unix(0, since)))
+			if quiet == 0 || d < quiet {
+				quiet = d
+			}
 		}
-		least = min(least, now.Sub(time.Unix(0, since)))
 	}
-	return least
+	return quiet
 }

@@ -34,9 +34,9 @@ type Config struct {
 	// Listeners are what listens on Hosts[Rank] already; New opens them if there are none.
 	// The group closes them.
 	Listeners []net.Listener
-	// SocketBuffer is the size of the system's buffers of a connection in bytes; 0 leaves
-	// it to the system.
-	SocketBuffer int
+	// SendBuffer is what the system holds of what a connection sends, in bytes; 0 leaves it
+	// to the system.
+	SendBuffer int
 }
 
 // FromEnv is what a launcher's environment says: MLX_RANK, MLX_HOSTFILE (the path of a

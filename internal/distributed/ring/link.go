@@ -41,8 +41,7 @@ func (m *mesh) newLink(c net.Conn, peer int) (*link, error) {
 	l.askFn = func(fd uintptr) { l.asked = l.tryRead(fd) }
 	if tcp, ok := c.(*net.TCPConn); ok {
 		tcp.SetNoDelay(true)
-		if n := m.cfg.SocketBuffer; n > 0 {
-			tcp.SetReadBuffer(n)
+		if n := m.cfg.SendBuffer; n > 0 {
 			tcp.SetWriteBuffer(n)
 		}
 		raw, err := tcp.SyscallConn()

@@ -184,8 +184,6 @@ func ending(err error) string {
 func (m *mesh) dial(ch channel, index int, deadline time.Time) (net.Conn, error) {
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() {})
-	defer stop()
 	go func() {
 		select {
 		case <-m.broken:
@@ -194,7 +192,8 @@ func (m *mesh) dial(ch channel, index int, deadline time.Time) (net.Conn, error)
 		}
 	}()
 	address := m.cfg.Hosts[ch.to][index]
-	pause, refusals := 5*time.Millisecond, 0
+	pause, begin := 5*time.Millisecond, time.Now()
+	var told error // the last answer: it says more than silence after it
 	for {
 		c, err := m.dialOnce(ctx, ch, address, time.Until(deadline))
 		if err == nil {
@@ -204,10 +203,14 @@ func (m *mesh) dial(ch channel, index int, deadline time.Time) (net.Conn, error)
 			return nil, failure
 		}
 		var r refusal
-		if errors.As(err, &r) || errors.Is(err, errAlien) {
-			refusals++
+		answered := errors.As(err, &r) || errors.Is(err, errAlien)
+		if answered {
+			told = err
 		}
-		if refusals > 3 || time.Until(deadline) < pause {
+		if answered && time.Since(begin) > refusalTime || time.Until(deadline) < pause {
+			if told != nil {
+				err = told
+			}
 			return nil, m.fail(fmt.Sprintf("rank %d cannot reach rank %d at %s: %v", m.rank, ch.to, address, plain(err)))
 		}
 		if pause < time.Second {
@@ -220,6 +223,9 @@ func (m *mesh) dial(ch channel, index int, deadline time.Time) (net.Conn, error)
 		pause = min(2*pause, time.Second)
 	}
 }
+
+// refusalTime is how long to ask again who refuses: it may be of a job that just ends.
+const refusalTime = time.Second
 
 // plain leaves out what net says about the addresses.
 func plain(err error) error {

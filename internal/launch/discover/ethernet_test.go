@@ -89,7 +89,7 @@ func TestCheck(t *testing.T) {
 		"listed twice":                func(o *Options) { o.Hosts = append(o.Hosts, o.Hosts[0]) },
 		`"$(reboot)" is no address`:   func(o *Options) { o.Hosts = []hostfile.Host{{SSH: "a", IPs: []string{"$(reboot)"}}} },
 		`"-oX" is no address`:         func(o *Options) { o.Hosts = []hostfile.Host{{SSH: "a", IPs: []string{"-oX"}}} },
-		`"1=2" is no name of a varia`: func(o *Options) { o.Env = []string{"1=2"} },
+		`"1" is no name of a variabl`: func(o *Options) { o.Env = []string{"1=2"} },
 	} {
 		o := ok
 		spoil(&o)

@@ -89,7 +89,7 @@ say system; uname -s; uname -m
 say name; uname -n
 say server; set -- $SSH_CONNECTION; echo "$3"
 say version; have mlx && mlx version --json
-if have ip; then say ip; ip -o addr show up; elif have ifconfig; then say ifconfig; ifconfig -a; fi
+if [ "$(uname -s)" = Linux ] && have ip; then say ip; ip -o addr show up; elif have ifconfig; then say ifconfig; ifconfig -a; fi
 say commands; for c in ping ibv_devices; do have $c && echo $c; done
 if [ "$thunderbolt" = 1 ] && [ "$(uname -s)" = Darwin ]; then
 say profile; system_profiler SPThunderboltDataType -json

@@ -262,7 +262,7 @@ func (n *network) streamSSH(ctx context.Context, host, mark string) (float64, er
 	block := make([]byte, 1<<18)
 	rand.Read(block)
 	begin, sent := time.Now(), 0
-	for err == nil && time.Since(begin) < probeSeconds*time.Second {
+	for err == nil && time.Since(begin) < probeTime {
 		var m int
 		m, err = in.Write(block)
 		sent += m

@@ -27,15 +27,15 @@ import (
 // come commands: p and 4 bytes, which come back; b, a length of 8 bytes and as many bytes,
 // which a byte acknowledges.
 const (
-	probeMagic   = "mlxprob1"
-	probeReady   = "mlx-probe-1"
-	tokenLength  = 26 // of rand.Text
-	probePings   = 50
-	probeSeconds = 1
-	probeBlock   = 1 << 20
-	longest      = 64 << 20         // of b
-	probeLimit   = 20 * time.Second // for all of it
-	helloLimit   = 3 * time.Second  // for the first bytes of who connects
+	probeMagic  = "mlxprob1"
+	probeReady  = "mlx-probe-1"
+	tokenLength = 26 // of rand.Text
+	probePings  = 50
+	probeTime   = 500 * time.Millisecond
+	probeBlock  = 1 << 20
+	longest     = 64 << 20         // of b
+	probeLimit  = 20 * time.Second // for all of it
+	helloLimit  = 3 * time.Second  // for the first bytes of who connects
 )
 
 // Speed is what was measured of a connection.
@@ -195,7 +195,7 @@ func measure(c net.Conn, token string) (s Speed, err error) {
 	block := make([]byte, probeBlock)
 	// The first lengths are short, so that a slow connection ends in time.
 	begin, sent := time.Now(), uint64(0)
-	for n := uint64(1 << 16); time.Since(begin) < probeSeconds*time.Second; n = min(2*n, longest) {
+	for n := uint64(1 << 16); time.Since(begin) < probeTime; n = min(2*n, longest) {
 		if _, err := c.Write(binary.BigEndian.AppendUint64([]byte{'b'}, n)); err != nil {
 			return s, err
 		}

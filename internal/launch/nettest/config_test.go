@@ -19,7 +19,7 @@ import (
 // configure runs mlx distributed-config on the client.
 func configure(t *testing.T, n *Net, args ...string) (out, stderr string, status int) {
 	t.Helper()
-	cmd := n.Command(mlx(t), append([]string{"distributed-config", "--timeout=5s", "--ssh-arg=-F", "--ssh-arg=" + n.SSHConfig}, args...)...)
+	cmd := n.Command(built(t, "mlx"), append([]string{"distributed-config", "--timeout=15s", "--ssh-arg=-F", "--ssh-arg=" + n.SSHConfig}, args...)...)
 	var o, e bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &o, &e
 	err := cmd.Run()
@@ -35,15 +35,9 @@ func configure(t *testing.T, n *Net, args ...string) (out, stderr string, status
 // addMLX puts the program into the hosts' PATH.
 func (n *Net) addMLX(t *testing.T, hosts ...*Host) {
 	t.Helper()
-	data, err := os.ReadFile(mlx(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(n.Share, "mlx"), data, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	place := n.share(t, "mlx")
 	for _, h := range hosts {
-		if _, err := h.Run("ln -s " + Share + "/mlx /usr/local/bin/mlx"); err != nil {
+		if _, err := h.Run("ln -s " + place + " /usr/local/bin/mlx"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -129,7 +123,7 @@ func TestConfigWithoutMLX(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	out, _, status = configure(t, n, n.list(), "--over=ethernet")
+	out, _, _ = configure(t, n, n.list(), "--over=ethernet")
 	match(t, "table", out, `(?m)^1 .* 2\.500 ms +[0-9.]+ [GM]bit/s +ping between the hosts, bandwidth of ssh from here to the next host$`)
 	if err := n.Hosts[1].Install("ping", "#!/bin/sh\necho '3 packets transmitted, 0 received, 100% packet loss'; exit 1\n"); err != nil {
 		t.Fatal(err)
@@ -165,7 +159,7 @@ func TestConfigUnreachable(t *testing.T) {
 	match(t, "stderr", stderr, `(?m)^mlx: 10\.77\.0\.2 does not answer: .*: it is left out\nmlx: 10\.77\.0\.200 does not answer: .*: it is left out$`)
 
 	// One machine under two names, and a mlx that is another program.
-	_, stderr, status = configure(t, n, "--hosts=host1,10.77.0.1", "--over=ethernet")
+	_, stderr, _ = configure(t, n, "--hosts=host1,10.77.0.1", "--over=ethernet")
 	match(t, "stderr", stderr, `^mlx: host1 and 10\.77\.0\.1 are the same machine \(host1, 10\.77\.0\.1\): `)
 	if _, err := n.Hosts[2].Run("rm /usr/local/bin/mlx"); err != nil {
 		t.Fatal(err)
@@ -173,13 +167,13 @@ func TestConfigUnreachable(t *testing.T) {
 	if err := n.Hosts[2].Install("mlx", "#!/bin/sh\necho hello\n"); err != nil {
 		t.Fatal(err)
 	}
-	_, stderr, status = configure(t, n, "--hosts=host1,host3", "--over=ethernet")
+	_, stderr, _ = configure(t, n, "--hosts=host1,host3", "--over=ethernet")
 	match(t, "stderr", stderr, `^mlx: host3: the mlx in its PATH is another program: mlx version says "hello"\n$`)
 	// One that is older: it has no probe.
 	if err := n.Hosts[2].Install("mlx", "#!/bin/sh\n[ $1 = version ] || exit 2\necho '{\"version\": \"v0.1.0\"}'\n"); err != nil {
 		t.Fatal(err)
 	}
-	out, stderr, status = configure(t, n, "--hosts=host1,host3", "--over=ethernet")
+	out, stderr, _ = configure(t, n, "--hosts=host1,host3", "--over=ethernet")
 	match(t, "stderr", stderr, `(?s)^mlx: host1 has mlx .* and host3 has v0\.1\.0: install the same on both\nmlx: host3: its mlx has no probe`)
 	match(t, "table", out, `(?m)^1 +host3 .*ssh from here to the next host$`)
 }
@@ -198,4 +192,33 @@ func TestConfigFirewall(t *testing.T) {
 		t.Errorf("%d, %s", status, out)
 	}
 	match(t, "stderr", stderr, `(?m)^mlx: 10\.77\.0\.1 does not reach 10\.77\.0\.2 by 10\.77\.0\.2:32323: .*is there a firewall`)
+}
+
+// An interrupt ends it and leaves nothing, nor a hostfile.
+func TestConfigInterrupted(t *testing.T) {
+	t.Parallel()
+	n := Start(t, 2)
+	n.addMLX(t, n.Hosts...)
+	path := filepath.Join(t.TempDir(), "hosts.json")
+	cmd := n.Command(built(t, "mlx"), "distributed-config", "--verbose", "--over=ethernet", "--ssh-arg=-F", "--ssh-arg="+n.SSHConfig, n.list(), "--output-hostfile", path)
+	var stderr buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	// The last host has answered: the links are measured now.
+	for end := time.Now().Add(20 * time.Second); strings.Count(stderr.String(), ": Linux ") < 2 && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+	}
+	time.Sleep(100 * time.Millisecond)
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	err := cmd.Wait()
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if _, err := os.Stat(path); !ok || exit.ExitCode() != 130 || err == nil || !strings.HasSuffix(stderr.String(), "mlx: interrupted\n") {
+		t.Errorf("%v, %v, %q", exit, err, stderr.String())
+	}
+	n.WaitClean(5 * time.Second)
 }

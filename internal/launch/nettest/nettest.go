@@ -86,12 +86,14 @@ func Start(t testing.TB, n int) *Net {
 	}
 	net.check(net.keys())
 	var err error
-	if net.bridge, err = newSpace(t, syscall.CLONE_NEWNET, "ip link add br0 type bridge && ip link set br0 up"); err != nil {
-		t.Skipf("no namespaces here: %v", err)
+	if net.bridge, err = newSpace(t, syscall.CLONE_NEWNET, "ip link add br0 type bridge && ip link set br0 up && ip link add v0 type veth peer name v1 && ip link del v0"); err != nil {
+		t.Skipf("no namespaces of networks here: %v", err)
 	}
 	hosts := filepath.Join(dir, "hosts")
 	net.client, err = newSpace(t, syscall.CLONE_NEWNET|syscall.CLONE_NEWNS, "mount --make-rprivate / && mount --bind "+hosts+" /etc/hosts")
-	net.check(err)
+	if err != nil {
+		t.Skipf("no namespaces of mounts here: %v", err)
+	}
 	net.check(net.cable(net.client, "client", net.Addr, net.Addr6))
 	for _, h := range net.Hosts {
 		net.check(h.start())
@@ -154,14 +156,19 @@ type space struct {
 	kind uintptr
 }
 
+// killNetwork kills all other processes of the shell's network.
+const killNetwork = `me=$(readlink /proc/$$/ns/net)
+kill -9 $(ls -l /proc/[0-9]*/ns/net 2>/dev/null | grep -F "$me" | sed 's,.* /proc/\([0-9]*\)/.*,\1,' | grep -vx $$) 2>/dev/null`
+
 // newSpace makes namespaces, runs a shell script in them and keeps them until the test
 // ends. The first process waits for the end of its standard input, which comes when this
 // process dies too, and collects the dead of a namespace of processes.
 func newSpace(t testing.TB, kind uintptr, script string) (*space, error) {
-	cmd := exec.Command("bash", "-c", "export PATH=$PATH:/usr/sbin:/sbin; "+script+` || exit; echo ready; cat >/dev/null; kill -9 -1 2>/dev/null`)
-	if kind&syscall.CLONE_NEWPID == 0 { // kill -1 is meant for the namespace alone
-		cmd.Args[2] = strings.TrimSuffix(cmd.Args[2], "kill -9 -1 2>/dev/null")
+	end := "kill -9 -1 2>/dev/null"
+	if kind&syscall.CLONE_NEWPID == 0 { // -1 would be all processes of the machine
+		end = killNetwork
 	}
+	cmd := exec.Command("bash", "-c", "export PATH=$PATH:/usr/sbin:/sbin; "+script+" || exit; echo ready; cat >/dev/null; "+end)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: kind, Setpgid: true}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -184,8 +191,9 @@ func newSpace(t testing.TB, kind uintptr, script string) (*space, error) {
 	}
 	t.Cleanup(func() {
 		in.Close()
-		cmd.Process.Kill()
+		late := time.AfterFunc(5*time.Second, func() { cmd.Process.Kill() })
 		cmd.Wait()
+		late.Stop()
 	})
 	go io.Copy(io.Discard, out)
 	return &space{cmd, kind}, nil

@@ -44,7 +44,7 @@ func (m *ggufModel) newVocab() (*ggufVocab, error) {
 		return nil, err
 	}
 	switch v.model {
-	case "":
+	case "", "none", "no_vocab":
 		return nil, fs.ErrNotExist
 	case "llama", "gpt2":
 	default:
