@@ -28,7 +28,7 @@ those of a quantized model from its original: the Kullback-Leibler divergence of
 distribution from A's, how often both find the same token the most probable, the
 perplexity of each, and the positions where they are farthest apart.
 
-A and B are model directories, names org/name of the Hub or builtin, with the same
+A and B are model directories, .gguf files, names org/name of the Hub or builtin, with the same
 tokenizer. Both are in memory at once.
 
 ` + textLong,
