@@ -37,6 +37,8 @@ type Config struct {
 	// SendBuffer is what the system holds of what a connection sends, in bytes; 0 leaves it
 	// to the system.
 	SendBuffer int
+
+	patience time.Duration // for a stranger's handshake; of tests
 }
 
 // FromEnv is what a launcher's environment says: MLX_RANK, MLX_HOSTFILE (the path of a

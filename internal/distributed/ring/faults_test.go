@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,13 +35,14 @@ func TestKilledPeer(t *testing.T) {
 	for _, n := range []int{1, 2_000_000} {
 		groups := join(t, job(t, 4, 1))
 		begin := time.Now()
+		v := ints(0, n)
 		errs := each(groups, func(g distributed.Group) error {
 			if g.Rank() == 2 {
-				time.Sleep(50 * time.Millisecond)
+				time.Sleep(200 * time.Millisecond)
 				cut(g)
 				return nil
 			}
-			return g.AllReduce(distributed.Sum, dtype.Int32, ints(g.Rank(), n))
+			return g.AllReduce(distributed.Sum, dtype.Int32, slices.Clone(v))
 		})
 		for r, err := range errs {
 			if r != 2 && (err == nil || !strings.Contains(err.Error(), groups[0].(*group).m.names[2]+" closed the connection during all_sum")) {

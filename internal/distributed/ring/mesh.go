@@ -54,6 +54,9 @@ func newMesh(cfg Config) (*mesh, error) {
 		arrived:  map[channel]net.Conn{},
 		awaited:  map[channel]chan struct{}{},
 	}
+	if cfg.patience > 0 {
+		m.patience = cfg.patience
+	}
 	for rank, list := range cfg.Hosts {
 		name := fmt.Sprintf("rank %d", rank)
 		if len(list) > 0 {

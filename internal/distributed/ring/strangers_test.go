@@ -47,10 +47,8 @@ func TestStrangers(t *testing.T) {
 	cfgs := job(t, 3, 1)
 	var log syncBuffer
 	cfgs[1].Verbose, cfgs[1].Stderr = true, &log
+	cfgs[1].patience = time.Second
 	groups := join(t, cfgs)
-	for _, g := range groups {
-		g.(*group).m.patience = 300 * time.Millisecond
-	}
 	stop := make(chan struct{})
 	var visits sync.WaitGroup
 	visit := func(name string, f func() error) {
