@@ -130,7 +130,7 @@ func TestEdges(t *testing.T) {
 	}
 }
 
-// edgeTol: random numbers as the issue asks, quantized ones exact, others F32.
+// edgeTol: random numbers to one unit in the last place, quantized ones exact, others F32.
 func edgeTol(id string) Tol {
 	switch {
 	case id == "create/arange_f16": // computed in float16 there
