@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"time"
 
@@ -35,11 +34,11 @@ func killed() Options {
 }
 
 // TestKill: a conversion that is killed at random moments ends with the bytes of one that
-// is not. MLX_KILLS is how many moments.
+// is not. There are more moments with MLX_FULL.
 func TestKill(t *testing.T) {
 	moments := 3
-	if n, err := strconv.Atoi(os.Getenv("MLX_KILLS")); err == nil {
-		moments = n
+	if os.Getenv("MLX_FULL") != "" {
+		moments = 20
 	}
 	dir := t.TempDir()
 	llmtest.WriteShards(t, dir, llmtest.Tiny("llama").With(llmtest.Config{"num_hidden_layers": 12, "hidden_size": 512, "intermediate_size": 1024}), 6, 10_000_000)
