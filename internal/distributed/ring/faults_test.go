@@ -123,7 +123,7 @@ func relayed(t *testing.T, n int) ([]Config, []*relay) {
 	}
 	for r := range cfgs {
 		cfgs[r].Hosts = hosts
-		cfgs[r].Timeout = time.Second
+		cfgs[r].Timeout = 2 * time.Second
 	}
 	return cfgs, relays
 }
@@ -149,7 +149,7 @@ func TestSilence(t *testing.T) {
 		}
 	})
 	for r, err := range errs {
-		if !strings.Contains(err.Error(), "has been silent for 1s during all_sum") {
+		if !strings.Contains(err.Error(), "has been silent for 2s during all_sum") {
 			t.Errorf("rank %d: %v", r, err)
 		}
 	}
@@ -163,12 +163,12 @@ func TestSilence(t *testing.T) {
 func TestSlowIsNotDead(t *testing.T) {
 	cfgs := job(t, 3, 1)
 	for r := range cfgs {
-		cfgs[r].Timeout, cfgs[r].SendBuffer = 300*time.Millisecond, 4096
+		cfgs[r].Timeout, cfgs[r].SendBuffer = time.Second, 4096
 	}
 	groups := join(t, cfgs)
 	all(t, groups, func(g distributed.Group) error {
 		if g.Rank() == 1 {
-			time.Sleep(1500 * time.Millisecond)
+			time.Sleep(3500 * time.Millisecond)
 		}
 		v := ints(g.Rank(), 500_000)
 		return g.AllReduce(distributed.Sum, dtype.Int32, v)
