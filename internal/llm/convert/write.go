@@ -37,13 +37,13 @@ type part struct {
 // writer puts parts at their places in the shards.
 type writer struct {
 	w     *work
-	files map[*shard]*os.File
 	parts chan *part
 	spare chan []byte
 	wait  sync.WaitGroup // of parts
 
-	mu  sync.Mutex
-	err error
+	mu    sync.Mutex
+	files map[*shard]*os.File
+	err   error
 }
 
 func newWriter(w *work) *writer {
@@ -86,7 +86,7 @@ func (o *writer) write(p *part) error {
 	return fmap.Guard(func() error { // out may be the source's pages
 		for i, data := range p.out {
 			to := p.step.out[i]
-			if _, err := o.files[to.shard].WriteAt(data, to.at()+int64(p.lo)*to.row); err != nil {
+			if _, err := o.file(to.shard).WriteAt(data, to.at()+int64(p.lo)*to.row); err != nil {
 				return err
 			}
 			p.sums[i] = crc32.Update(p.sums[i], castagnoli, data)
@@ -95,16 +95,26 @@ func (o *writer) write(p *part) error {
 	})
 }
 
-// open makes the file of a shard, at its size and with its header.
+// file is the open file of a shard, nil if there is none.
+func (o *writer) file(s *shard) *os.File {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.files[s]
+}
+
+// open makes the file of a shard, at its size and with its header, while parts of others
+// are written.
 func (o *writer) open(s *shard) error {
-	if o.files[s] != nil {
+	if o.file(s) != nil {
 		return nil
 	}
 	f, err := os.OpenFile(o.w.path(s.name), os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
 		return err
 	}
+	o.mu.Lock()
 	o.files[s] = f
+	o.mu.Unlock()
 	if err := f.Truncate(s.plan.Size); err != nil {
 		return err
 	}
