@@ -2,5 +2,5 @@
 
 package ring
 
-// raceEnabled: the detector makes the whole suite too slow; local runs it.
+// raceEnabled: the detector makes the whole suite and large arrays too slow.
 const raceEnabled = false
