@@ -314,7 +314,7 @@ func (o *convertOptions) allowRemoval(c *convert.Options) error {
 // with a bar if that is a terminal.
 type convertView struct {
 	s    *streams
-	name string
+	name string // of the bar
 	err  error
 
 	mu  sync.Mutex
@@ -338,14 +338,20 @@ func (v *convertView) note(text string) {
 }
 
 func (v *convertView) progress(done, total int64) {
+	v.phase(v.name, done, total, progressbar.OptionShowBytes(true), progressbar.OptionShowTotalBytes(true))
+}
+
+// phase shows how much of a phase is done; each has a bar of its own.
+func (v *convertView) phase(name string, done, total int64, details ...progressbar.Option) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if !v.s.errTTY {
 		return
 	}
-	if v.bar == nil {
-		v.bar = v.s.newBar(v.name, total, progressbar.OptionShowCount(), progressbar.OptionShowBytes(true),
-			progressbar.OptionShowTotalBytes(true), progressbar.OptionSetPredictTime(true))
+	if v.bar == nil || v.name != name {
+		v.clear()
+		details = append(details, progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true))
+		v.name, v.bar = name, v.s.newBar(name, total, details...)
 	}
 	_ = v.bar.Set64(done)
 }

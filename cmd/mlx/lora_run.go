@@ -109,10 +109,10 @@ func (r *loraRun) read() error {
 			}
 			return nil, nil
 		}
-		s, err := tune.NewSet(rows, min(batch, len(rows)), o.MaxSeqLength, o.MLXLMOrder)
-		if name == "train" {
-			s, err = tune.NewSet(rows, batch, o.MaxSeqLength, o.MLXLMOrder)
+		if name != "train" { // the others may be smaller than a batch
+			batch = min(batch, len(rows))
 		}
+		s, err := tune.NewSet(rows, batch, o.MaxSeqLength, o.MLXLMOrder)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", filepath.Join(o.Data, name+".jsonl"), err)
 		}
@@ -176,11 +176,11 @@ func (r *loraRun) prepare() error {
 			return err
 		}
 	}
-	trained, all := 0, 0
+	trained := 0
 	for _, a := range nn.TrainableParameters(r.m.Model, r.layers.Filter) {
 		trained += a.Size()
 	}
-	all = tune.NumParameters(r.m.Model)
+	all := tune.NumParameters(r.m.Model)
 	fmt.Fprintf(r.s.err, "Trainable parameters: %.3f%% (%.3fM/%.3fM)\n", 100*float64(trained)/float64(all), float64(trained)/1e6, float64(all)/1e6)
 	return nil
 }

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/pflag"
 
 	"github.com/mlxgo/mlx"
@@ -164,9 +162,9 @@ func runQuantizeMethod(ctx context.Context, s *streams, o *methodOptions) error 
 	if err != nil {
 		return fmt.Errorf("--calibration: %w", err)
 	}
-	view := &phaseView{convertView: convertView{s: s}}
+	view := &convertView{s: s}
 	c := calibrate.Options{Method: o.Method, Scheme: o.low(), Embed: o.embed(), High: o.high(), Target: o.Target, Batch: o.BatchSize, Grid: o.Grid,
-		Line: view.line, Note: view.note, Progress: view.phase}
+		Line: view.line, Note: view.note, Progress: func(name string, done, total int) { view.phase(name, int64(done), int64(total)) }}
 	if o.Sensitivities != "" {
 		if c.Sensitivities, err = calibrate.ReadSensitivities(o.Sensitivities); err != nil {
 			return fmt.Errorf("--sensitivities: %w", err)
@@ -243,52 +241,4 @@ func (o *methodOptions) report(s *streams, r *calibrate.Result) error {
 	}
 	s.note("wrote %s, for --sensitivities", path)
 	return nil
-}
-
-// phaseView is a view of several phases, each with a bar of its own.
-type phaseView struct {
-	convertView
-
-	mu    sync.Mutex
-	bar   *progressbar.ProgressBar
-	shown string
-}
-
-func (v *phaseView) phase(name string, done, total int) {
-	if !v.s.errTTY {
-		return
-	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.shown != name {
-		v.clearPhase()
-		v.shown, v.bar = name, v.s.newBar(name, int64(total), progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true))
-	}
-	_ = v.bar.Set(done)
-}
-
-func (v *phaseView) clearPhase() {
-	if v.bar != nil {
-		_ = v.bar.Clear()
-	}
-}
-
-func (v *phaseView) line(text string) {
-	v.mu.Lock()
-	v.clearPhase()
-	v.mu.Unlock()
-	v.convertView.line(text)
-}
-
-func (v *phaseView) note(text string) {
-	v.mu.Lock()
-	v.clearPhase()
-	v.mu.Unlock()
-	v.convertView.note(text)
-}
-
-func (v *phaseView) end() {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.clearPhase()
 }

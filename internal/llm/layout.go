@@ -68,14 +68,8 @@ func LayoutOf(s Source, o LoadOptions) (*Layout, error) {
 }
 
 func (l *loader) layout() (*Layout, error) {
-	if err := l.fromForeign(); err != nil {
-		return nil, err
-	}
-	raw, err := l.source.Read("config.json")
+	raw, err := l.configure()
 	if err != nil {
-		return nil, fmt.Errorf("config.json: %w", unwrapPath(err))
-	}
-	if l.config, err = parseConfig(raw); err != nil {
 		return nil, err
 	}
 	warnings, err := l.structure(raw)

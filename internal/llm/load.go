@@ -148,14 +148,8 @@ type loader struct {
 }
 
 func (l *loader) load() (*Loaded, error) {
-	if err := l.fromForeign(); err != nil {
-		return nil, err
-	}
-	raw, err := l.source.Read("config.json")
+	raw, err := l.configure()
 	if err != nil {
-		return nil, fmt.Errorf("config.json: %w", unwrapPath(err))
-	}
-	if l.config, err = parseConfig(raw); err != nil {
 		return nil, err
 	}
 	if err := l.readFiles(raw); err != nil {
@@ -185,6 +179,18 @@ func (l *loader) load() (*Loaded, error) {
 		}
 	}
 	return out, nil
+}
+
+// configure reads config.json, and that of another tool as MLX's.
+func (l *loader) configure() (raw []byte, err error) {
+	if err := l.fromForeign(); err != nil {
+		return nil, err
+	}
+	if raw, err = l.source.Read("config.json"); err != nil {
+		return nil, fmt.Errorf("config.json: %w", unwrapPath(err))
+	}
+	l.config, err = parseConfig(raw)
+	return raw, err
 }
 
 // fromForeign puts MLX's tensors and configuration in the place of another tool's.

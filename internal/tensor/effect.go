@@ -72,7 +72,8 @@ func ApplyInOrder(p Effectful, s Stream, in ...*Array) []*Array {
 	o := p.Order()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.apply(p, s, append(slices.Clone(in), o.last()))
+	outs := o.apply(p, s, append(slices.Clone(in), o.last()))
+	return outs[:len(outs)-1]
 }
 
 // ApplyMapped is ApplyInOrder for rules of vmap, whose last input is the token of the
@@ -81,16 +82,14 @@ func ApplyMapped(p Effectful, s Stream, in ...*Array) []*Array {
 	o := p.Order()
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	return o.apply(p, s, in)
+}
+
+// apply is Apply, and notes the token, the last of the results.
+func (o *Order) apply(p Primitive, s Stream, in []*Array) []*Array {
 	outs := Apply(p, s, in...)
 	o.add(outs[len(outs)-1])
 	return outs
-}
-
-func (o *Order) apply(p Primitive, s Stream, in []*Array) []*Array {
-	outs := Apply(p, s, in...)
-	last := len(outs) - 1
-	o.add(outs[last])
-	return outs[:last]
 }
 
 // Ordered says that outs are of an op that has effects of o inside, a compiled function:

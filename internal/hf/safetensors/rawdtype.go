@@ -45,12 +45,20 @@ func parseRaw(name string) (dtype.DType, error) {
 	return 0, fmt.Errorf("unknown element type %q", clip(name))
 }
 
-// rawName is the name that d is written under.
-func rawName(d dtype.DType) (string, error) {
+// RawDType is the name that d is written under, "" if it cannot be written.
+func RawDType(d dtype.DType) string {
 	for _, r := range raw {
 		if r.dtype == d {
-			return r.name, nil
+			return r.name
 		}
+	}
+	return ""
+}
+
+// rawName is RawDType, or an error.
+func rawName(d dtype.DType) (string, error) {
+	if name := RawDType(d); name != "" {
+		return name, nil
 	}
 	return "", fmt.Errorf("%v cannot be written", d)
 }

@@ -2,16 +2,13 @@ package calibrate
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 
 	"github.com/mlxgo/mlx"
-	"github.com/mlxgo/mlx/internal/cpu/simd"
 	"github.com/mlxgo/mlx/internal/hf/safetensors"
 	"github.com/mlxgo/mlx/internal/llm"
 	"github.com/mlxgo/mlx/internal/llm/convert"
@@ -62,40 +59,16 @@ func (j *job) result() (llm.Source, string, error) {
 	}}
 	sum := sha256.New()
 	for path, a := range nn.Parameters(j.m.Model) {
-		t := safetensors.Tensor{Name: name(path), DType: a.DType(), RawDType: rawTypes[a.DType()], Shape: slices.Clone(a.Shape())}
+		t := safetensors.Tensor{Name: name(path), DType: a.DType(), RawDType: safetensors.RawDType(a.DType()), Shape: slices.Clone(a.Shape())}
 		if t.RawDType == "" {
 			return src, "", fmt.Errorf("%s: dtype %v cannot be written", path, a.DType())
 		}
-		t.Data = bytesOf(a)
+		t.Data = a.Bytes()
 		fmt.Fprint(sum, t.Name, t.Shape, t.RawDType)
 		sum.Write(t.Data)
 		src.Tensors = append(src.Tensors, weights.Tensor{Tensor: t})
 	}
 	return src, hex.EncodeToString(sum.Sum(nil)), nil
-}
-
-var rawTypes = map[mlx.DType]string{mlx.Float32: "F32", mlx.Float16: "F16", mlx.BFloat16: "BF16", mlx.Uint32: "U32", mlx.Uint8: "U8"}
-
-// bytesOf are the elements of an array, row-major, little-endian.
-func bytesOf(a *mlx.Array) []byte {
-	var out []byte
-	switch a.DType() {
-	case mlx.Uint32:
-		for _, v := range mlx.ToSlice[uint32](a) {
-			out = binary.LittleEndian.AppendUint32(out, v)
-		}
-	case mlx.Uint8:
-		out = mlx.ToSlice[uint8](a)
-	case mlx.Float32:
-		for _, v := range mlx.ToSlice[float32](a) {
-			out = binary.LittleEndian.AppendUint32(out, math.Float32bits(v))
-		}
-	default:
-		values := mlx.ToSlice[float32](a.AsType(mlx.Float32))
-		out = make([]byte, 2*len(values))
-		simd.K.Store(simd.Raw{Elem: elems[a.DType()], Data: out}, values)
-	}
-	return out
 }
 
 // config is config.json with the quantization of each layer.

@@ -17,23 +17,18 @@ import (
 // hasData reports whether the elements can be read: headers alone have none.
 func hasData(t weights.Tensor) bool { return t.Make != nil || int64(len(t.Data)) == t.Size() }
 
-// rawNames are the files' names of the element types that are made here.
-var rawNames = map[dtype.DType]string{
-	dtype.Float32: "F32", dtype.Float16: "F16", dtype.BFloat16: "BF16", dtype.Uint32: "U32", dtype.Uint8: "U8",
-}
-
 // tensorOf is a tensor that make gives the elements of; from is what it is made of.
 func tensorOf(name string, d dtype.DType, shape []int, from weights.Tensor, make func() ([]byte, error)) weights.Tensor {
 	if !hasData(from) {
 		make = func() ([]byte, error) { return nil, errors.New("only the headers of the files were read") }
 	}
-	return weights.Tensor{Tensor: safetensors.Tensor{Name: name, DType: d, RawDType: rawNames[d], Shape: shape, File: from.File}, Make: make}
+	return weights.Tensor{Tensor: safetensors.Tensor{Name: name, DType: d, RawDType: safetensors.RawDType(d), Shape: shape, File: from.File}, Make: make}
 }
 
 // viewOf is the same bytes as elements of another type and shape.
 func viewOf(name string, d dtype.DType, shape []int, from weights.Tensor) weights.Tensor {
 	t := from
-	t.Name, t.DType, t.RawDType, t.Shape = name, d, rawNames[d], shape
+	t.Name, t.DType, t.RawDType, t.Shape = name, d, safetensors.RawDType(d), shape
 	return t
 }
 

@@ -158,11 +158,8 @@ func (g *ggufTensor) rows() []byte {
 
 var ggufFloats = map[gguf.Type]dtype.DType{gguf.F32: dtype.Float32, gguf.F16: dtype.Float16, gguf.BF16: dtype.BFloat16}
 
-// rawNames are safetensors' names of dtypes.
-var ggufRaw = map[dtype.DType]string{dtype.Float32: "F32", dtype.Float16: "F16", dtype.BFloat16: "BF16", dtype.Uint32: "U32"}
-
 func ggufNew(name string, d dtype.DType, shape []int, data []byte, owner any, make func() ([]byte, error)) weights.Tensor {
-	return weights.Tensor{Tensor: safetensors.Tensor{Name: name, DType: d, RawDType: ggufRaw[d], Shape: shape, Data: data}, Owner: owner, Make: make}
+	return weights.Tensor{Tensor: safetensors.Tensor{Name: name, DType: d, RawDType: safetensors.RawDType(d), Shape: shape, Data: data}, Owner: owner, Make: make}
 }
 
 // plain is the tensor with its own numbers: a view where it can be one.

@@ -198,14 +198,8 @@ func (a *Adapter) over(l nn.Layer, p map[string]*mlx.Array, strength float64) (n
 	if base != l && a.Kind == DoRA {
 		return nil, errors.New("an adapter of dora lies over no other adapter")
 	}
-	in, out, embedding := 0, 0, false
-	switch b := base.(type) {
-	case *nn.Linear, *nn.QuantizedLinear:
-		in, out = sizes(b)
-	case *nn.Embedding, *nn.QuantizedEmbedding:
-		in, out = tableSizes(b)
-		embedding = true
-	default:
+	in, out, embedding, ok := sizes(base)
+	if !ok {
 		return nil, fmt.Errorf("%T takes no adapter", l)
 	}
 	for name, want := range map[string]mlx.Shape{"lora_a": {in, a.Rank}, "lora_b": {a.Rank, out}} {
@@ -213,42 +207,19 @@ func (a *Adapter) over(l nn.Layer, p map[string]*mlx.Array, strength float64) (n
 			return nil, fmt.Errorf("%s has shape %v, and a layer of %d inputs and %d outputs with rank %d takes %v", name, p[name].Shape(), in, out, a.Rank, want)
 		}
 	}
-	scale := a.Scale * strength
-	switch {
-	case a.Kind == LoRA && embedding:
-		return &LoRAEmbedding{Embedding: base.(nn.Embedder), LoraA: p["lora_a"], LoraB: p["lora_b"], Scale: scale}, nil
-	case a.Kind == LoRA:
-		return &LoRALinear{Linear: l, LoraA: p["lora_a"], LoraB: p["lora_b"], Scale: scale}, nil
-	case strength != 1:
-		return nil, errors.New("an adapter of dora has no strength: it scales rows to what was trained")
-	}
-	rows := out
-	if embedding {
-		rows = in
-	}
-	if m := p["m"]; !slices.Equal(m.Shape(), mlx.Shape{rows}) {
-		return nil, fmt.Errorf("m has shape %v, not (%d,)", m.Shape(), rows)
-	}
-	if embedding {
-		table, ok := base.(*nn.Embedding)
-		if !ok {
-			return nil, errors.New("dora of a quantized embedding is not supported")
+	if a.Kind == DoRA {
+		if strength != 1 {
+			return nil, errors.New("an adapter of dora has no strength: it scales rows to what was trained")
 		}
-		return &DoRAEmbedding{Embedding: table, LoraA: p["lora_a"], LoraB: p["lora_b"], M: p["m"], Scale: scale}, nil
+		rows := out
+		if embedding {
+			rows = in
+		}
+		if m := p["m"]; !slices.Equal(m.Shape(), mlx.Shape{rows}) {
+			return nil, fmt.Errorf("m has shape %v, not (%d,)", m.Shape(), rows)
+		}
 	}
-	return &DoRALinear{Linear: l, LoraA: p["lora_a"], LoraB: p["lora_b"], M: p["m"], Scale: scale}, nil
-}
-
-// tableSizes are the rows and columns of an embedding.
-func tableSizes(l nn.Layer) (n, dims int) {
-	switch l := l.(type) {
-	case *nn.Embedding:
-		n, dims = l.Weight.Dims2()
-	case *nn.QuantizedEmbedding:
-		n, dims = l.Weight.Dims2()
-		dims = dims * 32 / l.Scheme.Bits
-	}
-	return n, dims
+	return wrap(a.Kind, l, part{a: p["lora_a"], b: p["lora_b"], m: p["m"], scale: a.Scale * strength})
 }
 
 // putWeights sets whole weights, those of full fine-tuning.

@@ -122,9 +122,7 @@ type placer struct {
 
 // wants reports whether the layer at path is adapted.
 func (p *placer) wants(path string, l nn.Layer) bool {
-	switch l.(type) {
-	case *nn.Linear, *nn.QuantizedLinear, *nn.Embedding, *nn.QuantizedEmbedding:
-	default:
+	if _, _, _, ok := sizes(l); !ok {
 		return false
 	}
 	inside := ""
@@ -160,43 +158,11 @@ func (p *placer) unused() error {
 
 // adapt puts an adapter around a layer.
 func (p *placer) adapt(l nn.Layer) (nn.Layer, error) {
-	dora := p.o.Kind == DoRA
-	switch l := l.(type) {
-	case *nn.Linear, *nn.QuantizedLinear:
-		in, out := sizes(l)
-		a, b := lowRank(in, p.o.Rank, out)
-		if !dora {
-			return &LoRALinear{Linear: l, LoraA: a, LoraB: b, Dropout: dropout(p.o.Dropout), Scale: p.o.Scale}, nil
-		}
-		w, _ := denseOf(l)
-		return &DoRALinear{Linear: l, LoraA: a, LoraB: b, M: rowNorm(w), Dropout: dropout(p.o.Dropout), Scale: p.o.Scale}, nil
-	case *nn.Embedding:
-		n, dims := l.Weight.Dims2()
-		a, b := lowRank(n, p.o.Rank, dims)
-		if !dora {
-			return &LoRAEmbedding{Embedding: l, LoraA: a, LoraB: b, Dropout: dropout(p.o.Dropout), Scale: p.o.Scale}, nil
-		}
-		return &DoRAEmbedding{Embedding: l, LoraA: a, LoraB: b, M: rowNorm(l.Weight), Dropout: dropout(p.o.Dropout), Scale: p.o.Scale}, nil
-	case *nn.QuantizedEmbedding:
-		if dora {
-			return nil, fmt.Errorf("DoRA of a quantized embedding is not supported")
-		}
-		n, _ := l.Weight.Dims2()
-		dims := l.Weight.Dim(1) * 32 / l.Scheme.Bits
-		a, b := lowRank(n, p.o.Rank, dims)
-		return &LoRAEmbedding{Embedding: l, LoraA: a, LoraB: b, Dropout: dropout(p.o.Dropout), Scale: p.o.Scale}, nil
+	in, out, _, _ := sizes(l)
+	x := part{dropout: dropout(p.o.Dropout), scale: p.o.Scale}
+	x.a, x.b = lowRank(in, p.o.Rank, out)
+	if p.o.Kind == DoRA {
+		x.m = rowNorm(weightOf(l))
 	}
-	return nil, fmt.Errorf("%T cannot be adapted", l)
-}
-
-// sizes are the inputs and outputs of a linear layer.
-func sizes(l nn.Layer) (in, out int) {
-	switch l := l.(type) {
-	case *nn.Linear:
-		out, in = l.Weight.Dims2()
-	case *nn.QuantizedLinear:
-		out, in = l.Weight.Dims2()
-		in = in * 32 / l.Scheme.Bits
-	}
-	return in, out
+	return wrap(p.o.Kind, l, x)
 }

@@ -56,14 +56,12 @@ func fuse(l nn.Layer, dequantize bool) (nn.Layer, *Fused, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		dense, _ := denseOf(inner)
-		base, w = inner, dense.AsType(mlx.Float32).Add(delta(l.LoraA, l.LoraB, l.Scale))
+		base, w = inner, weightOf(inner).AsType(mlx.Float32).Add(delta(l.LoraA, l.LoraB, l.Scale))
 	case *DoRALinear:
-		dense, _ := denseOf(l.Linear)
-		w = dense.AsType(mlx.Float32).Add(delta(l.LoraA, l.LoraB, l.Scale))
+		w = weightOf(l.Linear).AsType(mlx.Float32).Add(delta(l.LoraA, l.LoraB, l.Scale))
 		base, w = l.Linear, w.Mul(l.M.Div(rowNorm(w)).ExpandDims(1))
 	case *LoRAEmbedding:
-		w = tableOf(l.Embedding).AsType(mlx.Float32).Add(l.LoraA.Mul(l.Scale).MatMul(l.LoraB))
+		w = weightOf(l.Embedding).AsType(mlx.Float32).Add(l.LoraA.Mul(l.Scale).MatMul(l.LoraB))
 		base = l.Embedding
 	case *DoRAEmbedding:
 		w = l.Embedding.Weight.AsType(mlx.Float32).Add(l.LoraA.Mul(l.Scale).MatMul(l.LoraB))
@@ -82,31 +80,25 @@ func withWeight(l nn.Layer, w *mlx.Array, dequantize bool) (now nn.Layer, before
 	pack := func(scales *mlx.Array, s mlx.Scheme) mlx.Quantized { return mlx.Quantize(w.AsType(floatOf(scales)), s) }
 	switch l := l.(type) {
 	case *nn.Linear:
-		n := &nn.Linear{Weight: w.AsType(l.Weight.DType()), Bias: l.Bias}
-		return n, l.Weight.AsType(mlx.Float32), n.Weight.AsType(mlx.Float32)
+		now = &nn.Linear{Weight: w.AsType(l.Weight.DType()), Bias: l.Bias}
 	case *nn.Embedding:
-		n := &nn.Embedding{Weight: w.AsType(l.Weight.DType())}
-		return n, l.Weight.AsType(mlx.Float32), n.Weight.AsType(mlx.Float32)
+		now = &nn.Embedding{Weight: w.AsType(l.Weight.DType())}
 	case *nn.QuantizedLinear:
-		dense, _ := denseOf(l)
 		if dequantize {
-			n := &nn.Linear{Weight: w.AsType(floatOf(l.Scales)), Bias: l.Bias}
-			return n, dense.AsType(mlx.Float32), n.Weight.AsType(mlx.Float32)
+			now = &nn.Linear{Weight: w.AsType(floatOf(l.Scales)), Bias: l.Bias}
+			break
 		}
 		q := pack(l.Scales, l.Scheme)
-		return &nn.QuantizedLinear{Weight: q.Weight, Scales: q.Scales, Biases: q.Biases, Bias: l.Bias, Scheme: q.Scheme, RoundActivations: l.RoundActivations},
-			dense.AsType(mlx.Float32), mlx.Dequantize(q).AsType(mlx.Float32)
+		now = &nn.QuantizedLinear{Weight: q.Weight, Scales: q.Scales, Biases: q.Biases, Bias: l.Bias, Scheme: q.Scheme, RoundActivations: l.RoundActivations}
 	case *nn.QuantizedEmbedding:
-		dense := tableOf(l)
 		if dequantize {
-			n := &nn.Embedding{Weight: w.AsType(floatOf(l.Scales))}
-			return n, dense.AsType(mlx.Float32), n.Weight.AsType(mlx.Float32)
+			now = &nn.Embedding{Weight: w.AsType(floatOf(l.Scales))}
+			break
 		}
 		q := pack(l.Scales, l.Scheme)
-		return &nn.QuantizedEmbedding{Weight: q.Weight, Scales: q.Scales, Biases: q.Biases, Scheme: q.Scheme, RoundActivations: l.RoundActivations},
-			dense.AsType(mlx.Float32), mlx.Dequantize(q).AsType(mlx.Float32)
+		now = &nn.QuantizedEmbedding{Weight: q.Weight, Scales: q.Scales, Biases: q.Biases, Scheme: q.Scheme, RoundActivations: l.RoundActivations}
 	}
-	return l, w, w
+	return now, weightOf(l).AsType(mlx.Float32), weightOf(now).AsType(mlx.Float32)
 }
 
 // floatOf is the dtype of weights with these scales; codes of 8-bit floats are of
@@ -116,17 +108,6 @@ func floatOf(scales *mlx.Array) mlx.DType {
 		return d
 	}
 	return mlx.BFloat16
-}
-
-// tableOf is the weight of an embedding, unpacked if need be.
-func tableOf(e nn.Embedder) *mlx.Array {
-	switch e := e.(type) {
-	case *nn.Embedding:
-		return e.Weight
-	case *nn.QuantizedEmbedding:
-		return mlx.Dequantize(mlx.Quantized{Weight: e.Weight, Scales: e.Scales, Biases: e.Biases, Scheme: e.Scheme})
-	}
-	return nil
 }
 
 // survival compares the change that was wanted with that which is there: the projection

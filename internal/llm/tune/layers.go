@@ -1,6 +1,7 @@
 package tune
 
 import (
+	"errors"
 	"math"
 
 	"github.com/mlxgo/mlx"
@@ -78,10 +79,10 @@ func (l *LoRALinear) Forward(x *mlx.Array) *mlx.Array {
 
 // Forward is [..., in] to [..., out] in the dtype of x.
 func (l *DoRALinear) Forward(x *mlx.Array) *mlx.Array {
-	w, bias := denseOf(l.Linear)
+	w := weightOf(l.Linear)
 	y := x.MatMul(w.T()).Add(low(l.Dropout, x, l.LoraA, l.LoraB).Mul(l.Scale).AsType(x.DType()))
 	y = y.Mul(l.M.Div(l.norm(w)).AsType(x.DType()))
-	if bias != nil {
+	if bias := biasOf(l.Linear); bias != nil {
 		y = y.Add(bias)
 	}
 	return y
@@ -144,13 +145,90 @@ func (e *DoRAEmbedding) AsLinear(x *mlx.Array) *mlx.Array {
 	return y.Mul(e.rowScale().AsType(x.DType()))
 }
 
-// denseOf is the weight [out, in] of a linear layer, unpacked if need be, and its bias.
-func denseOf(l nn.Layer) (w, bias *mlx.Array) {
+// packedOf is the packed weight of a layer; ok is false if it is not packed.
+func packedOf(l any) (q mlx.Quantized, ok bool) {
+	switch l := l.(type) {
+	case *nn.QuantizedLinear:
+		return mlx.Quantized{Weight: l.Weight, Scales: l.Scales, Biases: l.Biases, Scheme: l.Scheme}, true
+	case *nn.QuantizedEmbedding:
+		return mlx.Quantized{Weight: l.Weight, Scales: l.Scales, Biases: l.Biases, Scheme: l.Scheme}, true
+	}
+	return q, false
+}
+
+// weightOf is the weight of a linear layer [out, in] or an embedding [n, dims], unpacked if
+// need be, nil for other layers.
+func weightOf(l any) *mlx.Array {
 	switch l := l.(type) {
 	case *nn.Linear:
-		return l.Weight, l.Bias
-	case *nn.QuantizedLinear:
-		return mlx.Dequantize(mlx.Quantized{Weight: l.Weight, Scales: l.Scales, Biases: l.Biases, Scheme: l.Scheme}), l.Bias
+		return l.Weight
+	case *nn.Embedding:
+		return l.Weight
 	}
-	return nil, nil
+	if q, ok := packedOf(l); ok {
+		return mlx.Dequantize(q)
+	}
+	return nil
+}
+
+// biasOf is the bias of a linear layer, nil if it has none.
+func biasOf(l nn.Layer) *mlx.Array {
+	switch l := l.(type) {
+	case *nn.Linear:
+		return l.Bias
+	case *nn.QuantizedLinear:
+		return l.Bias
+	}
+	return nil
+}
+
+// sizes are the rows of A and the columns of B of an adapter: inputs and outputs of a
+// linear layer, rows and columns of an embedding. ok is false for other layers.
+func sizes(l nn.Layer) (in, out int, embedding, ok bool) {
+	var w *mlx.Array
+	switch l := l.(type) {
+	case *nn.Linear:
+		w = l.Weight
+	case *nn.Embedding:
+		w, embedding = l.Weight, true
+	case *nn.QuantizedLinear:
+		w = l.Weight
+	case *nn.QuantizedEmbedding:
+		w, embedding = l.Weight, true
+	default:
+		return 0, 0, false, false
+	}
+	rows, columns := w.Dims2()
+	if q, packed := packedOf(l); packed {
+		columns = columns * 32 / q.Scheme.Bits
+	}
+	if embedding {
+		return rows, columns, true, true
+	}
+	return columns, rows, false, true
+}
+
+// part is what an adapter adds to a layer; m is that of DoRA.
+type part struct {
+	a, b, m *mlx.Array
+	dropout *nn.Dropout
+	scale   float64
+}
+
+// wrap is a layer, or for LoRA one with an adapter, with its part.
+func wrap(kind Kind, l nn.Layer, p part) (nn.Layer, error) {
+	if e, ok := l.(nn.Embedder); ok {
+		if kind != DoRA {
+			return &LoRAEmbedding{Embedding: e, LoraA: p.a, LoraB: p.b, Dropout: p.dropout, Scale: p.scale}, nil
+		}
+		table, ok := e.(*nn.Embedding)
+		if !ok {
+			return nil, errors.New("dora of a quantized embedding is not supported")
+		}
+		return &DoRAEmbedding{Embedding: table, LoraA: p.a, LoraB: p.b, M: p.m, Dropout: p.dropout, Scale: p.scale}, nil
+	}
+	if kind != DoRA {
+		return &LoRALinear{Linear: l, LoraA: p.a, LoraB: p.b, Dropout: p.dropout, Scale: p.scale}, nil
+	}
+	return &DoRALinear{Linear: l, LoraA: p.a, LoraB: p.b, M: p.m, Dropout: p.dropout, Scale: p.scale}, nil
 }

@@ -59,10 +59,9 @@ func unpack(model any) {
 	nn.Replace(model, func(_ string, l nn.Layer) nn.Layer {
 		switch l := l.(type) {
 		case *nn.QuantizedLinear:
-			w, bias := denseOf(l)
-			return &nn.Linear{Weight: w, Bias: bias}
+			return &nn.Linear{Weight: weightOf(l), Bias: l.Bias}
 		case *nn.QuantizedEmbedding:
-			return &nn.Embedding{Weight: tableOf(l)}
+			return &nn.Embedding{Weight: weightOf(l)}
 		}
 		return l
 	})
@@ -75,21 +74,14 @@ func Blocks(model any) int { return len(blockPaths(model)) }
 func NumParameters(model any) int {
 	n := nn.NumParameters(model)
 	for _, m := range nn.Modules(model) {
-		switch l := m.(type) {
-		case *nn.QuantizedLinear:
-			n += unpackedSize(l.Weight, l.Scales, l.Biases, l.Scheme)
-		case *nn.QuantizedEmbedding:
-			n += unpackedSize(l.Weight, l.Scales, l.Biases, l.Scheme)
+		q, ok := packedOf(m)
+		if !ok {
+			continue
 		}
-	}
-	return n
-}
-
-// unpackedSize is how many weights are in packed words, less what was counted for them.
-func unpackedSize(w, scales, biases *mlx.Array, s mlx.Scheme) int {
-	n := w.Size()*32/s.Bits - w.Size() - scales.Size()
-	if biases != nil {
-		n -= biases.Size()
+		n += q.Weight.Size()*32/q.Scheme.Bits - q.Weight.Size() - q.Scales.Size()
+		if q.Biases != nil {
+			n -= q.Biases.Size()
+		}
 	}
 	return n
 }

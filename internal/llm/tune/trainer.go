@@ -37,8 +37,8 @@ type Hooks struct {
 	Validated func(Validation)
 	// Step is called after each batch with its loss.
 	Step func(iter int, loss float64)
-	// Save writes what was trained; it is called with the iteration, and whether the
-	// validation loss is the least so far.
+	// Save writes what was trained; it is called after every SaveEvery iterations and the
+	// last.
 	Save func(iter int) error
 	// Best is called after a validation whose loss is the least so far.
 	Best func(iter int, loss float64) error
