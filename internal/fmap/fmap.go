@@ -9,6 +9,7 @@
 package fmap
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -143,6 +144,23 @@ const (
 	WillNeed          // start reading now
 	DontNeed          // drop the pages; later reads fetch them again
 )
+
+// Parse maps the file at path and gives its bytes to parse, where a page that cannot be
+// read is an error. When parse fails, the file is unmapped.
+func Parse(path string, parse func(data []byte) error) (*File, error) {
+	f, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := Guard(func() error { return parse(f.Bytes()) }); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// Release lets go of the pages that were read, which count as memory of the process;
+// reading them again fetches them again. It is advice: nothing can fail.
+func (f *File) Release() { _ = f.Advise(0, len(f.Bytes()), DontNeed) }
 
 // Advise applies a to the n bytes from offset on, widened to whole pages. A
 // range outside the file, or a closed File, is an error; where the system takes

@@ -19,7 +19,7 @@ const module = "github.com/mlxgo/mlx"
 // earlier lines, never of its own. A name is a path below internal; mlx is the root
 // and mlx/X the public package X.
 const layers = `
-atomicfile opt fmap threefry cpu/simd
+atomicfile opt fmap threefry cpu/simd hf/shards
 dtype cpu/limits
 npy hf/safetensors hf/tokenizer hf/template hf/hub hf/gguf hf/torchfile launch/hostfile
 launch

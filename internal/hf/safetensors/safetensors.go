@@ -109,17 +109,13 @@ func (f *File) Mapped() bool { return f.mapped != nil }
 // Open maps the file at path and checks its header. Every error names the file,
 // and the tensor where there is one. The data pages are not read.
 func Open(path string) (*File, error) {
-	m, err := fmap.Open(path)
-	if err != nil {
-		return nil, err
-	}
 	var f *File
-	err = fmap.Guard(func() (err error) {
-		f, err = Parse(m.Bytes(), path)
+	m, err := fmap.Parse(path, func(data []byte) (err error) {
+		f, err = Parse(data, path)
 		return err
 	})
 	if err != nil {
-		return nil, errors.Join(err, m.Close())
+		return nil, err
 	}
 	f.mapped = m
 	return f, nil
@@ -134,11 +130,10 @@ func (f *File) Close() error {
 	return f.mapped.Close()
 }
 
-// Release lets go of the pages of f that were read, which count as memory of the
-// process; reading them again fetches them again. It is advice: nothing can fail.
+// Release lets go of the pages of f that were read; see [fmap.File.Release].
 func (f *File) Release() {
 	if f.mapped != nil {
-		_ = f.mapped.Advise(0, len(f.mapped.Bytes()), fmap.DontNeed)
+		f.mapped.Release()
 	}
 }
 

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/mlxgo/mlx/internal/hf/shards"
 )
 
 // IndexName is the file of a model directory that maps tensors to shards.
@@ -59,7 +59,7 @@ func openSet(dir string, names []string, indexText []byte, open func(name string
 		}
 		s.Unindexed = slices.DeleteFunc(names, func(n string) bool { return slices.Contains(ix.files, n) })
 		names = ix.files
-	} else if err := complete(dir, names); err != nil {
+	} else if err := shards.Complete(dir, names, ".safetensors"); err != nil {
 		return nil, err
 	}
 	if len(names) == 0 {
@@ -184,29 +184,6 @@ func weightFiles(dir string) ([]string, error) {
 
 func isWeights(name string) bool {
 	return strings.HasPrefix(name, "model") && strings.HasSuffix(name, ".safetensors")
-}
-
-var numbered = regexp.MustCompile(`^(.*)-([0-9]{5})-of-([0-9]{5})\.safetensors$`)
-
-// complete checks that numbered shards are all there.
-func complete(dir string, names []string) error {
-	for _, name := range names {
-		m := numbered.FindStringSubmatch(name)
-		if m == nil {
-			continue
-		}
-		total, err := strconv.Atoi(m[3])
-		if err != nil {
-			return fmt.Errorf("%s: %w", filepath.Join(dir, name), err)
-		}
-		for i := 1; i <= total; i++ {
-			want := fmt.Sprintf("%s-%05d-of-%s.safetensors", m[1], i, m[3])
-			if _, found := slices.BinarySearch(names, want); !found {
-				return fmt.Errorf("%s: the shard is missing, %s is there: the model is incomplete", filepath.Join(dir, want), name)
-			}
-		}
-	}
-	return nil
 }
 
 // index is a parsed model.safetensors.index.json.

@@ -8,10 +8,10 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/mlxgo/mlx/internal/hf/shards"
 )
 
 // IndexName is the file of a model directory that maps tensors to shards.
@@ -141,8 +141,6 @@ func readIndex(path string) (map[string]string, error) {
 	return index.Map, nil
 }
 
-var numbered = regexp.MustCompile(`^(.*)-([0-9]{5})-of-([0-9]{5})\.bin$`)
-
 // weightFiles are the names in dir that match pytorch_model*.bin; numbered ones must all
 // be there.
 func weightFiles(dir string) ([]string, error) {
@@ -156,22 +154,7 @@ func weightFiles(dir string) ([]string, error) {
 			names = append(names, e.Name())
 		}
 	}
-	for _, name := range names {
-		m := numbered.FindStringSubmatch(name)
-		if m == nil {
-			continue
-		}
-		total, err := strconv.Atoi(m[3])
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", filepath.Join(dir, name), err)
-		}
-		for i := 1; i <= total; i++ {
-			if want := fmt.Sprintf("%s-%05d-of-%s.bin", m[1], i, m[3]); !slices.Contains(names, want) {
-				return nil, fmt.Errorf("%s: the shard is missing, %s is there: the model is incomplete", filepath.Join(dir, want), name)
-			}
-		}
-	}
-	return names, nil
+	return names, shards.Complete(dir, names, ".bin")
 }
 
 // IsWeights reports whether a file of this name has a model's weights.

@@ -69,17 +69,13 @@ type Tensor struct {
 // Open maps the file at path and reads its description. Every error names the file. The
 // pages of elements are not read.
 func Open(path string) (*File, error) {
-	m, err := fmap.Open(path)
-	if err != nil {
-		return nil, err
-	}
 	var f *File
-	err = fmap.Guard(func() (err error) {
-		f, err = Parse(m.Bytes(), path)
+	m, err := fmap.Parse(path, func(data []byte) (err error) {
+		f, err = Parse(data, path)
 		return err
 	})
 	if err != nil {
-		return nil, errors.Join(err, m.Close())
+		return nil, err
 	}
 	f.mapped = m
 	return f, nil
@@ -98,11 +94,10 @@ func Parse(data []byte, path string) (*File, error) {
 	return f, nil
 }
 
-// Release lets go of the pages of f that were read, which count as memory of the
-// process; reading them again fetches them again. It is advice: nothing can fail.
+// Release lets go of the pages of f that were read; see [fmap.File.Release].
 func (f *File) Release() {
 	if f.mapped != nil {
-		_ = f.mapped.Advise(0, len(f.mapped.Bytes()), fmap.DontNeed)
+		f.mapped.Release()
 	}
 }
 
