@@ -55,17 +55,15 @@ func (l *loraLog) end() {
 func (l *loraLog) step(iter int, loss float64) {
 	l.curve.Step(iter, loss)
 	if l.bar != nil {
-		l.bar.Describe(fmt.Sprintf("loss %.3f %s", loss, gigabytes(mlx.PeakMemory())))
+		l.bar.Describe(fmt.Sprintf("loss %.3f %.1f GB", loss, gb(mlx.PeakMemory())))
 		_ = l.bar.Set(iter)
 	}
 }
 
-func gigabytes(n int64) string { return fmt.Sprintf("%.1f GB", float64(n)/1e9) }
-
 func (l *loraLog) report(r tune.Report) {
 	l.curve.Report(r)
 	l.line("Iter %d: Train loss %.3f, Learning Rate %.3e, It/sec %.3f, Tokens/sec %.3f, Trained Tokens %d, Peak mem %.3f GB",
-		r.Iter, r.Loss, r.LearningRate, r.ItersPerSecond, r.TokensPerSecond, r.TrainedTokens, float64(r.PeakBytes)/1e9)
+		r.Iter, r.Loss, r.LearningRate, r.ItersPerSecond, r.TokensPerSecond, r.TrainedTokens, gb(r.PeakBytes))
 }
 
 func (l *loraLog) validated(v tune.Validation) {
