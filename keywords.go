@@ -22,7 +22,7 @@ type (
 	// QuantOption is [GroupSize], [Bits], [Mode], [Scheme], a [Rounding], a [DType]
 	// or a StreamOrDevice.
 	QuantOption = opt.Quant
-	// GatherOption is [TransposeRHS], [RoundActivations], [SortedIndices] or a StreamOrDevice.
+	// GatherOption is [TransposeRHS], [RoundActivations], [RoundWeights], [SortedIndices] or a StreamOrDevice.
 	GatherOption = opt.Gather
 )
 
@@ -58,6 +58,11 @@ type TransposeRHS bool
 // false. Not in MLX. Few rows keep five digits, many about two, as the products of
 // llama.cpp do; float32 is never rounded.
 type RoundActivations bool
+
+// RoundWeights lets a quantized product of bfloat16 x, and its gradient, round the weights
+// that it unpacks to bfloat16 where that is faster, as MLX's kernels for GPUs do; the
+// default is false. Not in MLX.
+type RoundWeights bool
 
 // Mode is mode= of quantization: "affine", "mxfp4", "mxfp8" or "nvfp4".
 type Mode = quant.Mode
@@ -104,6 +109,9 @@ func (t TransposeRHS) ForGather(s *opt.Set) { s.NoTranspose = !bool(t) }
 
 // ForGather lets the product round its activations.
 func (r RoundActivations) ForGather(s *opt.Set) { s.Round = bool(r) }
+
+// ForGather lets the product round its unpacked weights.
+func (r RoundWeights) ForGather(s *opt.Set) { s.RoundWeights = bool(r) }
 
 // ForQuantize makes it the argument group_size= of nn.quantize.
 func (g GroupSize) ForQuantize(s *opt.Set) { s.GroupSize = int(g) }

@@ -64,7 +64,8 @@ func QuantizedMatMul(x *Array, q Quantized, opts ...GatherOption) *Array {
 	for _, o := range opts {
 		o.ForGather(&set)
 	}
-	return quant.MatMulOf(x, q.Weight, q.Scales, q.Biases, q.Scheme, !set.NoTranspose, set.Round, streamOf("quantized_matmul", &set))
+	p := quant.MatMul{Scheme: q.Scheme, Transpose: !set.NoTranspose, Round: set.Round, Halve: set.RoundWeights}
+	return quant.MatMulOf(x, q.Weight, q.Scales, q.Biases, p, streamOf("quantized_matmul", &set))
 }
 
 // GatherQMM is mx.gather_qmm(x, w, ..., lhs_indices, rhs_indices): x [..., M, K] times the
@@ -84,7 +85,7 @@ func GatherQMM(x *Array, q Quantized, lhs, rhs *Array, opts ...GatherOption) *Ar
 // that of the product without the rounding.
 func QQMM(x *Array, q Quantized, opts ...StreamOrDevice) *Array {
 	s := on("qqmm", opts)
-	return quant.MatMulOf(quant.RoundedOf("qqmm", x, q.Scheme, s), q.Weight, q.Scales, q.Biases, q.Scheme, true, false, s)
+	return quant.MatMulOf(quant.RoundedOf("qqmm", x, q.Scheme, s), q.Weight, q.Scales, q.Biases, quant.MatMul{Scheme: q.Scheme, Transpose: true}, s)
 }
 
 // GatherQQMM is mx.gather_qqmm: [GatherQMM] with x quantized as in [QQMM].

@@ -120,8 +120,9 @@ type QuantizedLinear struct {
 	Biases *mlx.Array `mlx:",frozen"` // affine only
 	Bias   *mlx.Array `mlx:",frozen"` // [out] or nil
 	Scheme mlx.Scheme `mlx:"-"`
-	// RoundActivations is that of the product (not in MLX).
+	// RoundActivations and RoundWeights are those of the product (not in MLX).
 	RoundActivations bool `mlx:"-"`
+	RoundWeights     bool `mlx:"-"`
 }
 
 func (l *QuantizedLinear) quantized() mlx.Quantized {
@@ -130,7 +131,7 @@ func (l *QuantizedLinear) quantized() mlx.Quantized {
 
 // Forward is [..., in] to [..., out].
 func (l *QuantizedLinear) Forward(x *mlx.Array) *mlx.Array {
-	return addBias(mlx.QuantizedMatMul(x, l.quantized(), mlx.RoundActivations(l.RoundActivations)), l.Bias)
+	return addBias(mlx.QuantizedMatMul(x, l.quantized(), mlx.RoundActivations(l.RoundActivations), mlx.RoundWeights(l.RoundWeights)), l.Bias)
 }
 
 // Embedder is an embedding that can also be the output layer, by e.as_linear(x).
@@ -168,8 +169,9 @@ type QuantizedEmbedding struct {
 	Scales *mlx.Array `mlx:",frozen"`
 	Biases *mlx.Array `mlx:",frozen"` // affine only
 	Scheme mlx.Scheme `mlx:"-"`
-	// RoundActivations is that of AsLinear's product (not in MLX).
+	// RoundActivations and RoundWeights are those of AsLinear's product (not in MLX).
 	RoundActivations bool `mlx:"-"`
+	RoundWeights     bool `mlx:"-"`
 }
 
 // Forward is integers [...] to [..., dims], in the dtype of [mlx.Dequantize].
@@ -201,5 +203,5 @@ func (e *QuantizedEmbedding) rows(x *mlx.Array) (mlx.Quantized, mlx.Shape) {
 // AsLinear is e.as_linear(x): a product with the packed weight.
 func (e *QuantizedEmbedding) AsLinear(x *mlx.Array) *mlx.Array {
 	q := mlx.Quantized{Weight: e.Weight, Scales: e.Scales, Biases: e.Biases, Scheme: e.Scheme}
-	return mlx.QuantizedMatMul(x, q, mlx.RoundActivations(e.RoundActivations))
+	return mlx.QuantizedMatMul(x, q, mlx.RoundActivations(e.RoundActivations), mlx.RoundWeights(e.RoundWeights))
 }

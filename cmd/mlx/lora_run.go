@@ -70,7 +70,8 @@ func runLora(ctx context.Context, s *streams, o *loraOptions) error {
 	return nil
 }
 
-// load finds and reads the model. Products must not be rounded: their gradients are not.
+// load finds and reads the model. Products must not round activations: their gradients
+// do not; weights are rounded in both.
 func (r *loraRun) load(ctx context.Context) error {
 	dir, err := findModel(ctx, r.s, r.o.Model, r.o.Revision, hub.Model)
 	if err != nil {
@@ -81,7 +82,7 @@ func (r *loraRun) load(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintln(r.s.err, "Loading pretrained model")
-	if r.m, err = loadModel(r.s, dir, llm.LoadOptions{DType: d, ExactActivations: true}); err != nil {
+	if r.m, err = loadModel(r.s, dir, llm.LoadOptions{DType: d, ExactActivations: true, RoundWeights: true}); err != nil {
 		return err
 	}
 	if r.m.Tokenizer == nil {

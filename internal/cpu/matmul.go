@@ -72,7 +72,7 @@ func matmulTask(in, out []View) (task, error) {
 	g.wa, g.wb = newWalk(g.a.Shape[:n-2], g.a.Strides[:n-2]), newWalk(g.b.Shape[:n-2], g.b.Strides[:n-2])
 	g.m, g.k, g.n = g.ma.rows, g.ma.cols, g.mb.cols
 	if w := g.linear(); w != nil {
-		return productTask(&product{weights: w, x: g.a, y: g.y, k: g.k, n: g.n}, g.batch*g.m, simd.Exact), nil
+		return productTask(&product{weights: w, x: g.a, y: g.y, k: g.k, n: g.n, across: !g.mb.transposed}, g.batch*g.m, simd.Exact), nil
 	}
 	g.width = tileNN
 	if g.mb.transposed {
@@ -91,11 +91,21 @@ func (g *gemm) linear() *packed {
 	for i, s := range g.b.Strides[:len(g.b.Strides)-2] {
 		one = one && (s == 0 || g.b.Shape[i] == 1)
 	}
-	if !one || !g.mb.transposed || g.mb.ld != g.k || !g.a.Contiguous() ||
-		g.a.DType != dtype.BFloat16 || g.b.DType != dtype.BFloat16 || !simd.K.PlansDense(g.batch*g.m, g.k) {
+	if !one || !g.a.Contiguous() || g.a.DType != dtype.BFloat16 || g.b.DType != dtype.BFloat16 {
 		return nil
 	}
-	return &packed{mode: simd.Dense, bits: 16, group: 32, rows: g.n, cols: g.k, words: g.b, elem: simd.BF16}
+	w := &packed{mode: simd.Dense, bits: 16, group: 32, rows: g.n, cols: g.k, words: g.b, elem: simd.BF16}
+	if g.mb.transposed {
+		if g.mb.ld != g.k || !simd.K.PlansDense(g.batch*g.m, g.k) {
+			return nil
+		}
+		return w
+	}
+	w.rows, w.cols = g.k, g.n
+	if _, ok := simd.K.QPlanAcross(w.shape(), g.batch*g.m); !ok || g.mb.ld != g.n {
+		return nil
+	}
+	return w
 }
 
 // A gemm is a batch of products in float32.

@@ -137,11 +137,11 @@ func checkQuantized(t *testing.T, s quant.Scheme, d dtype.DType, q []*tensor.Arr
 				}
 			}
 		}
-		y := quant.MatMulOf(x, q[0], q[1], q[2], s, transpose, false, none)
+		y := quant.MatMulOf(x, q[0], q[1], q[2], quant.MatMul{Scheme: s, Transpose: transpose}, none)
 		compareValues(t, fmt.Sprintf("%v of %v, %d rows, transpose %v", s, d, m, transpose), d, values(t, y), fromFloats(want), map[bool]float64{true: 20, false: 1}[d == dtype.Float32])
 		// The same with activations that may be rounded.
 		var diff, norm float64
-		for i, v := range floatsOf(values(t, quant.MatMulOf(x, q[0], q[1], q[2], s, transpose, true, none))) {
+		for i, v := range floatsOf(values(t, quant.MatMulOf(x, q[0], q[1], q[2], quant.MatMul{Scheme: s, Transpose: transpose, Round: true}, none))) {
 			diff, norm = diff+(v-want[i])*(v-want[i]), norm+want[i]*want[i]
 		}
 		if !(diff <= 1e-4*norm) {
@@ -159,7 +159,7 @@ func TestManyRows(t *testing.T) {
 	q := quant.QuantizeOf(w, s, none)
 	wf := floatsOf(values(t, quant.DequantizeOf(q[0], q[1], q[2], s, dtype.Float32, none)))
 	x, xf := normalArray(rng, dtype.Float32, m, k)
-	y := floatsOf(values(t, quant.MatMulOf(x, q[0], q[1], q[2], s, true, false, none)))
+	y := floatsOf(values(t, quant.MatMulOf(x, q[0], q[1], q[2], quant.MatMul{Scheme: s, Transpose: true}, none)))
 	for _, i := range []int{0, 1, 9999, 16_383, 16_384, 16_385, m - 1} {
 		for j := range n {
 			var sum float64

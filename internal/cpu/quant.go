@@ -73,23 +73,33 @@ func qmatmulTask(p quant.MatMul, in, out []View) (task, error) {
 		return task{}, tensor.ErrUnsupported
 	}
 	if !p.Transpose {
+		g := &product{weights: w, x: x, y: y, k: w.rows, n: w.cols, across: true}
+		if p.Halve && x.DType == dtype.BFloat16 {
+			if _, ok := g.planAcross(m); ok {
+				return productTask(g, m, simd.Halved), nil
+			}
+		}
 		return newQGemmNN(w, x, y, m).task(), nil
 	}
 	precision := simd.Exact
-	if p.Round && isHalf(x.DType) {
+	switch {
+	case p.Round && isHalf(x.DType):
 		precision = simd.Rounded
+	case p.Halve && x.DType == dtype.BFloat16:
+		precision = simd.Halved
 	}
 	return productTask(&product{weights: w, x: x, y: y, k: w.cols, n: w.rows, alone: p.Alone}, m, precision), nil
 }
 
-// A product is x·Wᵀ with packed W: the rows of x are prepared once, by all
+// A product is x·Wᵀ with packed W, or x·W if it goes across: the rows of x are prepared once, by all
 // threads, and then read by all.
 type product struct {
 	weights *packed
 	x, y    *View
 	k, n    int
 	alone   bool // see quant.MatMul
-	first   int  // row of x
+	across  bool
+	first   int // row of x
 	plan    simd.QPlan
 	rows    int // of a unit
 	bm, bn  int // units
@@ -103,7 +113,7 @@ type prepKey struct {
 	plan        simd.QPlan
 	mode        simd.Mode
 	bits, group int
-	cols        int
+	k           int
 	alone       int // rows, each by a plan of its own; 0: all by one
 }
 
@@ -111,18 +121,17 @@ type prepKey struct {
 // maxPrep has room for.
 func productTask(g *product, m int, p simd.Precision) task {
 	w := g.weights
-	q := simd.QMatrix{Mode: w.mode, Bits: w.bits, Group: w.group, Rows: w.rows, Cols: w.cols, Elem: w.elem}
-	whole := simd.K.QPlan(&q, m, p)
+	whole := g.planOf(m, p)
 	if g.alone && m > 1 {
-		if one := simd.K.QPlan(&q, 1, p); !one.SameSums(&whole) {
+		if one := g.planOf(1, p); !one.SameSums(&whole) {
 			t := g.rowByRow(one, m)
-			t.prep = &prepKey{one, w.mode, w.bits, w.group, w.cols, m}
+			t.prep = &prepKey{one, w.mode, w.bits, w.group, g.k, m}
 			return t
 		}
 	}
 	if whole.Prep <= maxPrep || m <= whole.Rows {
 		t := g.task(whole)
-		t.prep = &prepKey{whole, w.mode, w.bits, w.group, w.cols, 0}
+		t.prep = &prepKey{whole, w.mode, w.bits, w.group, g.k, 0}
 		return t
 	}
 	rows := max(maxPrep/(whole.Prep/m)/whole.Rows, 1) * whole.Rows
@@ -130,7 +139,7 @@ func productTask(g *product, m int, p simd.Precision) task {
 	for end := m; end > 0; {
 		part := *g
 		part.first = (end - 1) / rows * rows
-		t := part.task(simd.K.QPlan(&q, end-part.first, p))
+		t := part.task(part.planOf(end-part.first, p))
 		last := &t
 		for last.then != nil {
 			last = last.then
@@ -139,6 +148,24 @@ func productTask(g *product, m int, p simd.Precision) task {
 		end = part.first
 	}
 	return *first
+}
+
+// planOf is the plan for m rows.
+func (g *product) planOf(m int, p simd.Precision) simd.QPlan {
+	if g.across {
+		pl, _ := g.planAcross(m)
+		return pl
+	}
+	return simd.K.QPlan(g.weights.shape(), m, p)
+}
+
+func (g *product) planAcross(m int) (simd.QPlan, bool) {
+	return simd.K.QPlanAcross(g.weights.shape(), m)
+}
+
+// shape is the matrix without its memory.
+func (p *packed) shape() *simd.QMatrix {
+	return &simd.QMatrix{Mode: p.mode, Bits: p.bits, Group: p.group, Rows: p.rows, Cols: p.cols, Elem: p.elem}
 }
 
 // task is the passes over the rows of x, then the product.

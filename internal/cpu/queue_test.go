@@ -305,10 +305,10 @@ func TestSameBitsForAnyWorkers(t *testing.T) {
 	q, _ := normalArray(rng, dtype.Float32, 1, 8, 100, 64)
 	k, _ := normalArray(rng, dtype.BFloat16, 1, 2, 200, 64)
 	ops["quantized"] = func() *tensor.Array {
-		return quant.MatMulOf(xq, packed[0], packed[1], packed[2], scheme, true, true, none)
+		return quant.MatMulOf(xq, packed[0], packed[1], packed[2], quant.MatMul{Scheme: scheme, Transpose: true, Round: true}, none)
 	}
 	ops["quantized_nn"] = func() *tensor.Array {
-		return quant.MatMulOf(tensor.SliceAxis(tensor.SwapAxes(big, 0, 1, none), 0, 0, 90, none), packed[0], packed[1], packed[2], scheme, false, false, none)
+		return quant.MatMulOf(tensor.SliceAxis(tensor.SwapAxes(big, 0, 1, none), 0, 0, 90, none), packed[0], packed[1], packed[2], quant.MatMul{Scheme: scheme}, none)
 	}
 	ops["attention"] = func() *tensor.Array {
 		return fast.AttentionOf(fast.Attention{Scale: tensor.MakeF64(.125), Causal: true}, q, k, k, nil, nil, nil, none)

@@ -115,6 +115,9 @@ type LoadOptions struct {
 	// ExactActivations keeps activations of half precision as they are in products
 	// with quantized weights; otherwise a device may round them for speed.
 	ExactActivations bool
+	// RoundWeights lets such products, and their gradients, round unpacked weights to
+	// the computing type where that is faster.
+	RoundWeights bool
 	// MemoryAvailable is how many bytes may be used, weights, cache and temporaries
 	// together; 0 asks the system.
 	MemoryAvailable int64

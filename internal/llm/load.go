@@ -327,9 +327,9 @@ func (l *loader) quantize() error {
 	for _, m := range nn.Modules(l.model) {
 		switch m := m.(type) {
 		case *nn.QuantizedLinear:
-			m.RoundActivations = !l.options.ExactActivations
+			m.RoundActivations, m.RoundWeights = !l.options.ExactActivations, l.options.RoundWeights
 		case *nn.QuantizedEmbedding:
-			m.RoundActivations = !l.options.ExactActivations
+			m.RoundActivations, m.RoundWeights = !l.options.ExactActivations, l.options.RoundWeights
 		}
 	}
 	return nil

@@ -23,6 +23,7 @@ type Set struct {
 	Rounding        int
 	NoTranspose     bool // transpose=False of quantized products
 	Round           bool // products may round their activations
+	RoundWeights    bool // products may round unpacked weights
 	Predicate       any  // nn.Predicate
 	QuantizeInput   bool
 

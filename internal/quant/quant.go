@@ -137,7 +137,8 @@ type (
 	MatMul struct {
 		Scheme
 		Transpose bool
-		Round     bool // activations of half precision may be rounded for speed
+		Round     bool // x of half precision may become the integers or bfloat16 values of fast kernels
+		Halve     bool // weights may be rounded to the dtype of x, in gradients too
 		Alone     bool // a row has the bits that it has in a product of one row
 	}
 )
@@ -262,20 +263,19 @@ func DequantizeOf(weight, scales, biases *Array, s Scheme, to tensor.DType, on S
 	return tensor.Apply1(Dequantize{s, to}, on, packed(weight, scales, biases)...)
 }
 
-// MatMulOf is x times the packed weight. With round a device may round x of half
-// precision to the integers or bfloat16 values that its fast kernels take.
-func MatMulOf(x, weight, scales, biases *Array, s Scheme, transpose, round bool, on Stream) *Array {
-	s = must("quantized_matmul", s)
-	s.Rounding = 0
+// MatMulOf is x times the packed weight.
+func MatMulOf(x, weight, scales, biases *Array, p MatMul, on Stream) *Array {
+	p.Scheme = must("quantized_matmul", p.Scheme)
+	p.Rounding = 0
 	if d := x.DType(); d.Is(dtype.Integer) || d == dtype.Bool { // as MLX: integers take the scales' dtype
 		d = dtype.Float32
-		if s.Mode == Affine && scales.DType().Is(dtype.Floating) {
+		if p.Mode == Affine && scales.DType().Is(dtype.Floating) {
 			d = scales.DType()
 		}
 		x = tensor.AsType(x, d, on)
 	}
 	in := append([]*Array{x}, packed(weight, scales, biases)...)
-	return tensor.Apply1(MatMul{s, transpose, round, false}, on, in...)
+	return tensor.Apply1(p, on, in...)
 }
 
 // RowsAlone is p, if it is a product with the rows Alone.

@@ -56,7 +56,7 @@ func (p MatMul) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array {
 	grads := make([]*Array, len(in))
 	x, c := in[0], cotan[0]
 	if need[0] {
-		grads[0] = tensor.Apply1(MatMul{Scheme: p.Scheme, Transpose: !p.Transpose}, s, append([]*Array{c}, in[1:]...)...)
+		grads[0] = tensor.Apply1(MatMul{Scheme: p.Scheme, Transpose: !p.Transpose, Halve: p.Halve}, s, append([]*Array{c}, in[1:]...)...)
 	}
 	if p.Mode != Affine || !need[2] && !need[3] {
 		return grads

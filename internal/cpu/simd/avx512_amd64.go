@@ -33,7 +33,7 @@ var fastBF16 = cpu.X86.HasAVX512BF16 && vendor() == "AuthenticAMD"
 func amxTable() Table {
 	t := avx512Table()
 	t.Name = "amx"
-	t.QPlan, t.PlansDense = qPlanAMX, plansDenseAMX
+	t.QPlan, t.PlansDense, t.QPlanAcross = qPlanAMX, plansDenseAMX, qPlanAcrossAMX
 	return t
 }
 
@@ -45,7 +45,7 @@ func avx512Table() Table {
 	t.Load, t.Store, t.Round = loadAVX512, storeAVX512, roundAVX512
 	t.Dot, t.Sum = dotAVX512, sumAVX512
 	t.GemmNT, t.GemmNN = gemmNTAVX512, gemmNNAVX512
-	t.PlansDense = plansDense
+	t.PlansDense, t.QPlanAcross = plansDense, qPlanAcrossAVX512
 	t.QPlan, t.QPrep, t.QGemmNT = qPlanAVX512, qPrepAVX512, qGemmNTAVX512
 	t.QScratchLen = qScratchLenAVX512
 	t.RMSNorm, t.Softmax = rmsNormAVX512, softmaxAVX512

@@ -19,6 +19,8 @@ import (
 // are far larger than the others; groups of 64 with such channels get a second
 // set of codes, for what the first left over, as further k behind the matrix.
 // Which groups depends on all rows, so the plan has passes: codes, choice, rest.
+//
+// Across is x·w in place of x·wᵀ, in bfloat16: two rows of w are a step of its panels.
 
 const (
 	panelCols  = 32
@@ -28,6 +30,7 @@ const (
 	tileX      = 12  // rows of the widest tile
 	rowsPanels = 8   // of x, the fewest that pay for unpacking w
 	rowsTiles  = 16  // for tiles
+	rowsHalved = 64  // for Halved: fewer are not worth another result than Exact
 	passTiles  = 96  // that share a pass over panels
 	maxRest    = 16  // groups with a second set of codes
 	restHeader = 128 // bytes: their number and their indices
@@ -67,6 +70,8 @@ func perm16(order *kOrder) *[32]uint16 {
 // blockLayout is the prep, and how a block of w is unpacked.
 type blockLayout struct {
 	i8, tiles bool
+	across    bool
+	k, order  int // values of a row of x, and orderBits
 	per       int // values of a step
 	group     int // of unpacked scales
 	groups    int
@@ -76,14 +81,17 @@ type blockLayout struct {
 	subs      int // sub-panels, or rows
 }
 
-func blockLayoutOf(q *QMatrix, m, kind int) (l blockLayout) {
-	l.subs = (m + 3) / 4
+func blockLayoutOf(q *QMatrix, m, kind int, across bool) (l blockLayout) {
+	l.across, l.subs, l.k, l.order = across, (m+3)/4, q.Cols, q.orderBits()
 	if kind != kindI8 {
 		l.per, l.group = 2, min(q.Group, 64)
 		l.groups = q.Cols / l.group
-		l.xps = q.Cols / l.per * 16
+		if across { // no scales are unpacked
+			l.k, l.order, l.group, l.groups = q.Rows, 0, q.Rows, 1
+		}
+		l.xps = l.k / l.per * 16
 		if kind == kindTiles {
-			l.tiles, l.xps, l.subs = true, tileStride(q.Cols/2), m
+			l.tiles, l.xps, l.subs = true, tileStride(l.k/2), m
 		}
 		return l
 	}
@@ -100,14 +108,14 @@ func (l *blockLayout) panelBytes() int { return blockK / l.per * 4 * panelCols }
 // metaLen is the unpacked scales and biases of a panel.
 func (l *blockLayout) metaLen() int { return (l.groups + 8) * 2 * panelCols }
 
-func blockPlan(q *QMatrix, m, kind int) QPlan {
-	l := blockLayoutOf(q, m, kind)
-	pl := QPlan{M: m, Prep: l.head + l.subs*(l.xps+l.xms), Passes: 1, Rows: tileX, Cols: panels * panelCols, kind: kind}
+func blockPlan(q *QMatrix, m, kind int, across bool) QPlan {
+	l := blockLayoutOf(q, m, kind, across)
+	pl := QPlan{M: m, Prep: l.head + l.subs*(l.xps+l.xms), Passes: 1, Rows: tileX, Cols: panels * panelCols, kind: kind, across: across}
 	if l.rest > 0 {
 		pl.Passes = 3
 	}
 	rows := min(m, blockRows) + tileX
-	prep := max(16*q.Cols, 16*64*maxRest+4*64)
+	prep := max(16*l.k, 16*64*maxRest+4*64)
 	gemm := panels*(l.panelBytes()+4*l.metaLen()+4*2*panelCols*maxRest+4*panelCols*rows) + l.sourceBytes(q)
 	pl.Scratch = max(prep, gemm)
 	return pl
@@ -120,9 +128,9 @@ func (l *blockLayout) sourceBytes(q *QMatrix) int {
 }
 
 func blockPrep(pl *QPlan, pass int, prep []byte, x Raw, q *QMatrix, i0, i1 int, scratch []byte) {
-	l := blockLayoutOf(q, pl.M, pl.kind)
+	l := blockLayoutOf(q, pl.M, pl.kind, pl.across)
 	if l.tiles {
-		packTiles(prep[i0*l.xps:i1*l.xps], l.xps, x.Slice(i0*q.Cols, i1*q.Cols), q.Cols, i1-i0, q.Cols, q.Cols/2, kOrders[q.orderBits()])
+		packTiles(prep[i0*l.xps:i1*l.xps], l.xps, x.Slice(i0*l.k, i1*l.k), l.k, i1-i0, l.k, l.k/2, kOrders[l.order])
 		return
 	}
 	data, meta := prep[l.head:][:l.subs*l.xps], Float32s(prep[l.head+l.subs*l.xps:])
@@ -135,10 +143,10 @@ func blockPrep(pl *QPlan, pass int, prep []byte, x Raw, q *QMatrix, i0, i1 int, 
 	for i := i0; i < i1; i += 4 {
 		s := i / 4
 		sub := data[s*l.xps : (s+1)*l.xps]
-		rows := x.Slice(i*q.Cols, min(i+4, pl.M)*q.Cols)
+		rows := x.Slice(i*l.k, min(i+4, pl.M)*l.k)
 		switch {
 		case !l.i8:
-			l.pack16(sub, rows, q, scratch)
+			l.pack16(sub, rows, scratch)
 		case pass == 0:
 			f := fourRows(rows, q.Cols, scratch)
 			quantX8(&sub[0], &meta[s*l.xms/4], &f[0], 4*q.Cols, l.groups, &perms8[q.Bits][0])
@@ -158,23 +166,23 @@ func fourRows(x Raw, k int, scratch []byte) []float32 {
 }
 
 // pack16 puts four rows of bfloat16 into a sub-panel, in the order of k of w.
-func (l *blockLayout) pack16(sub []byte, x Raw, q *QMatrix, scratch []byte) {
+func (l *blockLayout) pack16(sub []byte, x Raw, scratch []byte) {
 	h := x.Data
-	if x.Elem != BF16 || x.Len() < 4*q.Cols {
-		h = scratch[:8*q.Cols]
+	if x.Elem != BF16 || x.Len() < 4*l.k {
+		h = scratch[:8*l.k]
 		n := x.Len()
 		if x.Elem == BF16 {
 			copy(h, x.Data)
 		} else {
-			f := Float32s(scratch[8*q.Cols:])[:q.Cols]
-			for i := 0; i < n; i += q.Cols {
-				loadAVX512(f, x.Slice(i, i+q.Cols))
+			f := Float32s(scratch[8*l.k:])[:l.k]
+			for i := 0; i < n; i += l.k {
+				loadAVX512(f, x.Slice(i, i+l.k))
 				f32ToBF16AVX512(Uint16s(h[2*i:]), f)
 			}
 		}
 		clear(h[2*n:])
 	}
-	packX16(&sub[0], &h[0], 2*q.Cols, q.Cols/32, &perms16[q.orderBits()][0])
+	packX16(&sub[0], &h[0], 2*l.k, l.k/32, &perms16[l.order][0])
 }
 
 // orderBits names the order of k in which the packers of BF16 leave w.
@@ -265,7 +273,7 @@ type blockJob struct {
 }
 
 func blockGemm(pl *QPlan, y Raw, ldy int, prep []byte, q *QMatrix, i0, i1, n0, n1 int, scratch []byte) {
-	b := blockJob{blockLayout: blockLayoutOf(q, pl.M, pl.kind), q: q, kind: pl.kind}
+	b := blockJob{blockLayout: blockLayoutOf(q, pl.M, pl.kind, pl.across), q: q, kind: pl.kind}
 	b.cRows = min(pl.M, blockRows) + tileX
 	take := func(n int) []byte { t := scratch[:n:n]; scratch = scratch[n:]; return t }
 	b.w = take(panels * b.panelBytes())
@@ -299,15 +307,18 @@ func (b *blockJob) block(prep []byte, i0, rows, n0, cols int, y []byte, ldy int,
 		x = x[i0/4*b.xps : b.subs*b.xps]
 	}
 	np := (cols + panelCols - 1) / panelCols
-	if b.q.Mode == Affine {
+	if b.q.Mode == Affine && !b.across {
 		for p := range np {
 			b.unpackMeta(b.m[p*b.metaLen():], n0+p*panelCols, min(panelCols, cols-p*panelCols))
 		}
 	}
 	t := blockTile{rows: rows, cols: cols, y: y, ldy: ldy, elem: e}
-	for k0 := 0; k0 < b.q.Cols; k0 += blockK {
-		kc := min(blockK, b.q.Cols-k0)
-		for p := range np {
+	for k0 := 0; k0 < b.k; k0 += blockK {
+		kc := min(blockK, b.k-k0)
+		if b.across {
+			b.unpackAcross(np, n0, cols, k0, kc)
+		}
+		for p := 0; p < np && !b.across; p++ {
 			b.unpack(b.w[p*kc/b.per*128:], b.m[p*b.metaLen():], n0+p*panelCols, min(panelCols, cols-p*panelCols), k0, kc)
 		}
 		at := k0 / b.per * 16
@@ -318,7 +329,7 @@ func (b *blockJob) block(prep []byte, i0, rows, n0, cols int, y []byte, ldy int,
 		if b.i8 {
 			t.xm = xm[k0/64*8:]
 		}
-		t.last = k0+kc == b.q.Cols && len(b.twice) == 0
+		t.last = k0+kc == b.k && len(b.twice) == 0
 		b.tile(&t)
 	}
 	if len(b.twice) == 0 {
@@ -453,6 +464,32 @@ func (b *blockJob) unpack(dst []byte, meta []float32, n, cols, k0, kc int) {
 			transpose16(to, 128, src, stride, kc/8)
 		}
 	}
+}
+
+// unpackAcross makes np panels of columns [n, n+cols) and rows [k0, k0+kc) of w.
+func (b *blockJob) unpackAcross(np, n, cols, k0, kc int) {
+	f := Float32s(b.src)
+	two := [2][]float32{f[:panels*panelCols], f[panels*panelCols:][:panels*panelCols]}
+	for _, row := range two {
+		clear(row[cols:])
+	}
+	for k := 0; k < kc; k += 2 {
+		for i, row := range two {
+			b.q.row(row[:cols], k0+k+i, n)
+		}
+		pairRows(&b.w[k/2*128], kc/2*128, &two[0][0], &two[1][0], np)
+	}
+}
+
+// row is values [n, n+len(dst)) of a row.
+func (q *QMatrix) row(dst []float32, row, n int) {
+	if q.Mode == Dense {
+		words := unsafe.Slice((*byte)(unsafe.Pointer(&q.Words[0])), 4*len(q.Words))
+		at := row*q.Cols + n
+		loadAVX512(dst, Raw{BF16, words}.Slice(at, at+len(dst)))
+		return
+	}
+	q.dequant(dst, row, n, F32)
 }
 
 // rows16 is where values [k0, k0+kc) of 16 rows of w lie, and the bytes from row

@@ -41,6 +41,9 @@ func packQ8BF16G32(dst *byte, dstep int, src *byte, sstride, n int, wm *float32)
 func packQ8BF16G64(dst *byte, dstep int, src *byte, sstride, n int, wm *float32)
 
 //go:noescape
+func pairRows(dst *byte, dstep int, a, b *float32, n int)
+
+//go:noescape
 func quantX8(dst *byte, meta, x *float32, xstride, groups int, perm *byte)
 
 //go:noescape

@@ -2866,6 +2866,33 @@ loop:
 	VZEROUPPER
 	RET
 
+// func pairRows(dst *byte, dstep int, a, b *float32, n int)
+TEXT ·pairRows(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), DI
+	MOVQ dstep+8(FP), DX
+	MOVQ a+16(FP), SI
+	MOVQ b+24(FP), BX
+	MOVQ n+32(FP), CX
+	VMOVDQU32 interleave<>(SB), Z28
+loop:
+	VMOVUPS 0(SI), Z0
+	VMOVUPS 0(BX), Z1
+	VCVT2BF16(0, 1, 2)
+	VPERMW Z2, Z28, Z2
+	VMOVDQU32 Z2, 0(DI)
+	VMOVUPS 64(SI), Z0
+	VMOVUPS 64(BX), Z1
+	VCVT2BF16(0, 1, 2)
+	VPERMW Z2, Z28, Z2
+	VMOVDQU32 Z2, 64(DI)
+	ADDQ $128, SI
+	ADDQ $128, BX
+	ADDQ DX, DI
+	DECQ CX
+	JNZ loop
+	VZEROUPPER
+	RET
+
 // func quantX8(dst *byte, meta, x *float32, xstride, groups int, perm *byte)
 TEXT ·quantX8(SB), NOSPLIT, $0-48
 	MOVQ dst+0(FP), DI

@@ -12,6 +12,9 @@ const (
 	// Rounded may round activations to integers with a scale for each group, or
 	// to bfloat16, for speed: what half precision leaves of them hardly changes.
 	Rounded
+	// Halved may round weights to bfloat16, the dtype of the activations: what MLX
+	// multiplies on a GPU. Where that pays not, it is Exact.
+	Halved
 )
 
 // QPlan is how a tier multiplies M rows of x by the transpose of a packed
@@ -20,17 +23,18 @@ const (
 // same bits.
 type QPlan struct {
 	M       int
-	Prep    int // bytes of x as QGemmNT reads it
-	Passes  int // of QPrep; a pass starts when all ranges of the one before are done
-	Rows    int // ranges of rows begin at multiples of it
-	Cols    int // ranges of columns should begin at multiples of it
-	Scratch int // bytes that one call of QPrep or QGemmNT needs, not shared
-	kind    int // the tier's own
+	Prep    int  // bytes of x as QGemmNT reads it
+	Passes  int  // of QPrep; a pass starts when all ranges of the one before are done
+	Rows    int  // ranges of rows begin at multiples of it
+	Cols    int  // ranges of columns should begin at multiples of it, across they must
+	Scratch int  // bytes that one call of QPrep or QGemmNT needs, not shared
+	kind    int  // the tier's own
+	across  bool // x·q in place of x·qᵀ
 }
 
 // SameSums reports whether rows of a product by p have the bits that they have by o, a
 // plan for another number of rows of the same product.
-func (p *QPlan) SameSums(o *QPlan) bool { return p.kind == o.kind }
+func (p *QPlan) SameSums(o *QPlan) bool { return p.kind == o.kind && p.across == o.across }
 
 // Tiles of products in float32: rows of x that stay in cache, and rows of w.
 const (
@@ -69,6 +73,8 @@ func (p Precision) String() string {
 		return "exact"
 	case Rounded:
 		return "rounded"
+	case Halved:
+		return "halved"
 	}
 	return fmt.Sprintf("Precision(%d)", uint8(p))
 }

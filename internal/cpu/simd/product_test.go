@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-var precisions = []Precision{Exact, Rounded}
+var precisions = []Precision{Exact, Rounded, Halved}
 
 // product is rows [i0, i1) by columns [n0, n1) of x·Wᵀ as type e, x prepared in
 // ranges of step rows.
@@ -218,8 +218,77 @@ func TestDenseProducts(t *testing.T) {
 	})
 }
 
+// Products x·w, not transposed, of all schemes and of bfloat16: within what weights in
+// bfloat16 leave, the same bits for any cut.
+func TestProductsAcross(t *testing.T) {
+	everyTier(t, func(t *testing.T) {
+		r := newRand(45)
+		check := func(name string, q *QMatrix, w []float64, m int, tol float64) {
+			pl, ok := K.QPlanAcross(q, m)
+			if !ok {
+				t.Skip("this tier has no products across")
+			}
+			k, n := q.Rows, q.Cols
+			x := rounded(BF16, normals(r, m*k))
+			for i := range m {
+				x[i*k+k/3] *= 60
+			}
+			whole := across(rawOf(BF16, x), &pl, q, F32, m, 0, m, 0, n)
+			wt := make([]float64, len(w))
+			for i := range k {
+				for j := range n {
+					wt[j*k+i] = w[i*n+j]
+				}
+			}
+			if got := relative(whole, x, wt, m, n, k); !(got <= tol) {
+				t.Errorf("%s m%d n%d k%d: error %.2g", name, m, n, k, got)
+			}
+			for range 4 {
+				i0, n0 := r.IntN(m)/pl.Rows*pl.Rows, r.IntN(n)/pl.Cols*pl.Cols
+				i1, n1 := i0+1+r.IntN(m-i0), min(n0+pl.Cols*(1+r.IntN(3)), n)
+				e := elems[r.IntN(3)]
+				part := across(rawOf(BF16, x), &pl, q, e, 1+r.IntN(m), i0, i1, n0, n1)
+				for i := i0; i < i1; i++ {
+					if !sameBits(part[(i-i0)*(n1-n0):(i-i0+1)*(n1-n0)], rounded(e, whole[i*n+n0:i*n+n1])) {
+						t.Fatalf("%s m%d as %v: row %d of [%d,%d), columns [%d,%d) differ from the whole", name, m, e, i, i0, i1, n0, n1)
+					}
+				}
+			}
+		}
+		for _, p := range modes {
+			p.Elem = BF16
+			for _, s := range [][3]int{{64, 32, 1}, {71, 96, 3}, {65, 2080, 5}} {
+				m, k, n := s[0], s[1], s[2]*max(p.Group, 32)
+				q := quantized(rounded(BF16, normals(r, n*k)), k, n, p)
+				check(p.name(), q, dense(q), m, 4e-3)
+			}
+		}
+		for _, s := range [][3]int{{64, 32, 32}, {130, 96, 160}} {
+			m, k, n := s[0], s[1], s[2]
+			w := rounded(BF16, normals(r, n*k))
+			q := &QMatrix{Mode: Dense, Bits: 16, Group: 32, Rows: k, Cols: n, Elem: BF16, Words: Uint32s(rawOf(BF16, w).Data)}
+			check("dense", q, f64s(w), m, 1e-6)
+		}
+	})
+}
+
+// across is product by a plan across.
+func across(x Raw, pl *QPlan, q *QMatrix, e Elem, step, i0, i1, n0, n1 int) []float32 {
+	prep, scratch := make([]byte, pl.Prep), make([]byte, pl.Scratch)
+	step = (step + pl.Rows - 1) / pl.Rows * pl.Rows
+	for i := 0; i < pl.M; i += step {
+		K.QPrep(pl, 0, prep, x, q, i, min(i+step, pl.M), scratch)
+	}
+	n := n1 - n0
+	y := Raw{e, make([]byte, (i1-i0)*n*e.Size())}
+	K.QGemmNT(pl, y, n, prep, q, i0, i1, n0, n1, scratch)
+	out := make([]float32, (i1-i0)*n)
+	K.Load(out, y)
+	return out
+}
+
 func TestPrecisionNames(t *testing.T) {
-	if s := fmt.Sprint(Exact, Rounded, Precision(7)); s != "exact rounded Precision(7)" {
+	if s := fmt.Sprint(Exact, Rounded, Halved, Precision(7)); s != "exact rounded halved Precision(7)" {
 		t.Error(s)
 	}
 }

@@ -63,17 +63,23 @@ func (q *QMatrix) perGroup() int {
 }
 
 func qPlanAVX512(q *QMatrix, m int, p Precision) QPlan {
+	if p == Halved {
+		if m >= rowsHalved && plansDense(m, q.Cols) {
+			return blockPlan(q, m, kindBF16, false)
+		}
+		p = Exact
+	}
 	switch {
 	case p == Rounded && m <= rowsI16 && q.integers():
 		return vecPlan(q, m, kindI16)
 	case p == Exact && m <= rowsI32 && q.integers():
 		return vecPlan(q, m, kindI32)
 	case p == Rounded && m >= rowsPanels && q.Mode == Affine && (q.Bits == 4 || q.Bits == 8) && q.Group >= 64 && q.Cols > 0:
-		return blockPlan(q, m, kindI8)
+		return blockPlan(q, m, kindI8, false)
 	case q.Cols > 0 && q.likesAVX2(m, p):
 		return qPlanAVX2(q, m, p)
 	case (p == Rounded || q.Mode == Dense) && plansDense(m, q.Cols):
-		return blockPlan(q, m, kindBF16)
+		return blockPlan(q, m, kindBF16, false)
 	}
 	return QPlan{M: m, Prep: 4 * m * q.Cols, Passes: 1, Rows: 1, Cols: tileCols,
 		Scratch: 4 * max(tileRows*tileCols+qScratchLenAVX512(q, m), q.Cols)}
@@ -100,10 +106,26 @@ func (q *QMatrix) likesAVX2(m int, p Precision) bool {
 
 // qPlanAMX is qPlanAVX512 with tiles for many rows.
 func qPlanAMX(q *QMatrix, m int, p Precision) QPlan {
-	if (p == Rounded || q.Mode == Dense) && m >= rowsTiles && q.Cols%32 == 0 && q.Cols > 0 {
-		return blockPlan(q, m, kindTiles)
+	if (p == Rounded || p == Halved && m >= rowsHalved || q.Mode == Dense) && m >= rowsTiles && q.Cols%32 == 0 && q.Cols > 0 {
+		return blockPlan(q, m, kindTiles, false)
 	}
 	return qPlanAVX512(q, m, p)
+}
+
+// qPlanAcrossAVX512 takes groups that panels of 32 columns begin with.
+func qPlanAcrossAVX512(q *QMatrix, m int) (pl QPlan, ok bool) {
+	if m < rowsHalved || !plansDense(m, q.Rows) || q.Cols%32 != 0 || q.Cols == 0 {
+		return pl, false
+	}
+	return blockPlan(q, m, kindBF16, true), true
+}
+
+// qPlanAcrossAMX is qPlanAcrossAVX512 on tiles.
+func qPlanAcrossAMX(q *QMatrix, m int) (pl QPlan, ok bool) {
+	if m < rowsTiles || q.Rows%32 != 0 || q.Rows == 0 || q.Cols%32 != 0 || q.Cols == 0 {
+		return pl, false
+	}
+	return blockPlan(q, m, kindTiles, true), true
 }
 
 func plansDenseAMX(m, k int) bool { return m >= rowsTiles && k%32 == 0 && k > 0 || plansDense(m, k) }

@@ -42,6 +42,9 @@ type Table struct {
 	// PlansDense reports whether QPlan takes a Dense matrix of k columns for m
 	// rows of x, which it then multiplies in bfloat16 with either precision.
 	PlansDense func(m, k int) bool
+	// QPlanAcross says how QGemmNT multiplies m rows of x, bfloat16, by q itself, which
+	// is [K,N], its weights rounded to bfloat16; ok is false where QGemmNN must do it.
+	QPlanAcross func(q *QMatrix, m int) (pl QPlan, ok bool)
 	// QPrep brings rows [i0, i1) of x, [M,K] row-major, into the form that
 	// QGemmNT reads. It is called for all rows in each of pl.Passes passes; the
 	// ranges of a pass may run at the same time.
@@ -183,6 +186,8 @@ func Select(name string) error {
 	return fmt.Errorf("simd: no tier %q on this machine; available: %s", name, strings.Join(Available(), ", "))
 }
 
+func noPlanAcross(*QMatrix, int) (pl QPlan, ok bool) { return pl, false }
+
 func pureTable() Table {
 	return Table{
 		Name:     "pure",
@@ -190,7 +195,7 @@ func pureTable() Table {
 		Load: load, Store: store, Round: round,
 		Dot: dot, Sum: sum,
 		GemmNT: gemmNT, GemmNN: gemmNN,
-		QPlan: qPlan, PlansDense: func(m, k int) bool { return false }, QPrep: qPrep, QGemmNT: qGemmNT,
+		QPlan: qPlan, PlansDense: func(m, k int) bool { return false }, QPlanAcross: noPlanAcross, QPrep: qPrep, QGemmNT: qGemmNT,
 		QScratchLen: qScratchLen, QGemmNN: qGemmNN,
 		DequantRow: dequantRow, QuantizeRow: quantizeRow,
 		RMSNorm: rmsNorm, LayerNorm: layerNorm,

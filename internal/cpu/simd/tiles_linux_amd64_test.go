@@ -210,13 +210,13 @@ func TestTilePanels(t *testing.T) {
 		const m, n, k = 21, 45, 3 * 128
 		q := quantized(normals(r, n*k), n, k, p)
 		x := rawOf(BF16, normals(r, m*k))
-		pl := blockPlan(q, m, kindBF16)
+		pl := blockPlan(q, m, kindBF16, false)
 		prep, scratch := make([]byte, pl.Prep), make([]byte, pl.Scratch)
 		blockPrep(&pl, 0, prep, x, q, 0, m, scratch)
 		want := make([]float32, m*n)
 		blockGemm(&pl, Raw{F32, f32bytes(want)}, n, prep, q, 0, m, 0, n, scratch)
 
-		b := blockJob{blockLayout: blockLayoutOf(q, m, kindBF16), q: q, kind: kindBF16}
+		b := blockJob{blockLayout: blockLayoutOf(q, m, kindBF16, false), q: q, kind: kindBF16}
 		b.m, b.src = make([]float32, b.metaLen()), make([]byte, b.sourceBytes(q))
 		w, c := make([]byte, k/2*4*panelCols), make([]float32, m*panelCols)
 		xs := tileStride(k / 2)

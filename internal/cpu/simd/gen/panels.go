@@ -35,6 +35,7 @@ func panels() {
 			packer(fmt.Sprintf("packQ%dBF16G%d", bits, g), bits, g)
 		}
 	}
+	pairRows()
 	quantX8()
 	packX16()
 	for _, e := range []string{"F32", "F16", "BF16"} {
@@ -276,6 +277,32 @@ func packer(name string, bits, group int) {
 		}
 	}
 	advance16(16 * blocks)
+}
+
+// pairRows makes two rows of n times 32 float32 one step of n panels, dstep apart.
+func pairRows() {
+	head("pairRows", "dst *byte, dstep int, a, b *float32, n int", 40)
+	p("MOVQ dst+0(FP), DI")
+	p("MOVQ dstep+8(FP), DX")
+	p("MOVQ a+16(FP), SI")
+	p("MOVQ b+24(FP), BX")
+	p("MOVQ n+32(FP), CX")
+	p("VMOVDQU32 interleave<>(SB), Z28")
+	label("loop")
+	for h := range 2 {
+		p("VMOVUPS %d(SI), Z0", 64*h)
+		p("VMOVUPS %d(BX), Z1", 64*h)
+		p("VCVT2BF16(0, 1, 2)")
+		p("VPERMW Z2, Z28, Z2")
+		p("VMOVDQU32 Z2, %d(DI)", 64*h)
+	}
+	p("ADDQ $128, SI")
+	p("ADDQ $128, BX")
+	p("ADDQ DX, DI")
+	p("DECQ CX")
+	p("JNZ loop")
+	p("VZEROUPPER")
+	p("RET")
 }
 
 // quantX8 rounds 4 rows of float32 to int8, groups of 64 with a scale each, into
