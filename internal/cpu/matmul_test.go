@@ -139,13 +139,15 @@ func checkQuantized(t *testing.T, s quant.Scheme, d dtype.DType, q []*tensor.Arr
 		}
 		y := quant.MatMulOf(x, q[0], q[1], q[2], quant.MatMul{Scheme: s, Transpose: transpose}, none)
 		compareValues(t, fmt.Sprintf("%v of %v, %d rows, transpose %v", s, d, m, transpose), d, values(t, y), fromFloats(want), map[bool]float64{true: 20, false: 1}[d == dtype.Float32])
-		// The same with activations that may be rounded.
-		var diff, norm float64
-		for i, v := range floatsOf(values(t, quant.MatMulOf(x, q[0], q[1], q[2], quant.MatMul{Scheme: s, Transpose: transpose, Round: true}, none))) {
-			diff, norm = diff+(v-want[i])*(v-want[i]), norm+want[i]*want[i]
-		}
-		if !(diff <= 1e-4*norm) {
-			t.Errorf("%v of %v, %d rows, transpose %v: error %.2g of the norm", s, d, m, transpose, math.Sqrt(diff/norm))
+		for _, p := range []quant.MatMul{{Round: true}, {Halve: true}} { // activations, or weights, that may be rounded
+			p.Scheme, p.Transpose = s, transpose
+			var diff, norm float64
+			for i, v := range floatsOf(values(t, quant.MatMulOf(x, q[0], q[1], q[2], p, none))) {
+				diff, norm = diff+(v-want[i])*(v-want[i]), norm+want[i]*want[i]
+			}
+			if limit := map[bool]float64{true: 1e-4, false: 3e-5}[p.Round]; !(diff <= limit*norm) {
+				t.Errorf("%+v of %v, %d rows: error %.2g of the norm", p, d, m, math.Sqrt(diff/norm))
+			}
 		}
 	}
 }
