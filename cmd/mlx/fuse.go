@@ -55,9 +55,9 @@ func newFuse(s *streams, runF func(context.Context, *streams, *fuseOptions) erro
 		Use:   "fuse",
 		Short: "Write a model with its adapters fused into the weights",
 		Long:  fuseLong,
-		Example: `  mlx fuse --model mlx-community/Qwen3-0.6B-4bit --save-path fused-4bit
-  mlx fuse --model mlx-community/Qwen3-0.6B-4bit --save-path fused --dequantize
-  mlx fuse --model mlx-community/Qwen3-0.6B-4bit --adapter adapters:0.5 --save-path fused-half --export-gguf`,
+		Example: `  mlx fuse --model builtin --save-path fused
+  mlx fuse --model builtin --save-path fused-wide --dequantize --export-gguf
+  mlx fuse --model builtin --save-path fused-half --adapter adapters:0.5 --verbose`,
 		Args: noArgs("; the model goes into --model"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			from, err := bind(cmd, o)
