@@ -2,6 +2,7 @@ package tune_test
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"math"
 	"os"
@@ -327,5 +328,58 @@ func TestFusionRefuses(t *testing.T) {
 			t.Errorf("%v, want %q", err, want)
 		}
 		files.Close()
+	}
+}
+
+// TestFusionResume: a fusion that is interrupted leaves no model; the same goes on to the
+// same bytes and report, another adapter does not.
+func TestFusionResume(t *testing.T) {
+	dir := baseDir(t, "llama", nil, mlx.Scheme{Bits: 4, GroupSize: 32})
+	path := written(t, load(t, dir), tune.Layers{Kind: tune.LoRA, Num: -1, Rank: 4, Scale: 10})
+	want, report := fused(t, dir, tune.FuseOptions{Adapters: []tune.Strong{strong(t, path, 1)}})
+	out := filepath.Join(t.TempDir(), "fused")
+	try := func(strength float64, until int64) (*tune.Fusion, error) {
+		src, files, err := llm.OpenDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { files.Close() })
+		f, err := tune.NewFusion(src, tune.FuseOptions{New: models.New, Adapters: []tune.Strong{strong(t, path, strength)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		o := convert.Options{New: models.New, Model: dir, Dir: dir, KeepDTypes: true, Identity: f.Identity(), Progress: func(done, total int64) {
+			if done*10 >= total*until {
+				cancel()
+			}
+		}}
+		_, err = convert.Run(ctx, f.Source(), out, o)
+		return f, err
+	}
+	_, err := try(1, 5)
+	if _, ok := errors.AsType[*convert.Interrupted](err); !ok {
+		t.Fatalf("interrupted: %v", err)
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Error("there is a model")
+	}
+	if _, err := try(2, 11); err == nil || !strings.Contains(err.Error(), "unfinished") {
+		t.Errorf("another strength: %v", err)
+	}
+	f, err := try(1, 11)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := os.ReadFile(filepath.Join(want, "model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(filepath.Join(out, "model.safetensors")); err != nil || string(a) != string(b) {
+		t.Errorf("other bytes (%v)", err)
+	}
+	if again, err := f.Report(); err != nil || !slices.Equal(again, report) {
+		t.Errorf("%v: report %v, not %v", err, again, report)
 	}
 }
