@@ -21,11 +21,11 @@ type Fused struct {
 // fuse is the layer without its adapters, packed again as it was unless dequantize, in
 // the dtype of its weights or scales; f is nil where it has no adapter.
 func fuse(l nn.Layer, dequantize bool) (nn.Layer, *Fused, error) {
-	base, before := baseOf(l), weightOf(baseOf(l)).AsType(mlx.Float32)
+	base := baseOf(l)
 	if base == l {
-		return withWeight(base, before, dequantize), nil, nil
+		return withWeight(base, weightOf(base), dequantize), nil, nil
 	}
-	want := changed(l)
+	before, want := weightOf(base).AsType(mlx.Float32), changed(l)
 	now := withWeight(base, want, dequantize)
 	f, err := survival(before, want, weightOf(now).AsType(mlx.Float32))
 	return now, f, err
@@ -64,7 +64,7 @@ func changed(l nn.Layer) *mlx.Array {
 	return weightOf(l).AsType(mlx.Float32)
 }
 
-// withWeight is the layer with another weight, which is float32.
+// withWeight is the layer with another weight, in the layer's own dtype.
 func withWeight(l nn.Layer, w *mlx.Array, dequantize bool) (now nn.Layer) {
 	pack := func(scales *mlx.Array, s mlx.Scheme) mlx.Quantized {
 		return mlx.Quantize(w.AsType(floatOf(scales.DType())), s)

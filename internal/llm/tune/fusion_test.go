@@ -383,3 +383,36 @@ func TestFusionResume(t *testing.T) {
 		t.Errorf("%v: report %v, not %v", err, again, report)
 	}
 }
+
+// TestFusionFormats: models whose files have matrices turned, another tool's packing, or
+// layers of several bits.
+func TestFusionFormats(t *testing.T) {
+	for name, keys := range map[string][]string{
+		"parity-hf/gpt2":                 nil,
+		"parity-hub-quantized/qwen3-awq": nil,
+		"parity-quantized/qwen2-mixed":   {"model.embed_tokens", "mlp.down_proj"},
+		"parity-hf/gemma2":               nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join("..", "models", "testdata", name)
+			path := written(t, load(t, dir), tune.Layers{Kind: tune.LoRA, Num: 1, Rank: 4, Scale: 10, Keys: keys})
+			a := strong(t, path, 1)
+			want, without := logits(t, adapted(t, dir, a)), logits(t, load(t, dir))
+			for _, dequantize := range []bool{false, true} {
+				out, report := fused(t, dir, tune.FuseOptions{Adapters: []tune.Strong{a}, Dequantize: dequantize})
+				if len(report) != len(a.Tensors)/2 {
+					t.Errorf("%d layers in the report", len(report))
+				}
+				var noise float64
+				for _, f := range report {
+					noise = max(noise, f.Noise+math.Abs(f.Kept-1))
+				}
+				d, all := apart(logits(t, load(t, out)), want), apart(without, want)
+				t.Logf("dequantize %v: off by %.3g of %.3g, noise %.3g", dequantize, d, all, noise)
+				if d > 1e-5+2*noise*all || all < 1e-4 {
+					t.Errorf("logits are off by %v; the adapter changes them by %v, and the noise is %v", d, all, noise)
+				}
+			}
+		})
+	}
+}
