@@ -20,11 +20,16 @@ type adapterChoice struct {
 
 // adapters are those of --adapter-path and --adapter.
 func (o *modelOptions) adapters() ([]adapterChoice, error) {
+	return adapterChoices(o.AdapterPath, o.Adapter)
+}
+
+// adapterChoices are the adapter in path, if that is not "", and those of --adapter.
+func adapterChoices(path string, more []string) ([]adapterChoice, error) {
 	var all []adapterChoice
-	if o.AdapterPath != "" {
-		all = append(all, adapterChoice{o.AdapterPath, 1})
+	if path != "" {
+		all = append(all, adapterChoice{path, 1})
 	}
-	for _, text := range o.Adapter {
+	for _, text := range more {
 		a, err := parseAdapter(text)
 		if err != nil {
 			return nil, err

@@ -322,6 +322,7 @@ func filesForExamples(t *testing.T) {
 	for _, args := range [][]string{
 		{"convert", "--model", "builtin", "--mlx-path", "story-10m", "--dequantize"},
 		{"quantize", "--model", "story-10m", "--mlx-path", "story-3bit", "--q-bits", "3"},
+		{"lora", "--model", "builtin", "--train", "--data", "data", "--iters", "2", "--num-layers", "1"},
 	} {
 		if _, e, code := command(t, false, args...); code != 0 {
 			t.Fatal(e)

@@ -45,7 +45,8 @@ model type has been tested against a reference.
 
 Weights are not read, only the headers of their files; of a model of the Hub nothing
 else is fetched but the small text files. --model can also be one safetensors file,
-then its tensors and metadata are shown.
+then its tensors and metadata are shown, or the directory of an adapter, as mlx lora
+writes it: then its kind, rank, scale, base and layers are.
 
 The exit status is 1 if the model cannot be run: the last lines say why.`,
 		Example: `  mlx inspect --model builtin
@@ -69,7 +70,7 @@ The exit status is 1 if the model cannot be run: the last lines say why.`,
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.String("model", "", modelUsage+", or a safetensors file")
+	f.String("model", "", modelUsage+", or a safetensors file or an adapter's directory")
 	addRevision(f)
 	f.Int("context", 0, "`LENGTH` in tokens that the memory is for; 0 is the model's, at most 4096")
 	addDType(f)
@@ -86,6 +87,9 @@ func runInspect(ctx context.Context, s *streams, o *inspectOptions) error {
 	}
 	if info, err := os.Stat(o.Model); err == nil && info.Mode().IsRegular() && !llm.IsGGUF(o.Model) {
 		return o.inspectFile(s)
+	}
+	if isAdapter(o.Model) {
+		return o.inspectAdapter(s)
 	}
 	i, err := o.inspect(ctx, s, llm.LoadOptions{New: models.New, DType: dtype})
 	if err != nil {

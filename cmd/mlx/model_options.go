@@ -42,6 +42,10 @@ func addRunFlags(f *pflag.FlagSet) {
 	addThreads(f)
 	addTrust(f)
 	f.String("adapter-path", "", "`DIR` of an adapter to put over the model, as mlx lora and mlx-lm write it")
+	addAdapter(f)
+}
+
+func addAdapter(f *pflag.FlagSet) {
 	f.StringArray("adapter", nil, "`DIR[:STRENGTH]` of an adapter; may be given several times, and strengths add up")
 }
 

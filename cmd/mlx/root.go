@@ -42,7 +42,7 @@ func (e *statusError) Unwrap() error { return e.err }
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
 // finishing are the commands that a signal lets end in order.
-var finishing = []string{"generate", "cache-prompt", "lora", "convert", "quantize"}
+var finishing = []string{"generate", "cache-prompt", "lora", "fuse", "convert", "quantize"}
 
 // run is the program: it returns the exit code.
 func run(args []string, s *streams) (code int) {
@@ -133,6 +133,7 @@ environment, that over the file, that over the default.`,
 		newChat(s, runChat),
 		newCachePrompt(s, runCachePrompt),
 		newLora(s, runLora),
+		newFuse(s, runFuse),
 		newBenchmark(s, runBenchmark),
 		newLogits(s, runLogits),
 		newTokenize(s, runTokenize),

@@ -9,6 +9,7 @@ import (
 
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/llm/weights"
+	"github.com/mlxgo/mlx/internal/tensor"
 	"github.com/mlxgo/mlx/nn"
 )
 
@@ -54,6 +55,19 @@ type Param struct {
 	Widened bool
 	// Turned: they are those of the transposed matrix, which has the tensor's shape.
 	Turned bool
+}
+
+// Array is the parameter's elements, without a copy where a file has them as they are.
+func (p Param) Array() (*mlx.Array, error) {
+	data, err := p.Tensor.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	a := over(p.Tensor, data)
+	if p.Turned {
+		a = tensor.CopyOf(a.T(), mlx.Stream{})
+	}
+	return a.Reshape(p.Shape...), nil // [1] or a scalar
 }
 
 // LayoutOf finds the parameters of the model in s, which must have all that it needs and

@@ -3,13 +3,10 @@ package calibrate
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"maps"
-	"slices"
 
 	"github.com/mlxgo/mlx"
-	"github.com/mlxgo/mlx/internal/hf/safetensors"
 	"github.com/mlxgo/mlx/internal/llm"
 	"github.com/mlxgo/mlx/internal/llm/convert"
 	"github.com/mlxgo/mlx/internal/llm/weights"
@@ -33,8 +30,7 @@ func (j *job) write(out string) (*convert.Result, error) {
 		return nil, err
 	}
 	o := j.o.Convert
-	// A conversion that was killed goes on with its own numbers only.
-	o.Model += " " + j.o.Method + " " + digest
+	o.Identity = j.o.Method + " " + digest
 	o.Quantize, o.Dequantize, o.Recipe, o.Rules, o.Remove, o.DType = false, false, "", nil, nil, &j.dtype
 	o.Line, o.Note = nil, j.o.Note
 	o.Progress = func(done, total int64) { j.o.Progress("write", int(done>>10), int(total>>10)) }
@@ -43,51 +39,28 @@ func (j *job) write(out string) (*convert.Result, error) {
 
 // result is the model as a source, and a sum of its tensors.
 func (j *job) result() (llm.Source, string, error) {
-	name := func(path string) string { return path }
-	if n, ok := j.m.Model.(llm.FileNamer); ok {
-		name = n.FileName
+	block := map[string]any{"group_size": j.o.Scheme.GroupSize, "bits": j.o.Scheme.Bits, "mode": j.o.Scheme.Mode}
+	name := convert.FileNames(j.m.Model)
+	for path, s := range j.bits {
+		block[name(path)] = entryOf(s)
 	}
-	config, err := j.config(name)
+	config, err := convert.WithQuantization(j.m.Config.Raw, block)
 	if err != nil {
 		return llm.Source{}, "", err
 	}
-	src := llm.Source{Name: j.src.Name, Read: func(file string) ([]byte, error) {
-		if file == "config.json" {
-			return config, nil
-		}
-		return j.src.Read(file)
-	}}
 	sum := sha256.New()
+	var tensors []weights.Tensor
 	for path, a := range nn.Parameters(j.m.Model) {
-		t := safetensors.Tensor{Name: name(path), DType: a.DType(), RawDType: safetensors.RawDType(a.DType()), Shape: slices.Clone(a.Shape())}
-		if t.RawDType == "" {
-			return src, "", fmt.Errorf("%s: dtype %v cannot be written", path, a.DType())
+		t, err := convert.TensorOf(path, a.DType(), a.Shape())
+		if err != nil {
+			return llm.Source{}, "", err
 		}
 		t.Data = a.Bytes()
 		fmt.Fprint(sum, t.Name, t.Shape, t.RawDType)
 		sum.Write(t.Data)
-		src.Tensors = append(src.Tensors, weights.Tensor{Tensor: t})
+		tensors = append(tensors, t)
 	}
-	return src, hex.EncodeToString(sum.Sum(nil)), nil
-}
-
-// config is config.json with the quantization of each layer.
-func (j *job) config(name func(path string) string) ([]byte, error) {
-	all := map[string]json.RawMessage{}
-	if err := json.Unmarshal(j.m.Config.Raw, &all); err != nil {
-		return nil, fmt.Errorf("config.json: %w", llm.JSONError(err))
-	}
-	block := map[string]any{"group_size": j.o.Scheme.GroupSize, "bits": j.o.Scheme.Bits, "mode": j.o.Scheme.Mode}
-	for path, s := range j.bits {
-		block[name(path)] = entryOf(s)
-	}
-	text, err := json.Marshal(block)
-	if err != nil {
-		return nil, err
-	}
-	all["quantization"] = text
-	delete(all, "quantization_config")
-	return json.Marshal(all)
+	return convert.Changed(j.src, j.m.Model, config, tensors), hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // bitsPerWeight is the size of the model's parameters with these schemes over their

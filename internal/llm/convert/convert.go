@@ -44,8 +44,12 @@ type Options struct {
 	// Dequantize unpacks the layers that are packed.
 	Dequantize bool
 	// DType is what floating parameters become, before they are packed; nil: what
-	// config.json says, if anything.
-	DType *mlx.DType
+	// config.json says, if anything. KeepDTypes: it says nothing of that.
+	DType      *mlx.DType
+	KeepDTypes bool
+	// Identity tells apart what tensors are made of that are in no file: a conversion
+	// that was killed goes on with its own only.
+	Identity string
 
 	// Remove removes a file of the source after all that is needed of it is written,
 	// checked and on the disk; nil: sources stay.

@@ -48,18 +48,32 @@ func GGUFTypes() []string { return []string{"f32", "f16", "bf16", "q8_0", "q4_0"
 // error, or when ctx is done, what was there stays. Errors name the key, the tensor or
 // what the tokenizer has that llama.cpp has not.
 func WriteGGUF(ctx context.Context, src weights.Source, path string, o GGUFOptions) error {
-	kind, ok := ggufTypes[o.Type]
-	if !ok {
-		return fmt.Errorf("GGUF type %q is not one of %s", o.Type, strings.Join(GGUFTypes(), ", "))
-	}
-	w := &ggufWriter{ctx: ctx, src: src, options: o, kind: kind.kind}
-	if err := w.plan(kind.file); err != nil {
-		return fmt.Errorf("%s: %w", src.Name, err)
+	w, err := newGGUF(ctx, src, o)
+	if err != nil {
+		return err
 	}
 	if err := gguf.Write(path, w.entries, w.outs); err != nil {
 		return fmt.Errorf("%s: %w", filepath.Base(path), err)
 	}
 	return nil
+}
+
+// CheckGGUF is the error with which WriteGGUF would end before it reads a tensor.
+func CheckGGUF(src weights.Source, o GGUFOptions) error {
+	_, err := newGGUF(context.Background(), src, o)
+	return err
+}
+
+func newGGUF(ctx context.Context, src weights.Source, o GGUFOptions) (*ggufWriter, error) {
+	kind, ok := ggufTypes[o.Type]
+	if !ok {
+		return nil, fmt.Errorf("GGUF type %q is not one of %s", o.Type, strings.Join(GGUFTypes(), ", "))
+	}
+	w := &ggufWriter{ctx: ctx, src: src, options: o, kind: kind.kind}
+	if err := w.plan(kind.file); err != nil {
+		return nil, fmt.Errorf("%s: %w", src.Name, err)
+	}
+	return w, nil
 }
 
 // ggufWriter is one WriteGGUF at work.

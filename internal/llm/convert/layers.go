@@ -35,10 +35,7 @@ type layers struct {
 
 // layersOf walks over a model.
 func layersOf(m llm.Model) *layers {
-	out := &layers{dense: map[string]bool{}, packed: map[string]quant.Scheme{}, name: func(path string) string { return path }}
-	if n, ok := m.(llm.FileNamer); ok {
-		out.name = n.FileName
-	}
+	out := &layers{dense: map[string]bool{}, packed: map[string]quant.Scheme{}, name: FileNames(m)}
 	nn.Replace(m, func(path string, l nn.Layer) nn.Layer {
 		if _, ok := l.(nn.Quantizable); ok {
 			out.dense[path] = true

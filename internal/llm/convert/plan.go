@@ -85,7 +85,7 @@ func newPlan(src llm.Source, o *Options) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.dtype = o.DType; p.dtype == nil {
+	if p.dtype = o.DType; p.dtype == nil && !o.KeepDTypes {
 		p.dtype = config.dtype()
 	}
 	if p.dtype != nil {
@@ -388,6 +388,9 @@ func (p *plan) bits() float64 { return float64(p.bytes) * 8 / float64(max(p.para
 // digest identifies what the steps and files are.
 func (p *plan) digest() string {
 	h := sha256.New()
+	if p.o.Identity != "" {
+		fmt.Fprintf(h, "%q", p.o.Identity)
+	}
 	for _, s := range p.steps {
 		fmt.Fprintf(h, "%v", s.rows)
 		for _, t := range s.in {

@@ -340,3 +340,21 @@ func TestBadSources(t *testing.T) {
 		}
 	}
 }
+
+// TestResumeIdentity: what is made of tensors in memory goes on with those only.
+func TestResumeIdentity(t *testing.T) {
+	dir, out := shardedModel(t), filepath.Join(t.TempDir(), "out")
+	o := small()
+	o.Identity = "one"
+	if err := interrupt(t, dir, out, 5, o); err == nil {
+		t.Fatal("it was not interrupted")
+	}
+	o.Identity = "other"
+	if _, err := tryConvert(context.Background(), dir, out, o); err == nil || !strings.Contains(err.Error(), "unfinished conversion with other options or files") {
+		t.Errorf("another identity: %v", err)
+	}
+	o.Identity = "one"
+	if _, err := tryConvert(context.Background(), dir, out, o); err != nil {
+		t.Error(err)
+	}
+}

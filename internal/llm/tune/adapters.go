@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/llm"
 	machinery "github.com/mlxgo/mlx/internal/nn"
 	"github.com/mlxgo/mlx/nn"
 )
@@ -127,7 +128,7 @@ func (a *Adapter) put(model any, strength float64) ([]string, error) {
 	if a.Kind == Full {
 		return a.putWeights(model, strength)
 	}
-	parts, err := a.layers()
+	parts, err := a.layers(pathsIn(model))
 	if err != nil {
 		return nil, err
 	}
@@ -157,8 +158,28 @@ func (a *Adapter) put(model any, strength float64) ([]string, error) {
 	return slices.Sorted(maps.Keys(adapted)), err
 }
 
+// pathsIn gives names in files the paths that they have in a model: mlx-lm's adapters of a
+// model that also sees have those of files.
+func pathsIn(model any) func(name string) string {
+	paths := map[string]string{}
+	if n, ok := model.(llm.FileNamer); ok {
+		for path := range nn.Modules(model) {
+			paths[n.FileName(path)] = path
+		}
+		for path := range nn.Parameters(model) {
+			paths[n.FileName(path)] = path
+		}
+	}
+	return func(name string) string {
+		if path, ok := paths[name]; ok {
+			return path
+		}
+		return strings.TrimPrefix(name, "language_model.")
+	}
+}
+
 // layers are the tensors by layer and by their last names.
-func (a *Adapter) layers() (map[string]map[string]*mlx.Array, error) {
+func (a *Adapter) layers(pathOf func(name string) string) (map[string]map[string]*mlx.Array, error) {
 	want := []string{"lora_a", "lora_b"}
 	if a.Kind == DoRA {
 		want = append(want, "m")
@@ -169,7 +190,7 @@ func (a *Adapter) layers() (map[string]map[string]*mlx.Array, error) {
 		if at < 0 || !slices.Contains(want, name[at+1:]) {
 			return nil, fmt.Errorf("tensor %s does not belong to an adapter of %s", name, a.Kind)
 		}
-		path := strings.TrimPrefix(name[:at], "language_model.")
+		path := pathOf(name[:at])
 		if parts[path] == nil {
 			parts[path] = map[string]*mlx.Array{}
 		}
@@ -188,12 +209,15 @@ func (a *Adapter) layers() (map[string]map[string]*mlx.Array, error) {
 // over is the layer with its part of the adapter.
 func (a *Adapter) over(l nn.Layer, p map[string]*mlx.Array, strength float64) (nn.Layer, error) {
 	base := l
-	for {
-		inner, ok := base.(*LoRALinear)
-		if !ok {
-			break
+	for over := true; over; {
+		switch a := base.(type) {
+		case *LoRALinear:
+			base = a.Linear
+		case *LoRAEmbedding:
+			base = a.Embedding
+		default:
+			over = false
 		}
-		base = inner.Linear
 	}
 	if base != l && a.Kind == DoRA {
 		return nil, errors.New("an adapter of dora lies over no other adapter")
@@ -228,14 +252,15 @@ func (a *Adapter) putWeights(model any, strength float64) ([]string, error) {
 		return nil, errors.New("whole weights have no strength")
 	}
 	known := maps.Collect(nn.Parameters(model))
-	set := map[string]*mlx.Array{}
+	set, pathOf := map[string]*mlx.Array{}, pathsIn(model)
 	for _, name := range slices.Sorted(maps.Keys(a.Tensors)) {
 		t := a.Tensors[name]
-		have := known[name]
+		path := pathOf(name)
+		have := known[path]
 		if have == nil || !slices.Equal(have.Shape(), t.Shape()) {
 			return nil, fmt.Errorf("the model has no tensor %s of shape %v", name, t.Shape())
 		}
-		set[name] = t.AsType(have.DType())
+		set[path] = t.AsType(have.DType())
 	}
 	return slices.Sorted(maps.Keys(set)), nn.Update(model, maps.All(set))
 }

@@ -1,7 +1,6 @@
 package tune
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/mlxgo/mlx"
@@ -14,70 +13,62 @@ type Fused struct {
 	// Kept is how much of the change is in the weight that was written: its part along
 	// the change, 1 when nothing was lost. Rounding to few bits loses small changes.
 	Kept float64
-	// Change is the norm of the change relative to that of the weight.
-	Change float64
+	// Change is the norm of the change relative to that of the weight, Noise that of what
+	// rounding did beside it relative to the change's.
+	Change, Noise float64
 }
 
-// Fuse puts the adapters of a model into its weights, in the dtype of those, packed
-// again as they were unless dequantize. It reports the layers in the order of the model.
-func Fuse(model any, dequantize bool) ([]Fused, error) {
-	var all []Fused
-	var fault error
-	err := mlx.Try(func() {
-		nn.Replace(model, func(path string, l nn.Layer) nn.Layer {
-			if fault != nil {
-				return l
-			}
-			now, f, err := fuse(l, dequantize)
-			if err != nil {
-				fault = fmt.Errorf("%s: %w", path, err)
-				return l
-			}
-			if f != nil {
-				f.Path = path
-				all = append([]Fused{*f}, all...) // inner places come first
-			}
-			return now
-		})
-	})
-	if err == nil {
-		err = fault
-	}
-	return all, err
-}
-
-// fuse is the layer without its adapter; f is nil where it has none.
+// fuse is the layer without its adapters, packed again as it was unless dequantize, in
+// the dtype of its weights or scales; f is nil where it has no adapter.
 func fuse(l nn.Layer, dequantize bool) (nn.Layer, *Fused, error) {
-	var base nn.Layer
-	var w *mlx.Array // the changed weight, float32
-	switch l := l.(type) {
-	case *LoRALinear:
-		inner, _, err := fuse(l.Linear, false) // adapters may lie over each other
-		if err != nil {
-			return nil, nil, err
-		}
-		base, w = inner, weightOf(inner).AsType(mlx.Float32).Add(delta(l.LoraA, l.LoraB, l.Scale))
-	case *DoRALinear:
-		w = weightOf(l.Linear).AsType(mlx.Float32).Add(delta(l.LoraA, l.LoraB, l.Scale))
-		base, w = l.Linear, w.Mul(l.M.Div(rowNorm(w)).ExpandDims(1))
-	case *LoRAEmbedding:
-		w = weightOf(l.Embedding).AsType(mlx.Float32).Add(l.LoraA.Mul(l.Scale).MatMul(l.LoraB))
-		base = l.Embedding
-	case *DoRAEmbedding:
-		w = l.Embedding.Weight.AsType(mlx.Float32).Add(l.LoraA.Mul(l.Scale).MatMul(l.LoraB))
-		base, w = l.Embedding, w.Mul(l.M.Div(rowNorm(w)).ExpandDims(1))
-	default:
-		return l, nil, nil
+	base := baseOf(l)
+	if base == l {
+		return withWeight(base, weightOf(base), dequantize), nil, nil
 	}
-	now, before, after := withWeight(base, w, dequantize)
-	f, err := survival(before, w, after)
+	before, want := weightOf(base).AsType(mlx.Float32), changed(l)
+	now := withWeight(base, want, dequantize)
+	f, err := survival(before, want, weightOf(now).AsType(mlx.Float32))
 	return now, f, err
 }
 
-// withWeight is the layer with another weight, and what it held before and holds now,
-// both float32.
-func withWeight(l nn.Layer, w *mlx.Array, dequantize bool) (now nn.Layer, before, after *mlx.Array) {
-	pack := func(scales *mlx.Array, s mlx.Scheme) mlx.Quantized { return mlx.Quantize(w.AsType(floatOf(scales)), s) }
+// baseOf is the layer below adapters.
+func baseOf(l nn.Layer) nn.Layer {
+	switch l := l.(type) {
+	case *LoRALinear:
+		return baseOf(l.Linear)
+	case *DoRALinear:
+		return baseOf(l.Linear)
+	case *LoRAEmbedding:
+		return baseOf(l.Embedding)
+	case *DoRAEmbedding:
+		return l.Embedding
+	}
+	return l
+}
+
+// changed is the weight that a layer with adapters computes with, float32. Adapters of
+// LoRA may lie over each other: rounding comes after all of them.
+func changed(l nn.Layer) *mlx.Array {
+	switch l := l.(type) {
+	case *LoRALinear:
+		return changed(l.Linear).Add(delta(l.LoraA, l.LoraB, l.Scale))
+	case *DoRALinear:
+		w := changed(l.Linear).Add(delta(l.LoraA, l.LoraB, l.Scale))
+		return w.Mul(l.M.Div(rowNorm(w)).ExpandDims(1))
+	case *LoRAEmbedding:
+		return changed(l.Embedding).Add(l.LoraA.Mul(l.Scale).MatMul(l.LoraB))
+	case *DoRAEmbedding:
+		w := changed(l.Embedding).Add(l.LoraA.Mul(l.Scale).MatMul(l.LoraB))
+		return w.Mul(l.M.Div(rowNorm(w)).ExpandDims(1))
+	}
+	return weightOf(l).AsType(mlx.Float32)
+}
+
+// withWeight is the layer with another weight, in the layer's own dtype.
+func withWeight(l nn.Layer, w *mlx.Array, dequantize bool) (now nn.Layer) {
+	pack := func(scales *mlx.Array, s mlx.Scheme) mlx.Quantized {
+		return mlx.Quantize(w.AsType(floatOf(scales.DType())), s)
+	}
 	switch l := l.(type) {
 	case *nn.Linear:
 		now = &nn.Linear{Weight: w.AsType(l.Weight.DType()), Bias: l.Bias}
@@ -85,43 +76,45 @@ func withWeight(l nn.Layer, w *mlx.Array, dequantize bool) (now nn.Layer, before
 		now = &nn.Embedding{Weight: w.AsType(l.Weight.DType())}
 	case *nn.QuantizedLinear:
 		if dequantize {
-			now = &nn.Linear{Weight: w.AsType(floatOf(l.Scales)), Bias: l.Bias}
+			now = &nn.Linear{Weight: w.AsType(floatOf(l.Scales.DType())), Bias: l.Bias}
 			break
 		}
 		q := pack(l.Scales, l.Scheme)
 		now = &nn.QuantizedLinear{Weight: q.Weight, Scales: q.Scales, Biases: q.Biases, Bias: l.Bias, Scheme: q.Scheme, RoundActivations: l.RoundActivations}
 	case *nn.QuantizedEmbedding:
 		if dequantize {
-			now = &nn.Embedding{Weight: w.AsType(floatOf(l.Scales))}
+			now = &nn.Embedding{Weight: w.AsType(floatOf(l.Scales.DType()))}
 			break
 		}
 		q := pack(l.Scales, l.Scheme)
 		now = &nn.QuantizedEmbedding{Weight: q.Weight, Scales: q.Scales, Biases: q.Biases, Scheme: q.Scheme, RoundActivations: l.RoundActivations}
 	}
-	return now, weightOf(l).AsType(mlx.Float32), weightOf(now).AsType(mlx.Float32)
+	return now
 }
 
 // floatOf is the dtype of weights with these scales; codes of 8-bit floats are of
 // bfloat16 weights.
-func floatOf(scales *mlx.Array) mlx.DType {
-	if d := scales.DType(); d.Is(mlx.Floating) {
-		return d
+func floatOf(scales mlx.DType) mlx.DType {
+	if scales.Is(mlx.Floating) {
+		return scales
 	}
 	return mlx.BFloat16
 }
 
 // survival compares the change that was wanted with that which is there: the projection
-// of the one on the other.
+// of the one on the other, and what is beside it.
 func survival(before, want, after *mlx.Array) (*Fused, error) {
-	d := want.Sub(before)
-	along, square, whole := mlx.Sum(after.Sub(before).Mul(d)), mlx.Sum(mlx.Square(d)), mlx.Sum(mlx.Square(before))
-	if err := mlx.Eval(along, square, whole); err != nil {
+	d, e := want.Sub(before), after.Sub(before)
+	square, whole := mlx.Sum(mlx.Square(d)), mlx.Sum(mlx.Square(before))
+	kept := mlx.Sum(e.Mul(d)).Div(mlx.Maximum(square, 1e-30))
+	noise := mlx.Sum(mlx.Square(e.Sub(d.Mul(kept))))
+	if err := mlx.Eval(kept, square, whole, noise); err != nil {
 		return nil, err
 	}
-	s := float64(mlx.Item[float32](square))
-	f := &Fused{Kept: 1, Change: math.Sqrt(s / math.Max(float64(mlx.Item[float32](whole)), 1e-30))}
-	if s > 0 {
-		f.Kept = float64(mlx.Item[float32](along)) / s
+	number := func(a *mlx.Array) float64 { return float64(mlx.Item[float32](a)) }
+	f := &Fused{Kept: 1, Change: math.Sqrt(number(square) / math.Max(number(whole), 1e-30))}
+	if s := number(square); s > 0 {
+		f.Kept, f.Noise = number(kept), math.Sqrt(number(noise)/s)
 	}
 	return f, nil
 }
