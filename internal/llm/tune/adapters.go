@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/llm/peft"
 	machinery "github.com/mlxgo/mlx/internal/nn"
 	"github.com/mlxgo/mlx/nn"
 )
@@ -23,14 +24,18 @@ const (
 	AdapterConfig = "adapter_config.json"
 )
 
-// An Adapter is a directory as mlx-lm writes it: what was trained, and how.
+// An Adapter is a directory as mlx-lm or PEFT writes it: what was trained, and how.
 type Adapter struct {
 	Dir     string
 	Kind    Kind
 	Rank    int
 	Scale   float64
+	Dropout float64
 	Model   string // the base that it was trained on, as it was called
 	Tensors map[string]*mlx.Array
+	Notes   []string // what the user should know
+
+	peft *peft.Adapter // where Tensors have transformers' names; nil for mlx-lm's
 }
 
 // OpenAdapter reads the adapter in dir. Errors name the file and the key.
@@ -40,6 +45,9 @@ func OpenAdapter(dir string) (*Adapter, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("adapter: %w", err)
+	}
+	if peft.Is(raw) {
+		return openPEFT(dir)
 	}
 	if err := a.configure(raw); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -56,7 +64,11 @@ func OpenAdapter(dir string) (*Adapter, error) {
 // Sum is a digest of the adapter's configuration and tensors.
 func (a *Adapter) Sum() ([]byte, error) {
 	h := sha256.New()
-	for _, name := range []string{AdapterConfig, AdapterFile} {
+	files := []string{AdapterConfig, AdapterFile}
+	if a.peft != nil {
+		files = a.peft.Files
+	}
+	for _, name := range files {
 		f, err := os.Open(filepath.Join(a.Dir, name))
 		if err != nil {
 			return nil, err
@@ -73,17 +85,14 @@ func (a *Adapter) configure(raw []byte) error {
 	var c struct {
 		FineTuneType string `json:"fine_tune_type"`
 		Model        string `json:"model"`
-		PEFT         string `json:"peft_type"`
 		Parameters   *struct {
-			Rank  int      `json:"rank"`
-			Scale *float64 `json:"scale"`
+			Rank    int      `json:"rank"`
+			Scale   *float64 `json:"scale"`
+			Dropout float64  `json:"dropout"`
 		} `json:"lora_parameters"`
 	}
 	if err := json.Unmarshal(raw, &c); err != nil {
 		return err
-	}
-	if c.PEFT != "" {
-		return errors.New("it is an adapter of PEFT: convert it first, with mlx convert --adapter")
 	}
 	a.Model = c.Model
 	if c.FineTuneType != "" { // older files are of LoRA
@@ -99,7 +108,7 @@ func (a *Adapter) configure(raw []byte) error {
 	if c.Parameters == nil || c.Parameters.Rank < 1 || c.Parameters.Scale == nil {
 		return errors.New("lora_parameters needs a rank above 0 and a scale")
 	}
-	a.Rank, a.Scale = c.Parameters.Rank, *c.Parameters.Scale
+	a.Rank, a.Scale, a.Dropout = c.Parameters.Rank, *c.Parameters.Scale, c.Parameters.Dropout
 	return nil
 }
 
@@ -127,24 +136,37 @@ func (a *Adapter) put(model any, strength float64) ([]string, error) {
 	if a.Kind == Full {
 		return a.putWeights(model, strength)
 	}
-	parts, err := a.layers()
+	parts, whole, err := a.layers(model)
 	if err != nil {
+		return nil, err
+	}
+	if len(whole) > 0 && strength != 1 {
+		return nil, errors.New("it has whole weights, which have no strength")
+	}
+	if err := a.checkTied(model, parts, whole); err != nil {
 		return nil, err
 	}
 	adapted := map[string]nn.Layer{}
 	for path, m := range nn.Modules(model) {
 		l, ok := m.(nn.Layer)
-		if !ok || parts[path] == nil {
+		if !ok || parts[path] == nil && !takesWhole(l, path, whole) {
 			continue
 		}
-		if adapted[path], err = a.over(l, parts[path], strength); err != nil {
+		if l, err = withWhole(l, path, whole); err == nil && parts[path] != nil {
+			l, err = a.over(l, parts[path], strength)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
+		adapted[path] = l
 	}
 	for _, path := range slices.Sorted(maps.Keys(parts)) {
 		if adapted[path] == nil {
 			return nil, fmt.Errorf("the model has no layer %s", path)
 		}
+	}
+	if whole, err = fitting(model, whole); err != nil { // those of layers that are no matrices
+		return nil, err
 	}
 	err = mlx.Try(func() {
 		machinery.Replace(model, func(path string, l nn.Layer) nn.Layer {
@@ -154,35 +176,53 @@ func (a *Adapter) put(model any, strength float64) ([]string, error) {
 			return l
 		})
 	})
+	if err == nil {
+		err = nn.Update(model, maps.All(whole))
+	}
 	return slices.Sorted(maps.Keys(adapted)), err
 }
 
-// layers are the tensors by layer and by their last names.
-func (a *Adapter) layers() (map[string]map[string]*mlx.Array, error) {
+// layers are the tensors by layer and by their last names, and whole parameters by path.
+func (a *Adapter) layers(model any) (parts map[string]map[string]*mlx.Array, whole map[string]*mlx.Array, err error) {
 	want := []string{"lora_a", "lora_b"}
 	if a.Kind == DoRA {
 		want = append(want, "m")
 	}
-	parts := map[string]map[string]*mlx.Array{}
+	pathOf := a.paths(model)
+	parts, whole = map[string]map[string]*mlx.Array{}, map[string]*mlx.Array{}
 	for _, name := range slices.Sorted(maps.Keys(a.Tensors)) {
 		at := strings.LastIndexByte(name, '.')
-		if at < 0 || !slices.Contains(want, name[at+1:]) {
-			return nil, fmt.Errorf("tensor %s does not belong to an adapter of %s", name, a.Kind)
+		if at < 0 || !slices.Contains(append(want, "weight", "bias"), name[at+1:]) {
+			return nil, nil, fmt.Errorf("tensor %s does not belong to an adapter of %s", name, a.Kind)
 		}
-		path := strings.TrimPrefix(name[:at], "language_model.")
+		layer, last := name[:at], name[at+1:]
+		if last == "weight" || last == "bias" {
+			layer = strings.TrimSuffix(strings.TrimSuffix(layer, ".linear"), ".embedding") // inside an adapted one
+			if path := pathOf(layer); path != "" {
+				whole[path+"."+last] = a.Tensors[name]
+			}
+			continue
+		}
+		path := pathOf(layer)
+		if path == "" { // of a part that does not run here
+			continue
+		}
 		if parts[path] == nil {
 			parts[path] = map[string]*mlx.Array{}
 		}
-		parts[path][name[at+1:]] = a.Tensors[name]
+		parts[path][last] = a.Tensors[name]
 	}
 	for path, p := range parts {
 		for _, name := range want {
 			if p[name] == nil {
-				return nil, fmt.Errorf("tensor %s.%s is missing", path, name)
+				return nil, nil, fmt.Errorf("tensor %s.%s is missing", path, name)
 			}
 		}
 	}
-	return parts, nil
+	if len(parts)+len(whole) == 0 {
+		return nil, nil, errors.New("none of its tensors is of a part that runs here: it changes nothing")
+	}
+	return parts, whole, nil
 }
 
 // over is the layer with its part of the adapter.
@@ -227,17 +267,27 @@ func (a *Adapter) putWeights(model any, strength float64) ([]string, error) {
 	if strength != 1 {
 		return nil, errors.New("whole weights have no strength")
 	}
+	set, err := fitting(model, a.Tensors)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Sorted(maps.Keys(set)), nn.Update(model, maps.All(set))
+}
+
+// fitting are whole weights in the dtypes of the model's parameters, each of which must
+// have its place and shape.
+func fitting(model any, tensors map[string]*mlx.Array) (map[string]*mlx.Array, error) {
 	known := maps.Collect(nn.Parameters(model))
 	set := map[string]*mlx.Array{}
-	for _, name := range slices.Sorted(maps.Keys(a.Tensors)) {
-		t := a.Tensors[name]
+	for _, name := range slices.Sorted(maps.Keys(tensors)) {
+		t := tensors[name]
 		have := known[name]
 		if have == nil || !slices.Equal(have.Shape(), t.Shape()) {
 			return nil, fmt.Errorf("the model has no tensor %s of shape %v", name, t.Shape())
 		}
 		set[name] = t.AsType(have.DType())
 	}
-	return slices.Sorted(maps.Keys(set)), nn.Update(model, maps.All(set))
+	return set, nil
 }
 
 // WriteAdapter writes the tensors and the configuration into dir, each file in one step,
