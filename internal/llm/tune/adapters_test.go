@@ -198,7 +198,7 @@ func TestAdapterErrors(t *testing.T) {
 			delete(c["lora_parameters"].(map[string]any), "scale")
 		},
 		"is not lora, dora or full":            func(_ map[string]*mlx.Array, c map[string]any) { c["fine_tune_type"] = "vera" },
-		"r is 0":                               func(_ map[string]*mlx.Array, c map[string]any) { c["peft_type"] = "LORA" },
+		"fine_tune_type is set and not known":  func(_ map[string]*mlx.Array, c map[string]any) { c["peft_type"] = "LORA" },
 		"changes nothing":                      func(x map[string]*mlx.Array, _ map[string]any) { clear(x) },
 		"does not belong":                      func(x map[string]*mlx.Array, _ map[string]any) { x["model.norm.lora_c"] = mlx.Zeros(mlx.Shape{2}) },
 		"no tensor model.norm.weight of shape": func(x map[string]*mlx.Array, _ map[string]any) { x["model.norm.weight"] = mlx.Zeros(mlx.Shape{2}) },

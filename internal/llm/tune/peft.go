@@ -90,12 +90,14 @@ func (a *Adapter) checkTied(model any, parts map[string]map[string]*mlx.Array, w
 	return nil
 }
 
-// headless reports whether no linear layer has the shape of the embedding: then it is the
-// head.
+// headless reports whether no linear layer outside of the blocks has the shape of the
+// embedding: then it is the head.
 func headless(model any, e nn.Embedder) bool {
 	n, dims, _, _ := sizes(baseOf(e))
-	for _, m := range nn.Modules(model) {
-		if l, ok := m.(nn.Layer); ok {
+	blocks := blockPaths(model)
+	for path, m := range nn.Modules(model) {
+		inside := slices.ContainsFunc(blocks, func(b string) bool { return strings.HasPrefix(path, b+".") })
+		if l, ok := m.(nn.Layer); ok && !inside {
 			if in, out, embedding, ok := sizes(baseOf(l)); ok && !embedding && in == dims && out == n {
 				return false
 			}
