@@ -84,6 +84,7 @@ With --adapter it converts an adapter instead: one of PEFT to mlx-lm's files, wi
 	o.addQuantize(f)
 	f.BoolP("dequantize", "d", false, "dequantize the model")
 	o.addTarget(f)
+	f.Lookup("to").Usage += "; of an adapter mlx or peft"
 	addConfig(cmd)
 	return cmd
 }
@@ -108,7 +109,7 @@ func (o *convertOptions) addQuantize(f *pflag.FlagSet) {
 func (o *convertOptions) addTarget(f *pflag.FlagSet) {
 	f.String("dtype", "", "`TYPE` of the parameters: float32, bfloat16 or float16 (default what config.json says, else theirs)")
 	f.Bool("remove-source-shards", false, "remove each file of a model of the Hub when all of it is converted and checked")
-	f.String("to", toMLX, "`FORMAT` of the result: mlx, or gguf for llama.cpp (a file; q4_0 or q8_0 when quantized); of an adapter mlx or peft")
+	f.String("to", toMLX, "`FORMAT` of the result: mlx, or gguf for llama.cpp (a file; q4_0 or q8_0 when quantized)")
 	f.String("upload-repo", "", "refused: hf upload does it")
 	addTrust(f)
 }

@@ -173,7 +173,7 @@ func Is(raw []byte) bool {
 func parseConfig(raw []byte) (*config, error) {
 	var c config
 	if err := json.Unmarshal(raw, &c); err != nil {
-		return nil, err
+		return nil, plainError(err)
 	}
 	if c.Type != "LORA" {
 		return nil, fmt.Errorf("peft_type is %q: only LORA is supported; merge the adapter into its base with PEFT", c.Type)
@@ -192,6 +192,15 @@ func parseConfig(raw []byte) (*config, error) {
 		return nil, fmt.Errorf("lora_dropout is %v: it must be from 0 to below 1", c.Dropout)
 	}
 	return &c, errors.Join(c.checkTask(), c.checkNumbers(), c.checkTargets())
+}
+
+// plainError says of a value of the wrong type which key has it, without Go's types.
+func plainError(err error) error {
+	var e *json.UnmarshalTypeError
+	if !errors.As(err, &e) || e.Field == "" {
+		return err
+	}
+	return fmt.Errorf("%s is a %s, which it cannot be", e.Field, e.Value)
 }
 
 // checkKeys refuses keys that are set and have a meaning that is not held here.
