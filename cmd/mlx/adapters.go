@@ -62,11 +62,11 @@ func (o *modelOptions) adapt(s *streams, m *llm.Loaded) error {
 		if err != nil {
 			return err
 		}
-		for _, note := range a.Notes {
-			s.note("adapter %s: %s", c.dir, note)
-		}
 		if _, err := a.Put(m.Model, c.strength); err != nil {
 			return err
+		}
+		for _, note := range a.Notes {
+			s.note("adapter %s: %s", c.dir, note)
 		}
 		sum, err := a.Sum()
 		if err != nil {

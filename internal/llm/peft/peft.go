@@ -186,15 +186,18 @@ func (a *Adapter) Uniform() (*Uniform, error) {
 			x, y = mlx.Pad(x, [][2]int{{0, 0}, {0, more}}), mlx.Pad(y, [][2]int{{0, more}, {0, 0}})
 			padded++
 		}
-		if ratio := l.Scale / u.Scale; ratio != 1 {
+		if ratio := l.Scale / u.Scale; l.Scale != u.Scale {
 			if math.IsInf(ratio, 0) || math.IsNaN(ratio) {
 				return nil, fmt.Errorf("%s: its scale is %g and that of other layers %g: no factor leads from one to the other", path, l.Scale, u.Scale)
 			}
-			if fraction, _ := math.Frexp(ratio); math.Abs(fraction) == 0.5 && l.Scale != 0 {
+			fraction, _ := math.Frexp(ratio)
+			if math.Abs(fraction) == 0.5 {
 				exact++
 			} else {
-				y = y.AsType(mlx.Float32)
 				rounded++
+			}
+			if y.DType() != mlx.BFloat16 || math.Abs(fraction) != 0.5 { // float16 has few exponents
+				y = y.AsType(mlx.Float32)
 			}
 			y = y.Mul(ratio)
 		}

@@ -188,7 +188,7 @@ func (a *Adapter) layers(model any) (parts map[string]map[string]*mlx.Array, who
 	if a.Kind == DoRA {
 		want = append(want, "m")
 	}
-	pathOf := a.paths(model)
+	pathOf, left := a.paths(model), 0
 	parts, whole = map[string]map[string]*mlx.Array{}, map[string]*mlx.Array{}
 	for _, name := range slices.Sorted(maps.Keys(a.Tensors)) {
 		at := strings.LastIndexByte(name, '.')
@@ -197,20 +197,24 @@ func (a *Adapter) layers(model any) (parts map[string]map[string]*mlx.Array, who
 		}
 		layer, last := name[:at], name[at+1:]
 		if last == "weight" || last == "bias" {
-			layer = strings.TrimSuffix(strings.TrimSuffix(layer, ".linear"), ".embedding") // inside an adapted one
-			if path := pathOf(layer); path != "" {
-				whole[path+"."+last] = a.Tensors[name]
-			}
-			continue
+			layer, _ = a.outer(layer)
 		}
 		path := pathOf(layer)
-		if path == "" { // of a part that does not run here
+		if path == "" {
+			left++
+			continue
+		}
+		if last == "weight" || last == "bias" {
+			whole[path+"."+last] = a.Tensors[name]
 			continue
 		}
 		if parts[path] == nil {
 			parts[path] = map[string]*mlx.Array{}
 		}
 		parts[path][last] = a.Tensors[name]
+	}
+	if left > 0 {
+		a.Notes = append(a.Notes, fmt.Sprintf("%d of %d tensors are of parts that do not run here, and are not used", left, len(a.Tensors)))
 	}
 	for path, p := range parts {
 		for _, name := range want {
@@ -223,6 +227,17 @@ func (a *Adapter) layers(model any) (parts map[string]map[string]*mlx.Array, who
 		return nil, nil, errors.New("none of its tensors is of a part that runs here: it changes nothing")
 	}
 	return parts, whole, nil
+}
+
+// outer is the name of an adapted layer whose tensor is of the layer inside, and the name
+// in between.
+func (a *Adapter) outer(layer string) (outer, between string) {
+	for _, between := range []string{".linear", ".embedding"} {
+		if outer, ok := strings.CutSuffix(layer, between); ok && a.Tensors[outer+".lora_a"] != nil {
+			return outer, between
+		}
+	}
+	return layer, ""
 }
 
 // over is the layer with its part of the adapter.

@@ -148,35 +148,19 @@ func (a *Adapter) ToMLX(model any, base string) (tensors map[string]*mlx.Array, 
 			return "language_model." + layer, err
 		}
 	}
-	tensors, left := map[string]*mlx.Array{}, 0
+	tensors = map[string]*mlx.Array{}
 	for _, name := range slices.Sorted(maps.Keys(a.Tensors)) {
-		layer, last := splitTensor(name)
+		at := strings.LastIndexByte(name, '.')
+		layer, between := a.outer(name[:at])
 		now, err := rename(layer)
 		if err != nil {
 			return nil, nil, fmt.Errorf("adapter %s: %w", a.Dir, err)
 		}
-		if now == "" {
-			left++
-			continue
+		if now != "" { // Put says of others that they are left out
+			tensors[now+between+name[at:]] = a.Tensors[name]
 		}
-		tensors[now+last] = a.Tensors[name]
-	}
-	if left > 0 {
-		a.Notes = append(a.Notes, fmt.Sprintf("%d tensors are of parts that do not run here, and are left out", left))
 	}
 	return tensors, a.mlxConfig(tensors, base, blocks), nil
-}
-
-// splitTensor parts a tensor's name behind the layer's.
-func splitTensor(name string) (layer, last string) {
-	at := strings.LastIndexByte(name, '.')
-	layer, last = name[:at], name[at:]
-	for _, inner := range []string{".linear", ".embedding"} {
-		if l, ok := strings.CutSuffix(layer, inner); ok {
-			return l, inner + last
-		}
-	}
-	return layer, last
 }
 
 // mlxConfig is what mlx-lm needs to rebuild the layers: keys inside of blocks, whole paths

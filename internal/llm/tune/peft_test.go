@@ -474,3 +474,95 @@ func TestPEFTReal(t *testing.T) {
 		}
 	}
 }
+
+// TestPEFTOtherParts: the text part of a model that sees takes its layers and says what is
+// left.
+func TestPEFTOtherParts(t *testing.T) {
+	text := llmtest.Tiny("llama")
+	config, err := json.Marshal(map[string]any{"model_type": "llava", "text_config": text})
+	if err != nil {
+		t.Fatal(err)
+	}
+	model := func() any {
+		m, err := models.New("mistral3", config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	out, in := weights(t, model())["model.layers.1.self_attn.q_proj.weight"].Dims2()
+	r, tensors := rand.New(rand.NewPCG(9, 9)), map[string]*mlx.Array{}
+	pair(r, tensors, "model.language_model.layers.1.self_attn.q_proj", in, 4, out, "")
+	seeing := maps.Clone(tensors)
+	pair(r, seeing, "model.vision_tower.layers.1.self_attn.q_proj", 8, 4, 8, "")
+	for _, with := range []any{nil, model()} {
+		a, err := tune.OpenAdapter(peftDir(t, loraConfig(nil), tensors))
+		if err != nil {
+			t.Fatal(err)
+		}
+		named, _, err := a.ToMLX(with, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(named) != 2 || named["language_model.model.layers.1.self_attn.q_proj.lora_a"] == nil {
+			t.Errorf("%v", slices.Sorted(maps.Keys(named)))
+		}
+	}
+	dir := peftDir(t, loraConfig(nil), seeing)
+	a, err := tune.OpenAdapter(converted(t, dir, model()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if changed, err := a.Put(model(), 1); err != nil || !slices.Equal(changed, []string{"model.layers.1.self_attn.q_proj"}) {
+		t.Errorf("%v, %v", changed, err)
+	}
+	p, _, err := a.ToPEFT(nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := p.Layers["model.language_model.layers.1.self_attn.q_proj"]; !ok {
+		t.Errorf("%v", slices.Sorted(maps.Keys(p.Layers)))
+	}
+	direct, err := tune.OpenAdapter(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := direct.Put(model(), 1); err != nil || len(direct.Notes) != 1 || !strings.Contains(direct.Notes[0], "2 of 4 tensors") {
+		t.Errorf("%v, %q", err, direct.Notes)
+	}
+}
+
+// TestPEFTExperts: what mlx-lm has as one layer is refused.
+func TestPEFTExperts(t *testing.T) {
+	r, tensors := rand.New(rand.NewPCG(9, 9)), map[string]*mlx.Array{}
+	pair(r, tensors, "model.layers.0.mlp.experts.3.down_proj", 8, 4, 8, "")
+	a, err := tune.OpenAdapter(peftDir(t, loraConfig(nil), tensors))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := a.ToMLX(nil, ""); err == nil || !strings.Contains(err.Error(), "experts.3.down_proj is one of several experts") {
+		t.Error(err)
+	}
+}
+
+// TestPEFTHalf: float16 takes another scale without a loss, and keeps its dtype otherwise.
+func TestPEFTHalf(t *testing.T) {
+	r, tensors := rand.New(rand.NewPCG(9, 9)), map[string]*mlx.Array{}
+	pair(r, tensors, "a.q_proj", 8, 4, 8, "")
+	pair(r, tensors, "b.q_proj", 8, 4, 8, "")
+	pair(r, tensors, "a.v_proj", 8, 4, 8, "")
+	for name, x := range tensors {
+		tensors[name] = x.AsType(mlx.Float16)
+	}
+	a, err := tune.OpenAdapter(peftDir(t, loraConfig(map[string]any{"alpha_pattern": map[string]any{"v_proj": 8.0 / (1 << 22)}}), tensors))
+	if err != nil {
+		t.Fatal(err)
+	}
+	small := a.Tensors["a.v_proj.lora_b"]
+	if want := tensors["a.v_proj.lora_B.weight"].T().AsType(mlx.Float32).Mul(1.0 / (1 << 22)); small.DType() != mlx.Float32 || apart(small, want) != 0 {
+		t.Errorf("%v", small.DType())
+	}
+	if a.Scale != 2 || a.Tensors["a.q_proj.lora_b"].DType() != mlx.Float16 || !strings.Contains(strings.Join(a.Notes, " "), "exactly in 1") {
+		t.Errorf("scale %v, %q", a.Scale, a.Notes)
+	}
+}
