@@ -56,7 +56,7 @@ func parseAdapter(text string) (adapterChoice, error) {
 }
 
 // adapt puts the adapters over a model.
-func (o *modelOptions) adapt(m *llm.Loaded) error {
+func (o *modelOptions) adapt(s *streams, m *llm.Loaded) error {
 	all, err := o.adapters()
 	if err != nil || len(all) == 0 {
 		return err
@@ -69,6 +69,9 @@ func (o *modelOptions) adapt(m *llm.Loaded) error {
 		}
 		if _, err := a.Put(m.Model, c.strength); err != nil {
 			return err
+		}
+		for _, note := range a.Notes {
+			s.note("adapter %s: %s", c.dir, note)
 		}
 		sum, err := a.Sum()
 		if err != nil {

@@ -40,6 +40,7 @@ type convertOptions struct {
 	QConfig    string `mapstructure:"q-config"`
 	DType      string `mapstructure:"dtype"`
 
+	Adapter         string `mapstructure:"adapter"`
 	To              string `mapstructure:"to"`
 	Remove          bool   `mapstructure:"remove-source-shards"`
 	UploadRepo      string `mapstructure:"upload-repo"`
@@ -64,19 +65,26 @@ func newConvert(s *streams, runF func(context.Context, *streams, *convertOptions
 	cmd := &cobra.Command{
 		Use:   "convert",
 		Short: "Write a model as an MLX directory: quantized, dequantized or in another dtype",
-		Long:  "Write a model as an MLX directory: quantized, dequantized or in another dtype.\n\n" + convertLong,
+		Long: "Write a model as an MLX directory: quantized, dequantized or in another dtype.\n\n" + convertLong + `
+
+With --adapter it converts an adapter instead: one of PEFT to mlx-lm's files, with
+--to peft one of mlx-lm to PEFT's. With --model each tensor must fit that base.`,
 		Example: `  mlx convert --model mlx-community/Qwen3-0.6B-bf16 --mlx-path qwen3-f16 --dtype float16
   mlx convert --model mlx-community/Qwen3-0.6B-bf16 --mlx-path qwen3-4bit --quantize
-  mlx convert --model builtin --mlx-path story --dequantize`,
+  mlx convert --model builtin --mlx-path story --dequantize
+  mlx convert --adapter peft-adapter --mlx-path adapters
+  mlx convert --adapter adapters --to peft --mlx-path peft-adapter`,
 		Args: noArgs("; the model goes into --model"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd, s, runF) },
 	}
 	f := cmd.Flags()
 	o.addSource(f)
+	f.String("adapter", "", "`DIR` of an adapter to convert instead of a model")
 	f.BoolP("quantize", "q", false, "quantize the model")
 	o.addQuantize(f)
 	f.BoolP("dequantize", "d", false, "dequantize the model")
 	o.addTarget(f)
+	f.Lookup("to").Usage += "; of an adapter mlx or peft"
 	addConfig(cmd)
 	return cmd
 }
@@ -128,6 +136,9 @@ func (o *convertOptions) check(from sources, command string) error {
 	case o.HFPath != "" && o.HFPath != o.Model:
 		return usagef("--model is %s and --hf-path is %s: give one of them", o.Model, o.HFPath)
 	}
+	if o.Adapter != "" {
+		return o.checkAdapter(from)
+	}
 	if o.Model == "" {
 		return usagef("--model is missing")
 	}
@@ -155,6 +166,9 @@ func (o *convertOptions) check(from sources, command string) error {
 		return nil
 	case toGGUF:
 		return o.checkGGUF(from)
+	}
+	if o.To == toPEFT && command == "convert" {
+		return usagef("--to peft is for adapters: it needs --adapter")
 	}
 	return usagef("--to: %q is not mlx or gguf", o.To)
 }
@@ -197,6 +211,9 @@ func (o *convertOptions) scheme() mlx.Scheme {
 func runConvert(ctx context.Context, s *streams, o *convertOptions) error {
 	if err := convert.CheckOut(o.MLXPath); err != nil {
 		return err
+	}
+	if o.Adapter != "" {
+		return o.convertAdapter(ctx, s)
 	}
 	c, err := o.options()
 	if err != nil {

@@ -149,6 +149,11 @@ func runFuse(ctx context.Context, s *streams, o *fuseOptions) error {
 	if err != nil {
 		return err
 	}
+	for _, a := range adapters {
+		for _, note := range a.Notes {
+			view.note(fmt.Sprintf("adapter %s: %s", a.Dir, note))
+		}
+	}
 	if err := o.begin(view, f); err != nil {
 		return err
 	}

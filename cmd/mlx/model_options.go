@@ -41,7 +41,7 @@ func addRunFlags(f *pflag.FlagSet) {
 	f.Int("prefill-step-size", 512, "most prompt tokens that run at once; Ctrl-C waits for them")
 	addThreads(f)
 	addTrust(f)
-	f.String("adapter-path", "", "`DIR` of an adapter to put over the model, as mlx lora and mlx-lm write it")
+	f.String("adapter-path", "", "`DIR` of an adapter to put over the model, as mlx lora, mlx-lm or PEFT write it")
 	addAdapter(f)
 }
 
@@ -91,7 +91,7 @@ func (o *modelOptions) load(s *streams, dir string) (*llm.Loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m, o.adapt(m)
+	return m, o.adapt(s, m)
 }
 
 // open finds and reads the model.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/llm"
+	"github.com/mlxgo/mlx/internal/llm/peft"
 	machinery "github.com/mlxgo/mlx/internal/nn"
 	"github.com/mlxgo/mlx/nn"
 )
@@ -24,14 +25,19 @@ const (
 	AdapterConfig = "adapter_config.json"
 )
 
-// An Adapter is a directory as mlx-lm writes it: what was trained, and how.
+// An Adapter is a directory as mlx-lm or PEFT writes it: what was trained, and how.
 type Adapter struct {
 	Dir     string
 	Kind    Kind
 	Rank    int
 	Scale   float64
+	Dropout float64
 	Model   string // the base that it was trained on, as it was called
 	Tensors map[string]*mlx.Array
+	Notes   []string // what the user should know
+
+	peft  *peft.Adapter         // where Tensors have transformers' names; nil for mlx-lm's
+	whole map[string]*mlx.Array // whole parameters, by the paths of the model that Put was given
 }
 
 // OpenAdapter reads the adapter in dir. Errors name the file and the key.
@@ -41,6 +47,9 @@ func OpenAdapter(dir string) (*Adapter, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("adapter: %w", err)
+	}
+	if peft.Is(raw) {
+		return openPEFT(dir)
 	}
 	if err := a.configure(raw); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -57,7 +66,11 @@ func OpenAdapter(dir string) (*Adapter, error) {
 // Sum is a digest of the adapter's configuration and tensors.
 func (a *Adapter) Sum() ([]byte, error) {
 	h := sha256.New()
-	for _, name := range []string{AdapterConfig, AdapterFile} {
+	files := []string{AdapterConfig, AdapterFile}
+	if a.peft != nil {
+		files = a.peft.Files
+	}
+	for _, name := range files {
 		f, err := os.Open(filepath.Join(a.Dir, name))
 		if err != nil {
 			return nil, err
@@ -74,17 +87,14 @@ func (a *Adapter) configure(raw []byte) error {
 	var c struct {
 		FineTuneType string `json:"fine_tune_type"`
 		Model        string `json:"model"`
-		PEFT         string `json:"peft_type"`
 		Parameters   *struct {
-			Rank  int      `json:"rank"`
-			Scale *float64 `json:"scale"`
+			Rank    int      `json:"rank"`
+			Scale   *float64 `json:"scale"`
+			Dropout float64  `json:"dropout"`
 		} `json:"lora_parameters"`
 	}
 	if err := json.Unmarshal(raw, &c); err != nil {
 		return err
-	}
-	if c.PEFT != "" {
-		return errors.New("it is an adapter of PEFT: convert it first, with mlx convert --adapter")
 	}
 	a.Model = c.Model
 	if c.FineTuneType != "" { // older files are of LoRA
@@ -100,7 +110,7 @@ func (a *Adapter) configure(raw []byte) error {
 	if c.Parameters == nil || c.Parameters.Rank < 1 || c.Parameters.Scale == nil {
 		return errors.New("lora_parameters needs a rank above 0 and a scale")
 	}
-	a.Rank, a.Scale = c.Parameters.Rank, *c.Parameters.Scale
+	a.Rank, a.Scale, a.Dropout = c.Parameters.Rank, *c.Parameters.Scale, c.Parameters.Dropout
 	return nil
 }
 
@@ -128,24 +138,38 @@ func (a *Adapter) put(model any, strength float64) ([]string, error) {
 	if a.Kind == Full {
 		return a.putWeights(model, strength)
 	}
-	parts, err := a.layers(pathsIn(model))
+	parts, whole, err := a.layers(model)
 	if err != nil {
 		return nil, err
 	}
+	if len(whole) > 0 && strength != 1 {
+		return nil, errors.New("it has whole weights, which have no strength")
+	}
+	if err := a.checkTied(model, parts, whole); err != nil {
+		return nil, err
+	}
+	a.whole = maps.Clone(whole)
 	adapted := map[string]nn.Layer{}
 	for path, m := range nn.Modules(model) {
 		l, ok := m.(nn.Layer)
-		if !ok || parts[path] == nil {
+		if !ok || parts[path] == nil && !takesWhole(l, path, whole) {
 			continue
 		}
-		if adapted[path], err = a.over(l, parts[path], strength); err != nil {
+		if l, err = withWhole(l, path, whole); err == nil && parts[path] != nil {
+			l, err = a.over(l, parts[path], strength)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
+		adapted[path] = l
 	}
 	for _, path := range slices.Sorted(maps.Keys(parts)) {
 		if adapted[path] == nil {
 			return nil, fmt.Errorf("the model has no layer %s", path)
 		}
+	}
+	if whole, err = fitting(model, whole); err != nil { // those of layers that are no matrices
+		return nil, err
 	}
 	err = mlx.Try(func() {
 		machinery.Replace(model, func(path string, l nn.Layer) nn.Layer {
@@ -155,6 +179,9 @@ func (a *Adapter) put(model any, strength float64) ([]string, error) {
 			return l
 		})
 	})
+	if err == nil {
+		err = nn.Update(model, maps.All(whole))
+	}
 	return slices.Sorted(maps.Keys(adapted)), err
 }
 
@@ -178,32 +205,62 @@ func pathsIn(model any) func(name string) string {
 	}
 }
 
-// layers are the tensors by layer and by their last names.
-func (a *Adapter) layers(pathOf func(name string) string) (map[string]map[string]*mlx.Array, error) {
+// layers are the tensors by layer and by their last names, and whole parameters by path.
+func (a *Adapter) layers(model any) (parts map[string]map[string]*mlx.Array, whole map[string]*mlx.Array, err error) {
 	want := []string{"lora_a", "lora_b"}
 	if a.Kind == DoRA {
 		want = append(want, "m")
 	}
-	parts := map[string]map[string]*mlx.Array{}
+	pathOf, left := a.paths(model), 0
+	parts, whole = map[string]map[string]*mlx.Array{}, map[string]*mlx.Array{}
 	for _, name := range slices.Sorted(maps.Keys(a.Tensors)) {
 		at := strings.LastIndexByte(name, '.')
-		if at < 0 || !slices.Contains(want, name[at+1:]) {
-			return nil, fmt.Errorf("tensor %s does not belong to an adapter of %s", name, a.Kind)
+		if at < 0 || !slices.Contains(append(want, "weight", "bias"), name[at+1:]) {
+			return nil, nil, fmt.Errorf("tensor %s does not belong to an adapter of %s", name, a.Kind)
 		}
-		path := pathOf(name[:at])
+		layer, last := name[:at], name[at+1:]
+		if last == "weight" || last == "bias" {
+			layer, _ = a.outer(layer)
+		}
+		path := pathOf(layer)
+		if path == "" {
+			left++
+			continue
+		}
+		if last == "weight" || last == "bias" {
+			whole[path+"."+last] = a.Tensors[name]
+			continue
+		}
 		if parts[path] == nil {
 			parts[path] = map[string]*mlx.Array{}
 		}
-		parts[path][name[at+1:]] = a.Tensors[name]
+		parts[path][last] = a.Tensors[name]
+	}
+	if left > 0 {
+		a.Notes = append(a.Notes, fmt.Sprintf("%d of %d tensors are of parts that do not run here, and are not used", left, len(a.Tensors)))
 	}
 	for path, p := range parts {
 		for _, name := range want {
 			if p[name] == nil {
-				return nil, fmt.Errorf("tensor %s.%s is missing", path, name)
+				return nil, nil, fmt.Errorf("tensor %s.%s is missing", path, name)
 			}
 		}
 	}
-	return parts, nil
+	if len(parts)+len(whole) == 0 {
+		return nil, nil, errors.New("none of its tensors is of a part that runs here: it changes nothing")
+	}
+	return parts, whole, nil
+}
+
+// outer is the name of an adapted layer whose tensor is of the layer inside, and the name
+// in between.
+func (a *Adapter) outer(layer string) (outer, between string) {
+	for _, between := range []string{".linear", ".embedding"} {
+		if outer, ok := strings.CutSuffix(layer, between); ok && a.Tensors[outer+".lora_a"] != nil {
+			return outer, between
+		}
+	}
+	return layer, ""
 }
 
 // over is the layer with its part of the adapter.
@@ -251,18 +308,32 @@ func (a *Adapter) putWeights(model any, strength float64) ([]string, error) {
 	if strength != 1 {
 		return nil, errors.New("whole weights have no strength")
 	}
+	a.whole = map[string]*mlx.Array{}
+	pathOf := pathsIn(model)
+	for name, t := range a.Tensors {
+		a.whole[pathOf(name)] = t
+	}
+	set, err := fitting(model, a.whole)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Sorted(maps.Keys(set)), nn.Update(model, maps.All(set))
+}
+
+// fitting are whole weights in the dtypes of the model's parameters, each of which must
+// have its place and shape.
+func fitting(model any, tensors map[string]*mlx.Array) (map[string]*mlx.Array, error) {
 	known := maps.Collect(nn.Parameters(model))
-	set, pathOf := map[string]*mlx.Array{}, pathsIn(model)
-	for _, name := range slices.Sorted(maps.Keys(a.Tensors)) {
-		t := a.Tensors[name]
-		path := pathOf(name)
+	set := map[string]*mlx.Array{}
+	for _, path := range slices.Sorted(maps.Keys(tensors)) {
+		t := tensors[path]
 		have := known[path]
 		if have == nil || !slices.Equal(have.Shape(), t.Shape()) {
-			return nil, fmt.Errorf("the model has no tensor %s of shape %v", name, t.Shape())
+			return nil, fmt.Errorf("the model has no tensor %s of shape %v", path, t.Shape())
 		}
 		set[path] = t.AsType(have.DType())
 	}
-	return slices.Sorted(maps.Keys(set)), nn.Update(model, maps.All(set))
+	return set, nil
 }
 
 // WriteAdapter writes the tensors and the configuration into dir, each file in one step,

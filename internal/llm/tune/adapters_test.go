@@ -204,10 +204,11 @@ func TestAdapterErrors(t *testing.T) {
 		"rank above 0 and a scale": func(_ map[string]*mlx.Array, c map[string]any) {
 			delete(c["lora_parameters"].(map[string]any), "scale")
 		},
-		"is not lora, dora or full": func(_ map[string]*mlx.Array, c map[string]any) { c["fine_tune_type"] = "vera" },
-		"adapter of PEFT":           func(_ map[string]*mlx.Array, c map[string]any) { c["peft_type"] = "LORA" },
-		"changes nothing":           func(x map[string]*mlx.Array, _ map[string]any) { clear(x) },
-		"does not belong":           func(x map[string]*mlx.Array, _ map[string]any) { x["model.norm.weight"] = mlx.Zeros(mlx.Shape{2}) },
+		"is not lora, dora or full":            func(_ map[string]*mlx.Array, c map[string]any) { c["fine_tune_type"] = "vera" },
+		"fine_tune_type is set and not known":  func(_ map[string]*mlx.Array, c map[string]any) { c["peft_type"] = "LORA" },
+		"changes nothing":                      func(x map[string]*mlx.Array, _ map[string]any) { clear(x) },
+		"does not belong":                      func(x map[string]*mlx.Array, _ map[string]any) { x["model.norm.lora_c"] = mlx.Zeros(mlx.Shape{2}) },
+		"no tensor model.norm.weight of shape": func(x map[string]*mlx.Array, _ map[string]any) { x["model.norm.weight"] = mlx.Zeros(mlx.Shape{2}) },
 	} {
 		m := base(t, 0)
 		before := logits(t, m)

@@ -99,11 +99,11 @@ func (f *Fusion) put(adapters []Strong) error {
 		if _, err := a.Put(f.layout.Model, a.Strength); err != nil {
 			return err
 		}
-		if a.Kind == Full {
-			pathOf := pathsIn(f.layout.Model)
-			for name, t := range a.Tensors {
-				f.whole[pathOf(name)] = t
+		for path, t := range a.whole {
+			if layer, weight := strings.CutSuffix(path, ".weight"); weight && f.params[layer+".scales"].Path != "" {
+				return fmt.Errorf("adapter %s: it has a whole weight for %s, which is packed here: fuse it into the model that mlx convert --dequantize writes", a.Dir, layer)
 			}
+			f.whole[path] = t
 		}
 		digest, err := a.Sum()
 		if err != nil {
