@@ -42,13 +42,7 @@ func runLora(ctx context.Context, s *streams, o *loraOptions) error {
 		s.noteTrust()
 	}
 	r := &loraRun{s: s, o: o}
-	if err := r.load(ctx); err != nil {
-		return err
-	}
-	if err := r.read(); err != nil {
-		return err
-	}
-	if err := r.prepare(); err != nil {
+	if err := r.ready(ctx); err != nil {
 		return err
 	}
 	r.log = newLoraLog(s, o)
@@ -66,6 +60,20 @@ func runLora(ctx context.Context, s *streams, o *loraOptions) error {
 	}
 	if o.Test {
 		return r.evaluate(ctx)
+	}
+	return nil
+}
+
+// ready loads the model and the data, and prepares the layers.
+func (r *loraRun) ready(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{r.load, r.read, r.prepare} {
+		err := step(ctx)
+		if ctx.Err() != nil {
+			return errors.New("stopped while loading, before anything was written; run the same command again")
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -91,18 +99,15 @@ func (r *loraRun) load(ctx context.Context) error {
 }
 
 // read reads the sets that are needed.
-func (r *loraRun) read() error {
+func (r *loraRun) read(ctx context.Context) error {
 	o := r.o
-	if info, err := os.Stat(o.Data); err != nil || !info.IsDir() {
-		return fmt.Errorf("--data %s is no directory: it must hold train.jsonl, valid.jsonl and test.jsonl (those of a dataset of the Hub are fetched with hf download)", o.Data)
-	}
 	fmt.Fprintln(r.s.err, "Loading datasets")
-	d := tune.DataOptions{MaskPrompt: o.MaskPrompt, PromptFeature: o.PromptFeature, CompletionFeature: o.CompletionFeature, TextFeature: o.TextFeature, ChatFeature: o.ChatFeature}
+	all, err := r.readRows(ctx)
+	if err != nil {
+		return err
+	}
 	set := func(name, missing string, batch int) (*tune.Set, error) {
-		rows, err := tune.ReadSet(o.Data, name, r.m.Tokenizer, d)
-		if err != nil {
-			return nil, err
-		}
+		rows := all[name]
 		if len(rows) == 0 {
 			if missing != "" {
 				return nil, errors.New(missing)
@@ -114,15 +119,14 @@ func (r *loraRun) read() error {
 		}
 		s, err := tune.NewSet(rows, batch, o.MaxSeqLength, o.MLXLMOrder)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", filepath.Join(o.Data, name+".jsonl"), err)
+			return nil, fmt.Errorf("%s: %w", r.o.setName(name), err)
 		}
 		if s.Truncated > 0 {
 			r.s.note("%s: %d of %d rows are longer than %d tokens, the longest has %d: their ends are cut off; --max-seq-length is the limit",
-				filepath.Join(o.Data, name+".jsonl"), s.Truncated, len(rows), o.MaxSeqLength, s.Longest)
+				r.o.setName(name), s.Truncated, len(rows), o.MaxSeqLength, s.Longest)
 		}
 		return s, nil
 	}
-	var err error
 	if o.Train {
 		if r.train, err = set("train", "Training set not found or empty. Must provide training set for fine-tuning.", o.BatchSize); err != nil {
 			return err
@@ -145,7 +149,7 @@ func (r *loraRun) read() error {
 
 // prepare puts adapters into the model. The same seed makes the same model, for a fresh
 // run and for one that goes on.
-func (r *loraRun) prepare() error {
+func (r *loraRun) prepare(context.Context) error {
 	o := r.o
 	random.Seed(o.Seed)
 	layers := tune.Layers{Kind: tune.Kind(o.FineTuneType), Num: o.NumLayers, Rank: o.parameters.Rank, Scale: o.parameters.Scale, Dropout: o.parameters.Dropout, Keys: o.parameters.Keys}
@@ -258,7 +262,7 @@ func (r *loraRun) start() error {
 		if !there {
 			return fmt.Errorf("--resume: %s is not there: nothing was stopped", r.path(checkpointFile))
 		}
-		if err := r.trainer.Resume(r.path(checkpointFile), r.o.settings()); err != nil {
+		if err := r.trainer.Resume(r.path(checkpointFile), r.settings()); err != nil {
 			return err
 		}
 		r.s.note("going on after iteration %d", r.trainer.State().Iter)
@@ -280,7 +284,7 @@ func (r *loraRun) start() error {
 
 // checkpoint writes what --resume reads.
 func (r *loraRun) checkpoint() error {
-	return r.trainer.SaveCheckpoint(r.path(checkpointFile), r.o.settings())
+	return r.trainer.SaveCheckpoint(r.path(checkpointFile), r.settings())
 }
 
 // hooks are what the trainer tells.

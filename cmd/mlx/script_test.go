@@ -143,6 +143,7 @@ func TestScripts(t *testing.T) {
 	h := hubtest.New(t, 1)
 	h.Put("org/name", hubtest.Commit("1"), filesOf(t, env["SUCC"]), "v1")
 	h.Put("org/torch", hubtest.Commit("2"), map[string][]byte{"config.json": []byte("{}"), "pytorch_model.bin": {1}})
+	putDatasets(t, h)
 	env["HF_ENDPOINT"] = h.URL
 	for i, id := range tinyIDs(t, sentence...) {
 		env[sentenceNames[i]] = strconv.Itoa(id)
