@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/mlxgo/mlx"
@@ -20,6 +21,9 @@ import (
 
 // checkpointFile is what --resume reads, in --adapter-path.
 const checkpointFile = "checkpoint.safetensors"
+
+// historyFile has the curve, beside it.
+const historyFile = "history.jsonl"
 
 // loraRun is mlx lora at work.
 type loraRun struct {
@@ -226,7 +230,13 @@ func (r *loraRun) fit(ctx context.Context) error {
 	if err := r.start(); err != nil {
 		return err
 	}
-	r.log.start(r.trainer.State().Iter)
+	if at := r.trainer.State().Iter; at >= o.Iters {
+		r.s.note("the run ended after iteration %d, so nothing is left to do; a larger --iters goes on", at)
+	}
+	if err := r.log.start(r.trainer.State().Iter, r.path(historyFile), func() int { return r.trainer.State().Trained }); err != nil {
+		return err
+	}
+	defer r.log.history.Close()
 	err = r.trainer.Run(ctx)
 	r.log.end()
 	switch {
@@ -234,7 +244,7 @@ func (r *loraRun) fit(ctx context.Context) error {
 		fmt.Fprintf(r.log.out, "Saved final weights to %s.\n", r.path(tune.AdapterFile))
 		return r.log.finish(r.trainer.State())
 	case ctx.Err() != nil:
-		if err := r.checkpoint(); err != nil {
+		if err := errors.Join(r.checkpoint(), r.log.write()); err != nil {
 			return err
 		}
 		return fmt.Errorf("stopped after iteration %d of %d; the same command with --resume goes on", r.trainer.State().Iter, o.Iters)
@@ -266,7 +276,10 @@ func (r *loraRun) start() error {
 			return err
 		}
 		r.s.note("going on after iteration %d", r.trainer.State().Iter)
-		return nil
+		if err := r.removeParts(); err != nil {
+			return err
+		}
+		return tune.WriteAdapterConfig(r.o.AdapterPath, r.o.adapterConfig()) // --iters may be another
 	}
 	if there {
 		if at, of, ok := tune.Unfinished(r.path(checkpointFile)); ok {
@@ -276,10 +289,34 @@ func (r *loraRun) start() error {
 	if err := os.MkdirAll(r.o.AdapterPath, 0o777); err != nil {
 		return err
 	}
+	if err := r.removeParts(); err != nil {
+		return err
+	}
 	if err := tune.WriteAdapterConfig(r.o.AdapterPath, r.o.adapterConfig()); err != nil {
 		return err
 	}
 	return r.checkpoint()
+}
+
+// removeParts removes what a run that was killed left of files that it was writing.
+func (r *loraRun) removeParts() error {
+	for _, name := range []string{"*" + tune.AdapterFile, tune.AdapterConfig, checkpointFile, historyFile} {
+		parts, err := filepath.Glob(filepath.Join(globQuote(r.o.AdapterPath), "."+name+".*.tmp"))
+		if err != nil {
+			return err
+		}
+		for _, part := range parts {
+			if err := os.Remove(part); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// globQuote makes a path stand for itself in a pattern.
+func globQuote(path string) string {
+	return strings.NewReplacer("*", "[*]", "?", "[?]", "[", "[[]").Replace(path)
 }
 
 // checkpoint writes what --resume reads.
@@ -305,7 +342,7 @@ func (r *loraRun) save(iter int) error {
 			return err
 		}
 	}
-	if err := r.checkpoint(); err != nil {
+	if err := errors.Join(r.log.history.Err(), r.checkpoint()); err != nil {
 		return err
 	}
 	r.log.saved(iter, r.path(tune.AdapterFile), r.path(numbered))
@@ -336,6 +373,9 @@ func (r *loraRun) evaluate(ctx context.Context) error {
 		t = tune.NewTrainer(r.m.Model, r.layers, opt, r.test, nil, tune.NewOrder(r.o.Seed), r.options(), tune.Hooks{})
 	}
 	loss, err := t.Evaluate(ctx, r.test, r.o.TestBatches)
+	if ctx.Err() != nil {
+		return errors.New("stopped during the test; --test without --train tests what is saved")
+	}
 	if err != nil {
 		return err
 	}
