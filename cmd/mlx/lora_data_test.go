@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -43,4 +45,22 @@ func putDatasets(t *testing.T, h *hubtest.Hub) {
 		"a/1.jsonl": jsonLines("text", 0, 3), "a/2.jsonl": jsonLines("text", 3, 3), "b.jsonl": jsonLines("text", 0, 5),
 	})
 	put("mlx-community/WikiSQL", map[string][]byte{"train.jsonl": jsonLines("text", 0, 4)})
+}
+
+// oddBytes is a directory with rows that a script cannot hold.
+func oddBytes(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"mark": "\xef\xbb\xbf{\"text\": \"one\"}\r\n\r\n  \r\n{\"text\": \"two\"}\r\n", "latin": "{\"text\": \"one\"}\n{\"text\": \"ca\xe9\"}\n",
+		"nul": "{\"text\": \"\x00\"}\n", "wide": "\xff\xfe{\x00}\x00",
+	} {
+		if err := os.MkdirAll(filepath.Join(dir, "raw", name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "raw", name, "train.jsonl"), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
