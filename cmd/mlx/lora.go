@@ -62,14 +62,17 @@ type loraOptions struct {
 	parameters loraParameters
 	schedule   *tune.ScheduleConfig
 	keywords   map[string]any // of the optimizer
+	hubData    []*hubData     // of hf_dataset; nil: --data counts
+	hubConfig  any            // hf_dataset as it stood in the file
 	clearCache int64
 }
 
 const loraLong = `Fine-tune a model: LoRA or DoRA adapters, or its last layers whole, on packed
 (quantized) models too.
 
---data is a directory with train.jsonl, valid.jsonl and test.jsonl. A line is an object
-with text, with prompt and completion, or with messages and maybe tools. The adapter goes
+--data is a directory with train.jsonl, valid.jsonl and test.jsonl, or a dataset of the
+Hub with such files: org/name, or org/name@REVISION. A line is an object with text, with
+prompt and completion, or with messages and maybe tools. The adapter goes
 to --adapter-path, with the number of the iteration every --save-every ones, and that of
 the least validation loss as best_adapters.safetensors.
 
@@ -77,7 +80,8 @@ A run that was stopped, also by kill -9, goes on with --resume: losses and files
 those of a run that nobody stopped. Ctrl-C saves before it ends.
 
 Keys of --config are those of mlx-lm's YAML files. lora_parameters (rank, scale, dropout,
-keys), lr_schedule and optimizer_config stand there only.
+keys), lr_schedule, optimizer_config and hf_dataset (path, train_split as train[:80%],
+valid_split, test_split, the features, config) stand there only.
 
 Lines are mlx-lm's where standard output is no terminal. The loss counts the tokens of
 rows; mlx-lm's counts one of the padding more, which --mlx-lm-loss does too. Rows of like
@@ -118,7 +122,7 @@ func addLoraFlags(f *pflag.FlagSet) {
 	addThreads(f)
 	f.Bool("train", false, "train")
 	f.Bool("test", false, "tell the loss on the test set")
-	f.String("data", "", "`DIR` with train.jsonl, valid.jsonl and test.jsonl")
+	f.String("data", "", "`DIR` with train.jsonl, valid.jsonl and test.jsonl, or org/name of a dataset on the Hub (default "+defaultData+")")
 	f.String("fine-tune-type", "lora", "`KIND`: lora, dora or full")
 	f.Bool("from-scratch", false, "begin with random weights of the model's shape; needs --fine-tune-type full, and trains all of it")
 	f.String("optimizer", "adam", "`NAME`: "+strings.Join(tune.OptimizerNames, ", "))

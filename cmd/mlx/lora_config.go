@@ -26,12 +26,6 @@ func (o *loraOptions) check(nested map[string]any) error {
 	if !o.Train && !o.Test {
 		return usagef("Must provide at least one of --train or --test")
 	}
-	if o.Data == "" {
-		return usagef("--data is missing: a directory with train.jsonl, valid.jsonl and test.jsonl")
-	}
-	if nested["hf_dataset"] != nil {
-		return usagef("hf_dataset is not available here: download the data as JSONL files and give --data")
-	}
 	if o.ReportTo != "" {
 		return usagef("--report-to %s is not available here: --report FILE writes the numbers", o.ReportTo)
 	}
@@ -100,6 +94,12 @@ func (o *loraOptions) readNested(nested map[string]any) error {
 		}
 		o.schedule = c
 	}
+	if v := nested["hf_dataset"]; v != nil {
+		if err := o.readHubData(v); err != nil {
+			return usagef("config: %w", err)
+		}
+		o.hubConfig = v
+	}
 	if v := nested["optimizer_config"]; v != nil {
 		all, ok := v.(map[string]any)
 		if !ok {
@@ -110,9 +110,11 @@ func (o *loraOptions) readNested(nested map[string]any) error {
 				return usagef("config: optimizer_config: unknown key %q%s", name, didYouMean(name, tune.OptimizerNames, ""))
 			}
 		}
-		if own, ok := all[o.Optimizer].(map[string]any); ok {
-			o.keywords = own
+		own, ok := all[o.Optimizer].(map[string]any)
+		if !ok && all[o.Optimizer] != nil {
+			return usagef("config: optimizer_config: %s is %v: it must be an object", o.Optimizer, all[o.Optimizer])
 		}
+		o.keywords = own
 	}
 	if _, err := o.newOptimizer(); err != nil {
 		return usagef("config: %w", err)
@@ -156,7 +158,11 @@ func (p *loraParameters) read(v any) error {
 	}
 	if list, ok := m["keys"].([]any); ok {
 		for _, k := range list {
-			p.Keys = append(p.Keys, fmt.Sprint(k))
+			key, ok := k.(string)
+			if !ok {
+				return fmt.Errorf("keys: %v is no path of a layer", k)
+			}
+			p.Keys = append(p.Keys, key)
 		}
 	} else if m["keys"] != nil {
 		return fmt.Errorf("keys is no list")
@@ -187,6 +193,7 @@ func readSchedule(v any) (*tune.ScheduleConfig, error) {
 		}
 		return x, nil
 	}
+	warmup := 0.0
 	for _, a := range list {
 		x, err := number(a)
 		if err != nil {
@@ -194,7 +201,7 @@ func readSchedule(v any) (*tune.ScheduleConfig, error) {
 		}
 		c.Arguments = append(c.Arguments, x)
 	}
-	for key, set := range map[string]func(float64){"warmup": func(x float64) { c.Warmup = int(x) }, "warmup_init": func(x float64) { c.WarmupInit = x }} {
+	for key, set := range map[string]func(float64){"warmup": func(x float64) { warmup = x }, "warmup_init": func(x float64) { c.WarmupInit = x }} {
 		if m[key] == nil {
 			continue
 		}
@@ -203,6 +210,9 @@ func readSchedule(v any) (*tune.ScheduleConfig, error) {
 			return nil, fmt.Errorf("%s: %w", key, err)
 		}
 		set(x)
+	}
+	if c.Warmup = int(warmup); float64(c.Warmup) != warmup || c.Warmup < 0 {
+		return nil, fmt.Errorf("warmup is %v: it must be a whole number from 0 on", warmup)
 	}
 	if _, err := c.Schedule(); err != nil {
 		return nil, err
@@ -259,6 +269,9 @@ func (o *loraOptions) adapterConfig() map[string]any {
 	if o.ResumeAdapterFile != "" {
 		c["resume_adapter_file"] = o.ResumeAdapterFile
 	}
+	if o.hubConfig != nil {
+		c["hf_dataset"] = o.hubConfig
+	}
 	if o.schedule != nil {
 		c["lr_schedule"] = map[string]any{"name": o.schedule.Name, "arguments": o.schedule.Arguments, "warmup": o.schedule.Warmup, "warmup_init": o.schedule.WarmupInit}
 	}
@@ -270,8 +283,8 @@ func (o *loraOptions) settings() map[string]string {
 	out := map[string]string{}
 	for key, v := range o.adapterConfig() {
 		switch key {
-		case "train", "test", "iters", "save_every", "test_batches", "adapter_path", "resume_adapter_file", "config", "steps_per_report", "grad_checkpoint":
-			continue // they change nothing that was computed
+		case "data", "hf_dataset", "train", "test", "iters", "save_every", "test_batches", "adapter_path", "resume_adapter_file", "config", "steps_per_report", "grad_checkpoint":
+			continue // they change nothing that was computed; rows count themselves
 		}
 		out[key] = fmt.Sprint(v)
 	}

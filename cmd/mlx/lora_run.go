@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/mlxgo/mlx"
@@ -20,6 +21,9 @@ import (
 
 // checkpointFile is what --resume reads, in --adapter-path.
 const checkpointFile = "checkpoint.safetensors"
+
+// historyFile has the curve, beside it.
+const historyFile = "history.jsonl"
 
 // loraRun is mlx lora at work.
 type loraRun struct {
@@ -42,13 +46,7 @@ func runLora(ctx context.Context, s *streams, o *loraOptions) error {
 		s.noteTrust()
 	}
 	r := &loraRun{s: s, o: o}
-	if err := r.load(ctx); err != nil {
-		return err
-	}
-	if err := r.read(); err != nil {
-		return err
-	}
-	if err := r.prepare(); err != nil {
+	if err := r.ready(ctx); err != nil {
 		return err
 	}
 	r.log = newLoraLog(s, o)
@@ -66,6 +64,20 @@ func runLora(ctx context.Context, s *streams, o *loraOptions) error {
 	}
 	if o.Test {
 		return r.evaluate(ctx)
+	}
+	return nil
+}
+
+// ready loads the model and the data, and prepares the layers.
+func (r *loraRun) ready(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{r.load, r.read, r.prepare} {
+		err := step(ctx)
+		if ctx.Err() != nil {
+			return errors.New("stopped while loading, before anything was written; run the same command again")
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -92,18 +104,15 @@ func (r *loraRun) load(ctx context.Context) error {
 }
 
 // read reads the sets that are needed.
-func (r *loraRun) read() error {
+func (r *loraRun) read(ctx context.Context) error {
 	o := r.o
-	if info, err := os.Stat(o.Data); err != nil || !info.IsDir() {
-		return fmt.Errorf("--data %s is no directory: it must hold train.jsonl, valid.jsonl and test.jsonl (those of a dataset of the Hub are fetched with hf download)", o.Data)
-	}
 	fmt.Fprintln(r.s.err, "Loading datasets")
-	d := tune.DataOptions{MaskPrompt: o.MaskPrompt, PromptFeature: o.PromptFeature, CompletionFeature: o.CompletionFeature, TextFeature: o.TextFeature, ChatFeature: o.ChatFeature}
+	all, err := r.readRows(ctx)
+	if err != nil {
+		return err
+	}
 	set := func(name, missing string, batch int) (*tune.Set, error) {
-		rows, err := tune.ReadSet(o.Data, name, r.m.Tokenizer, d)
-		if err != nil {
-			return nil, err
-		}
+		rows := all[name]
 		if len(rows) == 0 {
 			if missing != "" {
 				return nil, errors.New(missing)
@@ -115,15 +124,14 @@ func (r *loraRun) read() error {
 		}
 		s, err := tune.NewSet(rows, batch, o.MaxSeqLength, o.MLXLMOrder)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", filepath.Join(o.Data, name+".jsonl"), err)
+			return nil, fmt.Errorf("%s: %w", r.o.setName(name), err)
 		}
 		if s.Truncated > 0 {
 			r.s.note("%s: %d of %d rows are longer than %d tokens, the longest has %d: their ends are cut off; --max-seq-length is the limit",
-				filepath.Join(o.Data, name+".jsonl"), s.Truncated, len(rows), o.MaxSeqLength, s.Longest)
+				r.o.setName(name), s.Truncated, len(rows), o.MaxSeqLength, s.Longest)
 		}
 		return s, nil
 	}
-	var err error
 	if o.Train {
 		if r.train, err = set("train", "Training set not found or empty. Must provide training set for fine-tuning.", o.BatchSize); err != nil {
 			return err
@@ -146,7 +154,7 @@ func (r *loraRun) read() error {
 
 // prepare puts adapters into the model. The same seed makes the same model, for a fresh
 // run and for one that goes on.
-func (r *loraRun) prepare() error {
+func (r *loraRun) prepare(context.Context) error {
 	o := r.o
 	random.Seed(o.Seed)
 	layers := tune.Layers{Kind: tune.Kind(o.FineTuneType), Num: o.NumLayers, Rank: o.parameters.Rank, Scale: o.parameters.Scale, Dropout: o.parameters.Dropout, Keys: o.parameters.Keys}
@@ -223,7 +231,13 @@ func (r *loraRun) fit(ctx context.Context) error {
 	if err := r.start(); err != nil {
 		return err
 	}
-	r.log.start(r.trainer.State().Iter)
+	if at := r.trainer.State().Iter; at >= o.Iters {
+		r.s.note("the run ended after iteration %d, so nothing is left to do; a larger --iters goes on", at)
+	}
+	if err := r.log.start(r.trainer.State().Iter, r.path(historyFile), func() int { return r.trainer.State().Trained }); err != nil {
+		return err
+	}
+	defer r.log.history.Close()
 	err = r.trainer.Run(ctx)
 	r.log.end()
 	switch {
@@ -231,7 +245,7 @@ func (r *loraRun) fit(ctx context.Context) error {
 		fmt.Fprintf(r.log.out, "Saved final weights to %s.\n", r.path(tune.AdapterFile))
 		return r.log.finish(r.trainer.State())
 	case ctx.Err() != nil:
-		if err := r.checkpoint(); err != nil {
+		if err := errors.Join(r.checkpoint(), r.log.write()); err != nil {
 			return err
 		}
 		return fmt.Errorf("stopped after iteration %d of %d; the same command with --resume goes on", r.trainer.State().Iter, o.Iters)
@@ -259,11 +273,14 @@ func (r *loraRun) start() error {
 		if !there {
 			return fmt.Errorf("--resume: %s is not there: nothing was stopped", r.path(checkpointFile))
 		}
-		if err := r.trainer.Resume(r.path(checkpointFile), r.o.settings()); err != nil {
+		if err := r.trainer.Resume(r.path(checkpointFile), r.settings()); err != nil {
 			return err
 		}
 		r.s.note("going on after iteration %d", r.trainer.State().Iter)
-		return nil
+		if err := r.removeParts(); err != nil {
+			return err
+		}
+		return tune.WriteAdapterConfig(r.o.AdapterPath, r.o.adapterConfig()) // --iters may be another
 	}
 	if there {
 		if at, of, ok := tune.Unfinished(r.path(checkpointFile)); ok {
@@ -273,15 +290,39 @@ func (r *loraRun) start() error {
 	if err := os.MkdirAll(r.o.AdapterPath, 0o777); err != nil {
 		return err
 	}
+	if err := r.removeParts(); err != nil {
+		return err
+	}
 	if err := tune.WriteAdapterConfig(r.o.AdapterPath, r.o.adapterConfig()); err != nil {
 		return err
 	}
 	return r.checkpoint()
 }
 
+// removeParts removes what a run that was killed left of files that it was writing.
+func (r *loraRun) removeParts() error {
+	for _, name := range []string{"*" + tune.AdapterFile, tune.AdapterConfig, checkpointFile, historyFile} {
+		parts, err := filepath.Glob(filepath.Join(globQuote(r.o.AdapterPath), "."+name+".*.tmp"))
+		if err != nil {
+			return err
+		}
+		for _, part := range parts {
+			if err := os.Remove(part); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// globQuote makes a path stand for itself in a pattern.
+func globQuote(path string) string {
+	return strings.NewReplacer("*", "[*]", "?", "[?]", "[", "[[]").Replace(path)
+}
+
 // checkpoint writes what --resume reads.
 func (r *loraRun) checkpoint() error {
-	return r.trainer.SaveCheckpoint(r.path(checkpointFile), r.o.settings())
+	return r.trainer.SaveCheckpoint(r.path(checkpointFile), r.settings())
 }
 
 // hooks are what the trainer tells.
@@ -302,7 +343,7 @@ func (r *loraRun) save(iter int) error {
 			return err
 		}
 	}
-	if err := r.checkpoint(); err != nil {
+	if err := errors.Join(r.log.history.Err(), r.checkpoint()); err != nil {
 		return err
 	}
 	r.log.saved(iter, r.path(tune.AdapterFile), r.path(numbered))
@@ -333,6 +374,9 @@ func (r *loraRun) evaluate(ctx context.Context) error {
 		t = tune.NewTrainer(r.m.Model, r.layers, opt, r.test, nil, tune.NewOrder(r.o.Seed), r.options(), tune.Hooks{})
 	}
 	loss, err := t.Evaluate(ctx, r.test, r.o.TestBatches)
+	if ctx.Err() != nil {
+		return errors.New("stopped during the test; --test without --train tests what is saved")
+	}
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	// depend on the options of who runs them.
 	if filepath.Base(os.Args[0]) != "mlx" {
 		for _, v := range os.Environ() {
-			if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "MLX_") && name != "MLX_SHARED" {
+			if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "MLX_") && name != "MLX_SHARED" && name != "MLX_FULL" {
 				os.Unsetenv(name)
 			}
 		}
@@ -143,6 +143,8 @@ func TestScripts(t *testing.T) {
 	h := hubtest.New(t, 1)
 	h.Put("org/name", hubtest.Commit("1"), filesOf(t, env["SUCC"]), "v1")
 	h.Put("org/torch", hubtest.Commit("2"), map[string][]byte{"config.json": []byte("{}"), "pytorch_model.bin": {1}})
+	putDatasets(t, h)
+	env["BYTES"] = oddBytes(t)
 	env["HF_ENDPOINT"] = h.URL
 	for i, id := range tinyIDs(t, sentence...) {
 		env[sentenceNames[i]] = strconv.Itoa(id)

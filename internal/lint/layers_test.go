@@ -21,7 +21,7 @@ const module = "github.com/mlxgo/mlx"
 const layers = `
 atomicfile opt fmap threefry cpu/simd hf/shards
 dtype cpu/limits
-npy hf/safetensors hf/tokenizer hf/template hf/hub hf/gguf hf/torchfile launch/hostfile
+npy hf/safetensors hf/tokenizer hf/template hf/hub hf/dataset hf/gguf hf/torchfile launch/hostfile
 launch
 launch/discover
 tensor

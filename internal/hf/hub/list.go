@@ -82,7 +82,11 @@ func parseListing(repo string, data []byte) (*Listing, error) {
 
 // list is List for checked names.
 func (c *Client) list(ctx context.Context, repo, revision string, tries int) (*Listing, error) {
-	address := c.Endpoint + "/api/models/" + repo + "/revision/" + url.PathEscape(revision) + "?blobs=true"
+	kind := "models/"
+	if isDataset(repo) {
+		kind = ""
+	}
+	address := c.Endpoint + "/api/" + kind + repo + "/revision/" + url.PathEscape(revision) + "?blobs=true"
 	var l *Listing
 	err := c.retry(ctx, repo, tries, func() (bool, error) {
 		a, err := c.send(ctx, http.MethodGet, address, nil)

@@ -61,8 +61,23 @@ func localPath(name string) bool {
 	return true
 }
 
+// datasetPrefix stands before org/name where a repository of data is meant: in the Hub's
+// addresses, and in the names that this package uses.
+const datasetPrefix = "datasets/"
+
+// isDataset reports whether a name is datasets/org/name, and not of an organization that is
+// called datasets.
+func isDataset(repo string) bool {
+	return strings.HasPrefix(repo, datasetPrefix) && strings.Count(repo, "/") == 2
+}
+
 // folder is the name of the directory of a repository.
-func folder(repo string) string { return "models--" + strings.ReplaceAll(repo, "/", "--") }
+func folder(repo string) string {
+	if !isDataset(repo) {
+		repo = "models/" + repo
+	}
+	return strings.ReplaceAll(repo, "/", "--")
+}
 
 // repoOf is the repository of a directory of the cache; false for none of models.
 func repoOf(folder string) (string, bool) {

@@ -29,6 +29,11 @@ func (c *Client) Snapshot(ctx context.Context, repo, revision string, want Want)
 	if err != nil {
 		return nil, err
 	}
+	return c.snapshot(ctx, repo, revision, want)
+}
+
+// snapshot is Snapshot for checked names and any choice of files.
+func (c *Client) snapshot(ctx context.Context, repo, revision string, want choice) (*Snapshot, error) {
 	if c.Offline {
 		s, err := c.cached(repo, revision, want)
 		if err != nil {
@@ -59,15 +64,31 @@ func (c *Client) Snapshot(ctx context.Context, repo, revision string, want Want)
 	return s, nil
 }
 
+// choice says which files of a repository are needed.
+type choice interface {
+	// of are those of a listing; it refuses a repository that is of no use.
+	of(l *Listing) ([]*File, error)
+	// complete says what of them is missing in a snapshot's directory, as far as it can be
+	// known without the Hub.
+	complete(dir string) error
+}
+
+func (want Want) of(l *Listing) ([]*File, error) {
+	files := chosen(l, want)
+	return files, usable(l, files, want)
+}
+
+func (want Want) complete(dir string) error { return complete(dir, want) }
+
 // repoDir is the directory of a repository.
 func (c *Client) repoDir(repo string) string { return filepath.Join(c.Cache, folder(repo)) }
 
 // bring downloads what is missing of a listing and puts the snapshot in place.
-func (c *Client) bring(ctx context.Context, l *Listing, revision string, want Want) (*Snapshot, error) {
+func (c *Client) bring(ctx context.Context, l *Listing, revision string, want choice) (*Snapshot, error) {
 	dir := c.repoDir(l.Repo)
 	s := &Snapshot{Repo: l.Repo, Commit: l.Commit, Dir: filepath.Join(dir, "snapshots", l.Commit)}
-	files := chosen(l, want)
-	if err := usable(l, files, want); err != nil {
+	files, err := want.of(l)
+	if err != nil {
 		return nil, permanent{err}
 	}
 	files = slices.DeleteFunc(files, func(f *File) bool { return sound(filepath.Join(s.Dir, f.Name), f) == nil })
@@ -241,7 +262,11 @@ func link(dir string, files []*File) error {
 	}
 	for _, f := range files {
 		name := filepath.Join(dir, f.Name)
-		target := filepath.Join("..", "..", "blobs", f.blob)
+		if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+			return err
+		}
+		up := strings.Repeat("../", 2+strings.Count(f.Name, "/"))
+		target := filepath.FromSlash(up + "blobs/" + f.blob)
 		if old, err := os.Readlink(name); err == nil && old == target {
 			continue
 		}
@@ -276,7 +301,7 @@ func writeRef(dir, revision, commit string) error {
 }
 
 // cached is the snapshot of the cache, or what is missing.
-func (c *Client) cached(repo, revision string, want Want) (*Snapshot, error) {
+func (c *Client) cached(repo, revision string, want choice) (*Snapshot, error) {
 	dir := c.repoDir(repo)
 	commit := revision
 	data, err := os.ReadFile(filepath.Join(dir, "refs", filepath.FromSlash(revision)))
@@ -287,7 +312,7 @@ func (c *Client) cached(repo, revision string, want Want) (*Snapshot, error) {
 		return nil, fmt.Errorf("the cache %s has no %s at revision %s", c.Cache, repo, revision)
 	}
 	s := &Snapshot{Repo: repo, Commit: commit, Dir: filepath.Join(dir, "snapshots", commit)}
-	if err := complete(s.Dir, want); err != nil {
+	if err := want.complete(s.Dir); err != nil {
 		return nil, fmt.Errorf("%s is not complete in the cache %s: %w", repo, c.Cache, err)
 	}
 	return s, nil

@@ -2,6 +2,8 @@ package tune
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -63,6 +65,18 @@ func (s *Set) Tokens() (n int) {
 		}
 	}
 	return n
+}
+
+// String tells the rows apart from others: their number, and a digest of all that training
+// sees of them.
+func (s *Set) String() string {
+	h := sha256.New()
+	for _, r := range s.Rows {
+		head := []int64{int64(r.Offset), int64(r.Keys), int64(len(r.Tokens))}
+		_ = binary.Write(h, binary.LittleEndian, head) // a hash takes everything
+		_ = binary.Write(h, binary.LittleEndian, r.Tokens)
+	}
+	return fmt.Sprintf("%d rows of sum %.6x", len(s.Rows), h.Sum(nil))
 }
 
 // Batch is batch i: rows padded on the right with 0 to 1 more than a multiple of 32

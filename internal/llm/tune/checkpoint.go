@@ -78,17 +78,17 @@ func (t *Trainer) arrays() map[string]*mlx.Array {
 // Resume goes on where the checkpoint at path was written. The trainer must be made as
 // the one that wrote it, and fresh. Errors say what differs; then nothing has changed.
 func (t *Trainer) Resume(path string, settings map[string]string) error {
-	if err := t.resumeFrom(path, settings); err != nil {
+	all, info, err := mlx.LoadAll(path) // its errors name path
+	if err != nil {
+		return err
+	}
+	if err := t.resumeFrom(all, info, settings); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
 }
 
-func (t *Trainer) resumeFrom(path string, settings map[string]string) error {
-	all, info, err := mlx.LoadAll(path)
-	if err != nil {
-		return err
-	}
+func (t *Trainer) resumeFrom(all map[string]*mlx.Array, info map[string]any, settings map[string]string) error {
 	var state State
 	var before map[string]string
 	for key, to := range map[string]any{stateKey: &state, settingsKey: &before} {

@@ -1,12 +1,8 @@
 package tune
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/mlxgo/mlx/internal/hf/template"
@@ -40,42 +36,6 @@ func (o *DataOptions) fill() {
 			*d.key = d.value
 		}
 	}
-}
-
-// ReadSet reads dir's NAME.jsonl; a missing or empty file is no rows. Errors name the file
-// and the line.
-func ReadSet(dir, name string, t *llm.Tokenizer, o DataOptions) ([]Row, error) {
-	path := filepath.Join(dir, name+".jsonl")
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return ParseRows(path, data, t, o)
-}
-
-// ParseRows reads JSON objects, one a line; blank lines are skipped. The first row says
-// what all are: text, prompt and completion, or a chat, with tools or without. Errors
-// name path and the line.
-func ParseRows(path string, data []byte, t *llm.Tokenizer, o DataOptions) ([]Row, error) {
-	o.fill()
-	var rows []Row
-	r := rowReader{o: o, t: t}
-	for n := 1; len(data) > 0; n++ {
-		line, rest, _ := bytes.Cut(data, []byte("\n"))
-		data = rest
-		if line = bytes.TrimSpace(line); len(line) == 0 {
-			continue
-		}
-		row, err := r.row(line)
-		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", path, n, err)
-		}
-		rows = append(rows, row)
-	}
-	return rows, nil
 }
 
 // rowReader makes tokens of rows.

@@ -155,6 +155,7 @@ var ErrNotFinite = errors.New("not a finite number")
 // the state is that after the last whole batch.
 func (t *Trainer) Run(ctx context.Context) error {
 	began, counted := time.Now(), 0
+	before := t.state.Tokens // of the stopped run: no part of this one's speed
 	for t.state.Iter < t.o.Iters {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -172,11 +173,14 @@ func (t *Trainer) Run(ctx context.Context) error {
 		}
 		counted++
 		if next%t.o.StepsPerReport == 0 || next == t.o.Iters {
-			t.report(time.Since(began), counted)
-			began, counted = time.Now(), 0
+			t.report(time.Since(began), counted, before)
+			began, counted, before = time.Now(), 0, 0
 		}
 		if t.hooks.Save != nil && (next%t.o.SaveEvery == 0 || next == t.o.Iters) {
 			pause := time.Now()
+			if at := t.where(); at != "" { // an update can overflow after a finite loss
+				return fmt.Errorf("iteration %d: the loss was finite, and its update is %w%s", next, ErrNotFinite, at)
+			}
 			if err := t.hooks.Save(next); err != nil {
 				return err
 			}
@@ -247,7 +251,7 @@ func (t *Trainer) permutation(n int, validation bool) []int {
 }
 
 // report tells the mean since the last report.
-func (t *Trainer) report(took time.Duration, iters int) {
+func (t *Trainer) report(took time.Duration, iters, before int) {
 	s := &t.state
 	sum := 0.0
 	for _, l := range s.Losses {
@@ -255,7 +259,7 @@ func (t *Trainer) report(took time.Duration, iters int) {
 	}
 	r := Report{
 		Iter: s.Iter, Loss: sum / float64(len(s.Losses)), LearningRate: float64(mlx.Item[float32](t.opt.LearningRate())),
-		ItersPerSecond: float64(iters) / took.Seconds(), TokensPerSecond: float64(s.Tokens) / took.Seconds(),
+		ItersPerSecond: float64(iters) / took.Seconds(), TokensPerSecond: float64(s.Tokens-before) / took.Seconds(),
 		TrainedTokens: s.Trained, PeakBytes: mlx.PeakMemory(),
 	}
 	s.Losses, s.Tokens = nil, 0
@@ -266,9 +270,10 @@ func (t *Trainer) report(took time.Duration, iters int) {
 
 // validate looks at the validation set before iteration i.
 func (t *Trainer) validate(ctx context.Context, i int) error {
-	start := time.Now()
+	start, draws := time.Now(), len(t.state.Draws)
 	loss, err := t.Evaluate(ctx, t.valid, t.o.ValBatches)
 	if err != nil {
+		t.state.Draws = t.state.Draws[:draws] // a resumed run draws again
 		return fmt.Errorf("validation before iteration %d: %w", i, err)
 	}
 	if t.hooks.Validated != nil {

@@ -3,6 +3,7 @@ package tune_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -233,4 +234,55 @@ func TestTargets(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestStopInValidation stops a run while it looks at the validation set: what is drawn
+// then is drawn again after --resume.
+func TestStopInValidation(t *testing.T) {
+	s := small
+	s.o.ValBatches, s.o.StepsPerEval = 1, 2 // another order shows another batch
+	want, wantValid := map[int]float64{}, map[int]float64{}
+	h := losses(want)
+	h.Validated = func(v tune.Validation) { wantValid[v.Iter] = v.Loss }
+	tr, _ := s.newTrainer(t, h)
+	if err := tr.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for validations, at := range map[int]int{1: 2, 2: 4, 4: 8} { // so many come whole
+		got, gotValid := map[int]float64{}, map[int]float64{}
+		path := filepath.Join(t.TempDir(), "checkpoint.safetensors")
+		h = losses(got)
+		h.Validated = func(v tune.Validation) { gotValid[v.Iter] = v.Loss }
+		tr, _ = s.newTrainer(t, h)
+		ctx := &endsIn{Context: t.Context(), left: at + validations} // the next one is asked before its batch
+		if err := tr.Run(ctx); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), fmt.Sprintf("validation before iteration %d:", at)) {
+			t.Fatalf("it stopped elsewhere: %v after %d", err, tr.State().Iter)
+		}
+		if err := tr.SaveCheckpoint(path, nil); err != nil {
+			t.Fatal(err)
+		}
+		tr, _ = s.newTrainer(t, h)
+		if err := tr.Resume(path, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := tr.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if !maps.Equal(got, want) || !maps.Equal(gotValid, wantValid) {
+			t.Errorf("losses %v and %v, want %v and %v", got, gotValid, want, wantValid)
+		}
+	}
+}
+
+// endsIn is a context that ends when it was asked so often.
+type endsIn struct {
+	context.Context
+	left int
+}
+
+func (c *endsIn) Err() error {
+	if c.left--; c.left < 0 {
+		return context.Canceled
+	}
+	return nil
 }

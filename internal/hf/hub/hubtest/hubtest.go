@@ -86,7 +86,8 @@ func Commit(text string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Put gives the Hub a repository, or a new commit of it.
+// Put gives the Hub a repository, or a new commit of it. The name of a dataset is
+// datasets/org/name.
 func (h *Hub) Put(name, commit string, files map[string][]byte, refs ...string) *Repo {
 	r := &Repo{Commit: commit, Files: files, Refs: append(refs, "main")}
 	h.Do(func() { h.repos[name] = r })
@@ -138,7 +139,9 @@ func (h *Hub) handler(away bool) http.Handler {
 		case away:
 			h.file(w, r, strings.TrimPrefix(r.URL.Path, "/files/"), true)
 		case strings.HasPrefix(r.URL.Path, "/api/models/"):
-			h.list(w, r)
+			h.list(w, r, "/api/models/")
+		case strings.HasPrefix(r.URL.Path, "/api/datasets/"):
+			h.list(w, r, "/api/")
 		default:
 			h.file(w, r, strings.TrimPrefix(r.URL.Path, "/"), false)
 		}
@@ -166,8 +169,8 @@ func (h *Hub) find(w http.ResponseWriter, name, revision string) *Repo {
 	return r
 }
 
-func (h *Hub) list(w http.ResponseWriter, r *http.Request) {
-	name, revision, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/api/models/"), "/revision/")
+func (h *Hub) list(w http.ResponseWriter, r *http.Request, prefix string) {
+	name, revision, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, prefix), "/revision/")
 	repo := h.find(w, name, revision)
 	if repo == nil {
 		return
