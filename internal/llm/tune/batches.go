@@ -2,6 +2,7 @@ package tune
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -84,6 +85,17 @@ func (s *Set) Batch(i, rank, n int) Batch {
 		rows++
 	}
 	return Batch{mlx.FromSlice(tokens).Reshape(rows, width), mlx.FromSlice(lengths).Reshape(rows, 2)}
+}
+
+// Digest tells sets apart: it is of the tokens and the first targets of all rows, in their
+// order, and of the batches.
+func (s *Set) Digest() string {
+	hash := sha256.New()
+	for _, r := range s.Rows {
+		fmt.Fprintln(hash, r.Tokens, r.Offset)
+	}
+	fmt.Fprintln(hash, s.batches, s.maxLen)
+	return fmt.Sprintf("%x", hash.Sum(nil))
 }
 
 // An Order gives the batches of one epoch after the other.
