@@ -38,15 +38,16 @@ func runLora(ctx context.Context, s *streams, o *loraOptions) error {
 	if err := setThreads(o.Threads); err != nil {
 		return err
 	}
-	s.defaultModel(&o.Model)
-	if o.TrustRemoteCode {
-		s.noteTrust()
-	}
 	ranks, err := joinRanks(ctx)
 	if err != nil {
 		return err
 	}
-	r := &loraRun{s: s.of(ranks), o: o, ranks: ranks}
+	s = s.of(ranks)
+	s.defaultModel(&o.Model)
+	if o.TrustRemoteCode {
+		s.noteTrust()
+	}
+	r := &loraRun{s: s, o: o, ranks: ranks}
 	return endRanks(ranks, r.run(ctx))
 }
 
