@@ -310,3 +310,25 @@ func TestLoraRanksRefuse(t *testing.T) {
 	r.write("data1/train.jsonl", rows+"{")
 	once(each(0), "[0] mlx: rank 1: data1/train.jsonl:13: JSON")
 }
+
+// TestLoraRanksDocs runs the example of docs/lora.md.
+func TestLoraRanksDocs(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "lora.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Several machines\n")
+	_, block, _ := strings.Cut(section, "\n```sh\n")
+	script, _, ok := strings.Cut(block, "```\n")
+	if !ok {
+		t.Fatal("docs/lora.md has no example")
+	}
+	r := newRanksTest(t)
+	cmd := exec.Command("sh", "-ec", script)
+	cmd.Dir = r.dir
+	cmd.Env = append(os.Environ(), "PATH="+r.dir+":"+os.Getenv("PATH"))
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "going on after iteration 4") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
