@@ -85,7 +85,9 @@ valid_split, test_split, the features, config) stand there only.
 
 Lines are mlx-lm's where standard output is no terminal. The loss counts the tokens of
 rows; mlx-lm's counts one of the padding more, which --mlx-lm-loss does too. Rows of like
-lengths train together, in an order that --seed gives; --mlx-lm-order takes mlx-lm's.`
+lengths train together, in an order that --seed gives; --mlx-lm-order takes mlx-lm's.
+
+Several ranks that mlx launch starts train together, each on its part of every batch.`
 
 func newLora(s *streams, runF func(context.Context, *streams, *loraOptions) error) *cobra.Command {
 	o := &loraOptions{}

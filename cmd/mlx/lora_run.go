@@ -27,9 +27,10 @@ const historyFile = "history.jsonl"
 
 // loraRun is mlx lora at work.
 type loraRun struct {
-	s *streams
-	o *loraOptions
-	m *llm.Loaded
+	s     *streams
+	o     *loraOptions
+	m     *llm.Loaded
+	ranks *tune.Ranks // that train together
 
 	train, valid, test *tune.Set // nil: none
 	layers             *tune.Trained
@@ -41,15 +42,38 @@ func runLora(ctx context.Context, s *streams, o *loraOptions) error {
 	if err := setThreads(o.Threads); err != nil {
 		return err
 	}
+	ranks, err := joinRanks(ctx)
+	if err != nil {
+		return err
+	}
+	s = s.of(ranks)
 	s.defaultModel(&o.Model)
 	if o.TrustRemoteCode {
 		s.noteTrust()
 	}
-	r := &loraRun{s: s, o: o}
-	if err := r.ready(ctx); err != nil {
+	r := &loraRun{s: s, o: o, ranks: ranks}
+	return endRanks(ranks, r.run(ctx))
+}
+
+// run is all of it, on each rank.
+func (r *loraRun) run(ctx context.Context) error {
+	o := r.o
+	if err := r.ranks.Agree(r.divides()); err != nil {
 		return err
 	}
-	r.log = newLoraLog(s, o)
+	if err := r.sameOptions(); err != nil {
+		return err
+	}
+	if err := r.shareCores(); err != nil {
+		return err
+	}
+	if err := r.ranks.Agree(r.ready(ctx)); err != nil {
+		return err
+	}
+	if err := r.sameData(); err != nil {
+		return err
+	}
+	r.log = newLoraLog(r.s, o)
 	switch {
 	case o.DryRun:
 		return r.dryRun()
@@ -58,12 +82,20 @@ func runLora(ctx context.Context, s *streams, o *loraOptions) error {
 			return err
 		}
 	default:
-		if err := r.loadTrained(); err != nil {
+		if err := r.ranks.Agree(r.loadTrained()); err != nil {
 			return err
 		}
 	}
 	if o.Test {
 		return r.evaluate(ctx)
+	}
+	return nil
+}
+
+// divides checks that each rank has as many rows of a batch.
+func (r *loraRun) divides() error {
+	if n := r.ranks.Size(); r.o.Train && r.o.BatchSize%n != 0 {
+		return usagef("The batch size must be divisible by the number of workers: --batch-size is %d, and there are %d ranks", r.o.BatchSize, n)
 	}
 	return nil
 }
@@ -180,7 +212,7 @@ func (r *loraRun) prepare(context.Context) error {
 			return fmt.Errorf("--grad-checkpoint: %w", err)
 		}
 	}
-	if o.ResumeAdapterFile != "" {
+	if o.ResumeAdapterFile != "" && r.first() {
 		if err := r.begin(o.ResumeAdapterFile); err != nil {
 			return err
 		}
@@ -193,6 +225,9 @@ func (r *loraRun) prepare(context.Context) error {
 	fmt.Fprintf(r.s.err, "Trainable parameters: %.3f%% (%.3fM/%.3fM)\n", 100*float64(trained)/float64(all), float64(trained)/1e6, float64(all)/1e6)
 	return nil
 }
+
+// first reports whether this rank reads and writes adapters; the others get its weights.
+func (r *loraRun) first() bool { return r.ranks.Rank() == 0 }
 
 // begin sets what is trained from a file of an adapter.
 func (r *loraRun) begin(path string) error {
@@ -228,29 +263,60 @@ func (r *loraRun) fit(ctx context.Context) error {
 		order = tune.NewTwister(uint32(o.Seed))
 	}
 	r.trainer = tune.NewTrainer(r.m.Model, r.layers, opt, r.train, r.valid, order, r.options(), r.hooks())
-	if err := r.start(); err != nil {
+	if err := r.ranks.Agree(r.start()); err != nil {
+		return err
+	}
+	if err := r.trainer.Share(); err != nil {
 		return err
 	}
 	if at := r.trainer.State().Iter; at >= o.Iters {
 		r.s.note("the run ended after iteration %d, so nothing is left to do; a larger --iters goes on", at)
 	}
-	if err := r.log.start(r.trainer.State().Iter, r.path(historyFile), func() int { return r.trainer.State().Trained }); err != nil {
+	if err := r.ranks.Agree(r.startLog()); err != nil {
 		return err
 	}
-	defer r.log.history.Close()
+	if r.first() {
+		defer r.log.history.Close()
+	}
 	err = r.trainer.Run(ctx)
 	r.log.end()
+	return r.ended(err)
+}
+
+// startLog opens the curve on the rank that tells.
+func (r *loraRun) startLog() error {
+	if !r.first() {
+		return nil
+	}
+	return r.log.start(r.trainer.State().Iter, r.path(historyFile), func() int { return r.trainer.State().Trained })
+}
+
+// stopped saves what there is.
+func (r *loraRun) stopped() error {
+	if !r.first() {
+		return nil
+	}
+	return errors.Join(r.checkpoint(), r.log.write())
+}
+
+// ended tells how training ended.
+func (r *loraRun) ended(err error) error {
 	switch {
 	case err == nil:
 		fmt.Fprintf(r.log.out, "Saved final weights to %s.\n", r.path(tune.AdapterFile))
-		return r.log.finish(r.trainer.State())
-	case ctx.Err() != nil:
-		if err := errors.Join(r.checkpoint(), r.log.write()); err != nil {
+		if r.first() {
+			err = r.log.finish(r.trainer.State())
+		}
+		return r.ranks.Agree(err)
+	case errors.Is(err, context.Canceled):
+		if err := r.ranks.Agree(r.stopped()); err != nil {
 			return err
 		}
-		return fmt.Errorf("stopped after iteration %d of %d; the same command with --resume goes on", r.trainer.State().Iter, o.Iters)
+		return r.ranks.Agree(fmt.Errorf("stopped after iteration %d of %d; the same command with --resume goes on", r.trainer.State().Iter, r.o.Iters))
 	case errors.Is(err, tune.ErrNotFinite):
 		return fmt.Errorf("%w; %s and the numbered adapters are those of before: try a lower --learning-rate or --max-grad-norm 1, with --resume-adapter-file", err, r.path(checkpointFile))
+	case r.ranks.Size() > 1:
+		return fmt.Errorf("%w; the same command with --resume goes on from the last checkpoint", err)
 	}
 	return err
 }
@@ -259,7 +325,7 @@ func (r *loraRun) fit(ctx context.Context) error {
 func (r *loraRun) options() tune.Options {
 	o := r.o
 	return tune.Options{Iters: o.Iters, Accumulation: o.Accumulation, StepsPerReport: o.StepsPerReport, StepsPerEval: o.StepsPerEval,
-		SaveEvery: o.SaveEvery, ValBatches: o.ValBatches, MaxGradNorm: o.MaxGradNorm, MLXLMLoss: o.MLXLMLoss, ClearCacheAbove: o.clearCache}
+		SaveEvery: o.SaveEvery, ValBatches: o.ValBatches, MaxGradNorm: o.MaxGradNorm, MLXLMLoss: o.MLXLMLoss, Ranks: r.ranks, ClearCacheAbove: o.clearCache}
 }
 
 func (r *loraRun) path(name string) string { return filepath.Join(r.o.AdapterPath, name) }
@@ -267,6 +333,9 @@ func (r *loraRun) path(name string) string { return filepath.Join(r.o.AdapterPat
 // start goes on with a stopped run, or begins one: the first checkpoint is there before
 // the first step.
 func (r *loraRun) start() error {
+	if !r.first() {
+		return nil
+	}
 	_, err := os.Stat(r.path(checkpointFile))
 	there := err == nil
 	if r.o.Resume {
@@ -322,11 +391,17 @@ func globQuote(path string) string {
 
 // checkpoint writes what --resume reads.
 func (r *loraRun) checkpoint() error {
+	if !r.first() {
+		return nil
+	}
 	return r.trainer.SaveCheckpoint(r.path(checkpointFile), r.settings())
 }
 
 // hooks are what the trainer tells.
 func (r *loraRun) hooks() tune.Hooks {
+	if !r.first() {
+		return tune.Hooks{}
+	}
 	return tune.Hooks{
 		Report: r.log.report, Validated: r.log.validated, Step: r.log.step,
 		Save: r.save,
@@ -356,6 +431,9 @@ func (r *loraRun) saveAs(name string) error {
 
 // loadTrained reads the adapter for a test without training.
 func (r *loraRun) loadTrained() error {
+	if !r.first() {
+		return nil
+	}
 	path := r.path(tune.AdapterFile)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("--test without --train needs an adapter, and %s is not there; --adapter-path says where it is", path)
@@ -372,6 +450,9 @@ func (r *loraRun) evaluate(ctx context.Context) error {
 			return err
 		}
 		t = tune.NewTrainer(r.m.Model, r.layers, opt, r.test, nil, tune.NewOrder(r.o.Seed), r.options(), tune.Hooks{})
+		if err := t.Share(); err != nil {
+			return err
+		}
 	}
 	loss, err := t.Evaluate(ctx, r.test, r.o.TestBatches)
 	if ctx.Err() != nil {
@@ -386,8 +467,8 @@ func (r *loraRun) evaluate(ctx context.Context) error {
 // dryRun tells what the run would take.
 func (r *loraRun) dryRun() error {
 	o := r.o
-	if r.train == nil {
-		return usagef("--dry-run is about training: give --train")
+	if r.train == nil { // on all ranks
+		return r.ranks.Agree(usagef("--dry-run is about training: give --train"))
 	}
 	opt, err := o.newOptimizer()
 	if err != nil {

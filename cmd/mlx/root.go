@@ -81,6 +81,8 @@ func run(args []string, s *streams) (code int) {
 	switch {
 	case s.closed() || err == nil && out.err == nil:
 		return exitOK
+	case errors.Is(err, errToldByFirst):
+		return exitFailure
 	case err == nil: // help does not tell
 		err = out.err
 	case errors.As(err, &usage) || !started:

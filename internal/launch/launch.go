@@ -43,7 +43,7 @@ type Options struct {
 	Copy    []string        // files for hosts that are not this machine
 
 	Connections  int // of the ring, for each address
-	StartingPort int // the first port of the ring; 0 is FirstPort or, on this machine alone, a free one
+	StartingPort int // the first port of the ring; 0 is FirstPort or, on this machine alone, any free one
 	SSHArgs      []string
 	Timeout      time.Duration // for all hosts to come up
 

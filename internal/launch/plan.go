@@ -147,7 +147,7 @@ func freePorts() (port func() (int, error), release func()) {
 }
 
 // plan numbers the ranks of the job. Where all are on this machine and nobody said which
-// ports, busy ones are not taken.
+// ports, the system chooses: two jobs that begin at once must not take the same.
 func (o *Options) plan() ([]rank, error) {
 	first := o.StartingPort
 	if first == 0 {
@@ -157,17 +157,17 @@ func (o *Options) plan() ([]rank, error) {
 	if err != nil {
 		return nil, &UsageError{err}
 	}
-	loopback := func(h hostfile.Host) bool { return IsLocal(h.SSH) && len(h.IPs) == 0 }
-	if !slices.ContainsFunc(o.Hosts, func(h hostfile.Host) bool { return !loopback(h) }) {
-		at, taken := busy(all)
-		switch {
-		case taken && o.StartingPort != 0:
-			return nil, fmt.Errorf("the port of %s is taken: choose another with --starting-port, or none", at)
-		case taken:
-			port, release := freePorts()
-			defer release()
-			return ranks(o.Hosts, o.Repeat, o.Connections, port)
-		}
+	away := func(h hostfile.Host) bool { return !IsLocal(h.SSH) || len(h.IPs) > 0 }
+	if slices.ContainsFunc(o.Hosts, away) {
+		return all, nil
+	}
+	if o.StartingPort == 0 {
+		port, release := freePorts()
+		defer release()
+		return ranks(o.Hosts, o.Repeat, o.Connections, port)
+	}
+	if at, taken := busy(all); taken {
+		return nil, fmt.Errorf("the port of %s is taken: choose another with --starting-port, or none", at)
 	}
 	return all, nil
 }

@@ -17,12 +17,17 @@ type Batch struct{ Tokens, Lengths *mlx.Array }
 // count, and their number, both scalars. A target is the next token; that at index s counts
 // if offset <= s < length, or s <= length with mlxLM, as mlx-lm counts one of the padding.
 func Loss(m llm.Model, b Batch, mlxLM bool) (loss, count *mlx.Array) {
+	mask := b.counted(mlxLM)
+	count = mlx.Sum(mask)
+	return lossSum(m, b, mask).Div(mlx.Maximum(count, 1)), count
+}
+
+// lossSum is the sum of the cross-entropy over the targets of mask [B, W-1].
+func lossSum(m llm.Model, b Batch, mask *mlx.Array) *mlx.Array {
 	_, W := b.Tokens.Dims2()
 	in := tensor.SliceAxis(b.Tokens, 1, 0, W-1, mlx.Stream{})
 	targets := tensor.SliceAxis(b.Tokens, 1, 1, W, mlx.Stream{})
-	mask := counted(b.Lengths, W, mlxLM)
-	count = mlx.Sum(mask)
-	return crossEntropy(m, in, targets, mask).Div(mlx.Maximum(count, 1)), count
+	return crossEntropy(m, in, targets, mask)
 }
 
 // chunkBytes is about how large the logits of a piece of a batch may be. Tests change it.
@@ -58,9 +63,10 @@ func crossEntropy(m llm.Model, in, targets, mask *mlx.Array) *mlx.Array {
 }
 
 // counted is 1 for each target [B, W-1] that counts, float32.
-func counted(lengths *mlx.Array, width int, mlxLM bool) *mlx.Array {
-	steps := mlx.Arange(width - 1).AsType(mlx.Int32).Add(1)
-	offset, length := tensor.SliceAxis(lengths, 1, 0, 1, mlx.Stream{}), tensor.SliceAxis(lengths, 1, 1, 2, mlx.Stream{})
+func (b Batch) counted(mlxLM bool) *mlx.Array {
+	_, W := b.Tokens.Dims2()
+	steps := mlx.Arange(W - 1).AsType(mlx.Int32).Add(1)
+	offset, length := tensor.SliceAxis(b.Lengths, 1, 0, 1, mlx.Stream{}), tensor.SliceAxis(b.Lengths, 1, 1, 2, mlx.Stream{})
 	end := steps.Lt(length)
 	if mlxLM {
 		end = steps.Le(length)

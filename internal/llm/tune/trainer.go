@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/distributed"
 	"github.com/mlxgo/mlx/internal/llm"
 	"github.com/mlxgo/mlx/internal/tree"
 	"github.com/mlxgo/mlx/nn"
@@ -27,11 +28,12 @@ type Options struct {
 	ValBatches     int     // below 0: all
 	MaxGradNorm    float64 // 0: gradients are not bounded
 	MLXLMLoss      bool    // one target of the padding counts, see Loss
+	Ranks          *Ranks  // nil: this process alone
 	// ClearCacheAbove gives unused memory back after a batch when there is more; 0: never.
 	ClearCacheAbove int64
 }
 
-// Hooks are what a trainer tells. Nil ones are left out.
+// Hooks are what a trainer tells. Nil ones are left out; each rank has its own.
 type Hooks struct {
 	Report    func(Report)
 	Validated func(Validation)
@@ -98,6 +100,8 @@ type State struct {
 	// Best is the least validation loss so far, 0 before there is one.
 	Best     float64 `json:"best_validation_loss"`
 	BestIter int     `json:"best_iteration"`
+	// Ranks is how many processes train, 0 for one.
+	Ranks int `json:"ranks,omitempty"`
 
 	epoch []int
 }
@@ -105,6 +109,9 @@ type State struct {
 // NewTrainer makes a trainer. The order is fresh.
 func NewTrainer(m llm.Model, t *Trained, opt *optim.Optimizer, train, valid *Set, order Order, o Options, h Hooks) *Trainer {
 	tr := &Trainer{model: m, trained: t, opt: opt, o: o, train: train, valid: valid, order: order, hooks: h, sums: &sums{Grads: map[string]*mlx.Array{}}}
+	if n := o.Ranks.Size(); n > 1 {
+		tr.state.Ranks = n
+	}
 	nn.SetTraining(m, true)
 	opt.Init(m, t.Filter)
 	if o.Accumulation > 1 {
@@ -120,10 +127,7 @@ func NewTrainer(m llm.Model, t *Trained, opt *optim.Optimizer, train, valid *Set
 // update is one step on a batch: the gradient, and with apply the optimizer's update by
 // the mean gradient of the batches since the last one.
 func (t *Trainer) update(b Batch, apply bool) (loss, count, norm *mlx.Array) {
-	loss, count, grads := nn.ValueAndGradAux(t.model, func(m llm.Model) (*mlx.Array, *mlx.Array) {
-		return Loss(m, b, t.o.MLXLMLoss)
-	}, t.trained.Filter)
-	g := tree.Once(grads)
+	loss, count, g := t.gradient(b)
 	if n := t.o.Accumulation; n > 1 {
 		for path, a := range g {
 			sum := t.sums.Grads[path].Add(a)
@@ -148,16 +152,44 @@ func (t *Trainer) update(b Batch, apply bool) (loss, count, norm *mlx.Array) {
 	return loss, count, norm
 }
 
+// gradient is the loss on a batch, how many targets count, and the gradient by path; with
+// several ranks those of all their rows together. Gradients are averaged with every batch,
+// not with every update: so rank 0's sums of them are what all ranks need to go on.
+func (t *Trainer) gradient(b Batch) (loss, count *mlx.Array, g map[string]*mlx.Array) {
+	r := t.o.Ranks
+	if r.Size() == 1 {
+		loss, count, grads := nn.ValueAndGradAux(t.model, func(m llm.Model) (*mlx.Array, *mlx.Array) {
+			return Loss(m, b, t.o.MLXLMLoss)
+		}, t.trained.Filter)
+		return loss, count, tree.Once(grads)
+	}
+	mask := b.counted(t.o.MLXLMLoss)
+	own := mlx.Sum(mask)
+	count = distributed.AllSum(own, r.group)
+	// The mean over ranks of their sums by this is the mean over all targets.
+	share := mlx.Maximum(count, 1).Div(r.Size())
+	if t.o.MLXLMLoss { // the mean of their means
+		share = mlx.Maximum(own, 1)
+	}
+	r.draw(func() {
+		var grads llm.Model
+		loss, grads = nn.ValueAndGrad(t.model, func(m llm.Model) *mlx.Array { return lossSum(m, b, mask).Div(share) }, t.trained.Filter)
+		g = tree.Once(grads)
+	})
+	return distributed.AllSum(loss, r.group).Div(r.Size()), count, nn.AverageGradients(g, r.group)
+}
+
 // ErrNotFinite is a loss or gradient that is no number.
 var ErrNotFinite = errors.New("not a finite number")
 
 // Run trains up to the last iteration, or until ctx ends, whose error it returns then;
-// the state is that after the last whole batch.
+// the state is that after the last whole batch. Several ranks stop together when the
+// context of one ends, and those whose own goes on return context.Canceled.
 func (t *Trainer) Run(ctx context.Context) error {
 	began, counted := time.Now(), 0
 	before := t.state.Tokens // of the stopped run: no part of this one's speed
 	for t.state.Iter < t.o.Iters {
-		if err := ctx.Err(); err != nil {
+		if err := t.o.Ranks.Agree(ctx.Err()); err != nil {
 			return err
 		}
 		next := t.state.Iter + 1
@@ -176,18 +208,29 @@ func (t *Trainer) Run(ctx context.Context) error {
 			t.report(time.Since(began), counted, before)
 			began, counted, before = time.Now(), 0, 0
 		}
-		if t.hooks.Save != nil && (next%t.o.SaveEvery == 0 || next == t.o.Iters) {
+		if next%t.o.SaveEvery == 0 || next == t.o.Iters {
 			pause := time.Now()
-			if at := t.where(); at != "" { // an update can overflow after a finite loss
-				return fmt.Errorf("iteration %d: the loss was finite, and its update is %w%s", next, ErrNotFinite, at)
-			}
-			if err := t.hooks.Save(next); err != nil {
+			if err := t.save(next); err != nil {
 				return err
 			}
 			began = began.Add(time.Since(pause))
 		}
 	}
 	return nil
+}
+
+// save calls the hook. What is saved is what all ranks go on with.
+func (t *Trainer) save(i int) error {
+	var err error
+	if at := t.where(); at != "" { // an update can overflow after a finite loss
+		err = fmt.Errorf("iteration %d: the loss was finite, and its update is %w%s", i, ErrNotFinite, at)
+	} else if t.hooks.Save != nil {
+		err = t.hooks.Save(i)
+	}
+	if err = t.o.Ranks.Agree(err); err != nil {
+		return err
+	}
+	return t.shareArrays()
 }
 
 // validates reports whether the validation set is looked at before iteration i.
@@ -200,7 +243,7 @@ func (t *Trainer) batch(i int) error {
 	if t.state.Next == len(t.state.epoch) {
 		t.state.epoch, t.state.Next = t.permutation(t.train.Len(), false), 0
 	}
-	b := t.train.Batch(t.state.epoch[t.state.Next], 0, 1)
+	b := t.batchOf(t.train, t.state.epoch[t.state.Next])
 	var loss, count, norm *mlx.Array
 	err := mlx.Try(func() { loss, count, norm = t.step(b, i%t.o.Accumulation == 0) })
 	if err == nil {
@@ -211,7 +254,7 @@ func (t *Trainer) batch(i int) error {
 	}
 	l, n := float64(mlx.Item[float32](loss)), int(mlx.Item[float32](count))
 	if g := float64(mlx.Item[float32](norm)); !finite(l) || !finite(g) {
-		return fmt.Errorf("iteration %d: the loss is %v and the norm of the gradient %v: %w%s", i, l, g, ErrNotFinite, t.where())
+		return t.o.Ranks.Agree(fmt.Errorf("iteration %d: the loss is %v and the norm of the gradient %v: %w%s", i, l, g, ErrNotFinite, t.where()))
 	}
 	if limit := t.o.ClearCacheAbove; limit > 0 && mlx.CacheMemory() > limit {
 		mlx.ClearCache()
@@ -226,6 +269,9 @@ func (t *Trainer) batch(i int) error {
 	}
 	return nil
 }
+
+// batchOf is this rank's part of batch i of a set.
+func (t *Trainer) batchOf(s *Set, i int) Batch { return s.Batch(i, t.o.Ranks.Rank(), t.o.Ranks.Size()) }
 
 // where names a trained tensor that holds something else than numbers.
 func (t *Trainer) where() string {
@@ -281,9 +327,11 @@ func (t *Trainer) validate(ctx context.Context, i int) error {
 	}
 	if s := &t.state; finite(loss) && (s.BestIter == 0 || loss < s.Best) {
 		s.Best, s.BestIter = loss, i
+		var err error
 		if t.hooks.Best != nil {
-			return t.hooks.Best(i-1, loss)
+			err = t.hooks.Best(i-1, loss)
 		}
+		return t.o.Ranks.Agree(err)
 	}
 	return nil
 }
@@ -299,11 +347,11 @@ type Cost struct {
 func (t *Trainer) Measure() (Cost, error) {
 	longest, at := 0, 0
 	for i := range t.train.Len() {
-		if b := t.train.Batch(i, 0, 1); b.Tokens.Size() > longest {
+		if b := t.batchOf(t.train, i); b.Tokens.Size() > longest {
 			longest, at = b.Tokens.Size(), i
 		}
 	}
-	b := t.train.Batch(at, 0, 1)
+	b := t.batchOf(t.train, at)
 	mlx.ResetPeakMemory()
 	var c Cost
 	for range 2 {
@@ -327,24 +375,41 @@ func (t *Trainer) Evaluate(ctx context.Context, s *Set, n int) (float64, error) 
 	}
 	nn.SetTraining(t.model, false)
 	defer nn.SetTraining(t.model, true)
-	sum, targets := 0.0, 0.0
-	for _, k := range order {
+	sum, targets, err := t.sumOf(ctx, s, order)
+	if err = t.o.Ranks.Agree(err); err != nil {
+		return 0, err
+	}
+	all, err := t.o.Ranks.sums(sum, targets)
+	if err != nil {
+		return 0, err
+	}
+	return all[0] / max(all[1], 1), nil
+}
+
+// sumOf is the sum of the loss over the targets of this rank's part of some batches, and
+// their number.
+func (t *Trainer) sumOf(ctx context.Context, s *Set, batches []int) (sum, targets float64, err error) {
+	for _, k := range batches {
 		if err := ctx.Err(); err != nil {
-			return 0, err
+			return 0, 0, err
+		}
+		b := t.batchOf(s, k)
+		if b.Tokens.Size() == 0 { // fewer rows than ranks
+			continue
 		}
 		var loss, count *mlx.Array
-		err := mlx.Try(func() { loss, count = t.loss(s.Batch(k, 0, 1)) })
+		err := mlx.Try(func() { loss, count = t.loss(b) })
 		if err == nil {
 			err = mlx.Eval(loss, count)
 		}
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		c := float64(mlx.Item[float32](count))
 		sum += float64(mlx.Item[float32](loss)) * c
 		targets += c
 	}
-	return sum / max(targets, 1), nil
+	return sum, targets, nil
 }
 
 // State is where the run is.
@@ -355,10 +420,20 @@ func (t *Trainer) Weights() map[string]*mlx.Array {
 	return maps.Collect(nn.TrainableParameters(t.model, t.trained.Filter))
 }
 
+func processes(n int) string {
+	if n == 1 {
+		return "1 rank"
+	}
+	return fmt.Sprintf("%d ranks", n)
+}
+
 // resume goes on from a state; the order has drawn nothing yet.
 func (t *Trainer) resume(s State) error {
 	if s.Next < 0 || s.Iter < 0 {
 		return errors.New("the state is negative")
+	}
+	if was, is := max(s.Ranks, 1), t.o.Ranks.Size(); was != is {
+		return fmt.Errorf("the run was of %s and this is of %s: start as many as before (mlx launch -n), or begin a new run with its weights", processes(was), processes(is))
 	}
 	epoch := []int(nil)
 	for _, n := range s.Draws {
