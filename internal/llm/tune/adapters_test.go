@@ -236,27 +236,46 @@ func TestAdapterErrors(t *testing.T) {
 	}
 }
 
-// TestRealAdapter puts an adapter of mlx-lm's over a model of its base's shape.
-func TestRealAdapter(t *testing.T) {
-	dir := filepath.Join(shared, "data", "adapters", "mlx-dpo-qwen0.5b-r8")
-	if _, err := os.Stat(dir); err != nil {
-		t.Skip("the adapter is not here")
-	}
-	config := []byte(`{"model_type": "qwen2", "hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14,
-		"num_key_value_heads": 2, "vocab_size": 151936, "rms_norm_eps": 1e-6, "tie_word_embeddings": true, "max_position_embeddings": 32768, "rope_theta": 1e6}`)
-	m, err := models.New("qwen2", config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := tune.OpenAdapter(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	changed, err := a.Put(m, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(changed) != len(a.Tensors)/2 || !slices.ContainsFunc(changed, func(p string) bool { return strings.HasPrefix(p, "model.layers.23.") }) {
-		t.Errorf("changed %v", changed)
+// TestRealAdapters puts adapters that mlx-lm's trainer and its users wrote over models of
+// their bases' shapes.
+func TestRealAdapters(t *testing.T) {
+	for _, c := range []struct{ dir, file, kind, config, last string }{
+		{"mlx-dpo-qwen0.5b-r8", tune.AdapterFile, "qwen2", `{"model_type": "qwen2", "hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24,
+			"num_attention_heads": 14, "num_key_value_heads": 2, "vocab_size": 151936, "rms_norm_eps": 1e-6, "tie_word_embeddings": true,
+			"max_position_embeddings": 32768, "rope_theta": 1e6}`, "model.layers.23."},
+		{"mlx-minicpm-lora-r8", "0000100_adapters.safetensors", "minicpm", `{"model_type": "minicpm", "hidden_size": 2304, "intermediate_size": 5760,
+			"num_hidden_layers": 40, "num_attention_heads": 36, "num_key_value_heads": 36, "vocab_size": 122753, "rms_norm_eps": 1e-5,
+			"max_position_embeddings": 4096, "scale_emb": 12, "dim_model_base": 256, "scale_depth": 1.4}`, "model.layers.39."},
+		{"ollama-discollama", tune.AdapterFile, "llama", `{"model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
+			"num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256, "rms_norm_eps": 1e-5, "rope_theta": 5e5,
+			"tie_word_embeddings": false}`, "model.layers.31."},
+	} {
+		t.Run(c.dir, func(t *testing.T) {
+			dir := t.TempDir()
+			for to, from := range map[string]string{tune.AdapterConfig: tune.AdapterConfig, tune.AdapterFile: c.file} {
+				data, err := os.ReadFile(filepath.Join(shared, "data", "adapters", c.dir, from))
+				if err != nil {
+					t.Skip("the adapter is not here")
+				}
+				if err := os.WriteFile(filepath.Join(dir, to), data, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			m, err := models.New(c.kind, []byte(c.config))
+			if err != nil {
+				t.Fatal(err)
+			}
+			a, err := tune.OpenAdapter(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			changed, err := a.Put(m, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(changed) != len(a.Tensors)/2 || !slices.ContainsFunc(changed, func(p string) bool { return strings.HasPrefix(p, c.last) }) {
+				t.Errorf("changed %v", changed)
+			}
+		})
 	}
 }
