@@ -72,8 +72,8 @@ With --adapter it converts an adapter instead: one of PEFT to mlx-lm's files, wi
 		Example: `  mlx convert --model mlx-community/Qwen3-0.6B-bf16 --mlx-path qwen3-f16 --dtype float16
   mlx convert --model mlx-community/Qwen3-0.6B-bf16 --mlx-path qwen3-4bit --quantize
   mlx convert --model builtin --mlx-path story --dequantize
-  mlx convert --adapter peft-adapter --mlx-path adapters
-  mlx convert --adapter adapters --to peft --mlx-path peft-adapter`,
+  mlx convert --adapter adapters --to peft --mlx-path peft-adapter
+  mlx convert --adapter peft-adapter --mlx-path mlx-adapter`,
 		Args: noArgs("; the model goes into --model"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd, s, runF) },
 	}
