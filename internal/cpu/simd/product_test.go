@@ -221,55 +221,58 @@ func TestDenseProducts(t *testing.T) {
 // Products x·w, not transposed, of all schemes and of bfloat16: within what weights in
 // bfloat16 leave, the same bits for any cut.
 func TestProductsAcross(t *testing.T) {
-	everyTier(t, func(t *testing.T) {
-		r := newRand(45)
-		check := func(name string, q *QMatrix, w []float64, m int, tol float64) {
-			pl, ok := K.QPlanAcross(q, m)
-			if !ok {
-				t.Skip("this tier has no products across")
+	everyTier(t, func(t *testing.T) { checkAcross(t, [][3]int{{64, 32, 1}, {71, 96, 3}, {65, 2080, 5}}) })
+}
+
+// checkAcross takes rows of x, rows of w and groups of a row of w.
+func checkAcross(t *testing.T, shapes [][3]int) {
+	r := newRand(45)
+	check := func(name string, q *QMatrix, w []float64, m int, tol float64) {
+		pl, ok := K.QPlanAcross(q, m)
+		if !ok {
+			t.Skip("this tier has no products across")
+		}
+		k, n := q.Rows, q.Cols
+		x := rounded(BF16, normals(r, m*k))
+		for i := range m {
+			x[i*k+k/3] *= 64 // stays bfloat16
+		}
+		whole := across(rawOf(BF16, x), &pl, q, F32, m, 0, m, 0, n)
+		wt := make([]float64, len(w))
+		for i := range k {
+			for j := range n {
+				wt[j*k+i] = w[i*n+j]
 			}
-			k, n := q.Rows, q.Cols
-			x := rounded(BF16, normals(r, m*k))
-			for i := range m {
-				x[i*k+k/3] *= 64 // stays bfloat16
-			}
-			whole := across(rawOf(BF16, x), &pl, q, F32, m, 0, m, 0, n)
-			wt := make([]float64, len(w))
-			for i := range k {
-				for j := range n {
-					wt[j*k+i] = w[i*n+j]
+		}
+		if got := relative(whole, x, wt, m, n, k); !(got <= tol) {
+			t.Errorf("%s m%d n%d k%d: error %.2g", name, m, n, k, got)
+		}
+		for range 4 {
+			i0, n0 := r.IntN(m)/pl.Rows*pl.Rows, r.IntN(n)/pl.Cols*pl.Cols
+			i1, n1 := i0+1+r.IntN(m-i0), min(n0+pl.Cols*(1+r.IntN(3)), n)
+			e := elems[r.IntN(3)]
+			part := across(rawOf(BF16, x), &pl, q, e, 1+r.IntN(m), i0, i1, n0, n1)
+			for i := i0; i < i1; i++ {
+				if !sameBits(part[(i-i0)*(n1-n0):(i-i0+1)*(n1-n0)], rounded(e, whole[i*n+n0:i*n+n1])) {
+					t.Fatalf("%s m%d as %v: row %d of [%d,%d), columns [%d,%d) differ from the whole", name, m, e, i, i0, i1, n0, n1)
 				}
 			}
-			if got := relative(whole, x, wt, m, n, k); !(got <= tol) {
-				t.Errorf("%s m%d n%d k%d: error %.2g", name, m, n, k, got)
-			}
-			for range 4 {
-				i0, n0 := r.IntN(m)/pl.Rows*pl.Rows, r.IntN(n)/pl.Cols*pl.Cols
-				i1, n1 := i0+1+r.IntN(m-i0), min(n0+pl.Cols*(1+r.IntN(3)), n)
-				e := elems[r.IntN(3)]
-				part := across(rawOf(BF16, x), &pl, q, e, 1+r.IntN(m), i0, i1, n0, n1)
-				for i := i0; i < i1; i++ {
-					if !sameBits(part[(i-i0)*(n1-n0):(i-i0+1)*(n1-n0)], rounded(e, whole[i*n+n0:i*n+n1])) {
-						t.Fatalf("%s m%d as %v: row %d of [%d,%d), columns [%d,%d) differ from the whole", name, m, e, i, i0, i1, n0, n1)
-					}
-				}
-			}
 		}
-		for _, p := range modes {
-			p.Elem = BF16
-			for _, s := range [][3]int{{64, 32, 1}, {71, 96, 3}, {65, 2080, 5}} {
-				m, k, n := s[0], s[1], s[2]*max(p.Group, 32)
-				q := quantized(rounded(BF16, normals(r, n*k)), k, n, p)
-				check(p.name(), q, dense(q), m, 4e-3)
-			}
+	}
+	for _, p := range modes {
+		p.Elem = BF16
+		for _, s := range shapes {
+			m, k, n := s[0], s[1], s[2]*max(p.Group, 32)
+			q := quantized(rounded(BF16, normals(r, n*k)), k, n, p)
+			check(p.name(), q, dense(q), m, 4e-3)
 		}
-		for _, s := range [][3]int{{64, 32, 32}, {130, 96, 160}} {
-			m, k, n := s[0], s[1], s[2]
-			w := rounded(BF16, normals(r, n*k))
-			q := &QMatrix{Mode: Dense, Bits: 16, Group: 32, Rows: k, Cols: n, Elem: BF16, Words: Uint32s(rawOf(BF16, w).Data)}
-			check("dense", q, f64s(w), m, 1e-6)
-		}
-	})
+	}
+	for _, s := range [][3]int{{64, 32, 32}, {130, 96, 160}} {
+		m, k, n := s[0], s[1], s[2]
+		w := rounded(BF16, normals(r, n*k))
+		q := &QMatrix{Mode: Dense, Bits: 16, Group: 32, Rows: k, Cols: n, Elem: BF16, Words: Uint32s(rawOf(BF16, w).Data)}
+		check("dense", q, f64s(w), m, 1e-6)
+	}
 }
 
 // across is product by a plan across.

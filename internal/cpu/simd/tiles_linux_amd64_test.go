@@ -332,11 +332,7 @@ func TestProductsOnTiles(t *testing.T) {
 	if !onTiles(t) {
 		return
 	}
-	old := Active()
-	t.Cleanup(func() { _ = Select(old) })
-	if err := Select("amx"); err != nil {
-		t.Fatal(err)
-	}
+	selectTiles(t)
 	r := newRand(78)
 	check := func(what string, q *QMatrix, w []float64, m int, tol float64) {
 		n, k := q.Rows, q.Cols
@@ -369,4 +365,23 @@ func TestProductsOnTiles(t *testing.T) {
 	w := rounded(BF16, normals(r, 40*2080)) // more than a block of k
 	q := &QMatrix{Mode: Dense, Bits: 16, Group: 32, Rows: 40, Cols: 2080, Elem: BF16, Words: Uint32s(rawOf(BF16, w).Data)}
 	check("dense", q, f64s(w), 19, 5e-3)
+}
+
+// Products x·w on tiles, as those of the other tiers.
+func TestProductsAcrossOnTiles(t *testing.T) {
+	if !onTiles(t) {
+		return
+	}
+	selectTiles(t)
+	checkAcross(t, [][3]int{{17, 32, 1}, {33, 96, 3}})
+}
+
+// selectTiles makes amx the tier until the test ends.
+func selectTiles(t *testing.T) {
+	t.Helper()
+	old := Active()
+	t.Cleanup(func() { _ = Select(old) })
+	if err := Select("amx"); err != nil {
+		t.Fatal(err)
+	}
 }
