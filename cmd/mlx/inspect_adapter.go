@@ -12,8 +12,8 @@ import (
 	"strings"
 
 	"github.com/mlxgo/mlx/internal/hf/hub"
-	"github.com/mlxgo/mlx/internal/hf/safetensors"
 	"github.com/mlxgo/mlx/internal/llm"
+	"github.com/mlxgo/mlx/internal/llm/convert"
 	"github.com/mlxgo/mlx/internal/llm/tune"
 	"github.com/mlxgo/mlx/internal/llm/weights"
 )
@@ -50,13 +50,10 @@ func (o *inspectOptions) inspectAdapter(s *streams) error {
 	if err != nil {
 		return err
 	}
-	f, err := safetensors.Open(filepath.Join(o.Model, tune.AdapterFile))
-	if err != nil {
+	r := adapterReport{Adapter: o.Model, Kind: a.Kind, Rank: a.Rank, Scale: a.Scale, Base: a.Model}
+	if err := r.describe(a); err != nil {
 		return err
 	}
-	defer f.Close()
-	r := adapterReport{Adapter: o.Model, Kind: a.Kind, Rank: a.Rank, Scale: a.Scale, Base: a.Model, Bytes: f.TotalBytes(), Tensors: llm.InspectTensors(weights.Of(f.Tensors()))}
-	r.describe(a)
 	if o.JSON {
 		return writeJSON(s, r)
 	}
@@ -80,11 +77,18 @@ func (o *inspectOptions) inspectAdapter(s *streams) error {
 	return w.Flush()
 }
 
-// describe counts what the tensors change.
-func (r *adapterReport) describe(a *tune.Adapter) {
+// describe lists the tensors and counts what they change.
+func (r *adapterReport) describe(a *tune.Adapter) error {
 	changed, keys, blocks := map[string]bool{}, map[string]bool{}, map[int]bool{}
+	var tensors []weights.Tensor
 	for name, t := range a.Tensors {
+		info, err := convert.TensorOf(name, t.DType(), t.Shape())
+		if err != nil {
+			return err
+		}
+		tensors = append(tensors, info)
 		r.Parameters += int64(t.Size())
+		r.Bytes += int64(t.NBytes())
 		if a.Kind != tune.Full {
 			name = name[:max(strings.LastIndexByte(name, '.'), 0)]
 		}
@@ -100,6 +104,11 @@ func (r *adapterReport) describe(a *tune.Adapter) {
 	if r.Blocks == nil {
 		r.Blocks = []int{}
 	}
+	r.Tensors = llm.InspectTensors(tensors)
+	for i := range r.Tensors {
+		r.Tensors[i].File = a.WeightsFile()
+	}
+	return nil
 }
 
 // ranges writes sorted numbers as 0-3, 5.

@@ -29,8 +29,8 @@ const (
 // An Adapter is a directory of PEFT's.
 type Adapter struct {
 	Dir     string
-	Files   []string // names in Dir that were read
-	Base    string   // the model that it was trained on, as it was called
+	Weights string // the name in Dir of the file that was read
+	Base    string // the model that it was trained on, as it was called
 	DoRA    bool
 	Rank    int // r and the scale of layers that no pattern names
 	Scale   float64
@@ -65,7 +65,7 @@ func Open(dir string) (*Adapter, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.Files = []string{ConfigFile, name}
+	a.Weights = name
 	if err := a.collect(c, tensors); err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, name), err)
 	}

@@ -66,12 +66,8 @@ func OpenAdapter(dir string) (*Adapter, error) {
 // Sum is a digest of the adapter's configuration and tensors.
 func (a *Adapter) Sum() ([]byte, error) {
 	h := sha256.New()
-	files := []string{AdapterConfig, AdapterFile}
-	if a.peft != nil {
-		files = a.peft.Files
-	}
-	for _, name := range files {
-		f, err := os.Open(filepath.Join(a.Dir, name))
+	for _, path := range []string{filepath.Join(a.Dir, AdapterConfig), a.WeightsFile()} {
+		f, err := os.Open(path)
 		if err != nil {
 			return nil, err
 		}
@@ -81,6 +77,15 @@ func (a *Adapter) Sum() ([]byte, error) {
 		}
 	}
 	return h.Sum(nil), nil
+}
+
+// WeightsFile is the path of the file that has the tensors.
+func (a *Adapter) WeightsFile() string {
+	name := AdapterFile
+	if a.peft != nil {
+		name = a.peft.Weights
+	}
+	return filepath.Join(a.Dir, name)
 }
 
 func (a *Adapter) configure(raw []byte) error {
