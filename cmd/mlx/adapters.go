@@ -55,6 +55,13 @@ func parseAdapter(text string) (adapterChoice, error) {
 	return a, nil
 }
 
+// noteAdapter tells what the user should know of an adapter that is in its place.
+func (s *streams) noteAdapter(a *tune.Adapter) {
+	for _, note := range a.Notes {
+		s.note("adapter %s: %s", a.Dir, note)
+	}
+}
+
 // adapt puts the adapters over a model.
 func (o *modelOptions) adapt(s *streams, m *llm.Loaded) error {
 	all, err := o.adapters()
@@ -70,9 +77,7 @@ func (o *modelOptions) adapt(s *streams, m *llm.Loaded) error {
 		if _, err := a.Put(m.Model, c.strength); err != nil {
 			return err
 		}
-		for _, note := range a.Notes {
-			s.note("adapter %s: %s", c.dir, note)
-		}
+		s.noteAdapter(a)
 		sum, err := a.Sum()
 		if err != nil {
 			return err

@@ -4,9 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/mlxgo/mlx/internal/builtin"
-	"github.com/mlxgo/mlx/internal/hf/hub"
 	"github.com/mlxgo/mlx/internal/llm"
+	"github.com/mlxgo/mlx/internal/llm/convert"
 	"github.com/mlxgo/mlx/internal/llm/models"
 	"github.com/mlxgo/mlx/internal/llm/peft"
 	"github.com/mlxgo/mlx/internal/llm/tune"
@@ -84,25 +83,14 @@ func (o *convertOptions) writeAdapter(a *tune.Adapter, model any) error {
 
 // adapterBase is the base without its weights' elements: names and shapes are enough.
 func (o *convertOptions) adapterBase(ctx context.Context, s *streams) (any, error) {
-	dir, err := findModel(ctx, s, o.Model, o.Revision, hub.Model)
-	if err != nil {
-		return nil, err
-	}
-	var source llm.Source
-	switch {
-	case dir == builtinModel:
-		source, err = builtin.Source()
-	case llm.IsGGUF(dir):
+	if llm.IsGGUF(o.Model) {
 		return nil, fmt.Errorf("--model %s: with --adapter it is a directory", o.Model)
-	default:
-		var files llm.Files
-		if source, files, err = llm.OpenDir(dir); err == nil {
-			defer files.Close()
-		}
 	}
+	source, files, err := o.source(ctx, s, &convert.Options{})
 	if err != nil {
 		return nil, err
 	}
+	defer files.Close()
 	layout, err := llm.LayoutOf(source, llm.LoadOptions{New: models.New})
 	if err != nil {
 		return nil, err

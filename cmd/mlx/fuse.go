@@ -150,9 +150,7 @@ func runFuse(ctx context.Context, s *streams, o *fuseOptions) error {
 		return err
 	}
 	for _, a := range adapters {
-		for _, note := range a.Notes {
-			view.note(fmt.Sprintf("adapter %s: %s", a.Dir, note))
-		}
+		s.noteAdapter(a.Adapter)
 	}
 	if err := o.begin(view, f); err != nil {
 		return err

@@ -106,7 +106,7 @@ func (q *QMatrix) likesAVX2(m int, p Precision) bool {
 
 // qPlanAMX is qPlanAVX512 with tiles for many rows.
 func qPlanAMX(q *QMatrix, m int, p Precision) QPlan {
-	if (p == Rounded || p == Halved && m >= rowsHalved || q.Mode == Dense) && m >= rowsTiles && q.Cols%32 == 0 && q.Cols > 0 {
+	if (p == Rounded || p == Halved && m >= rowsHalved || q.Mode == Dense) && takesTiles(m, q.Cols) {
 		return blockPlan(q, m, kindTiles, false)
 	}
 	return qPlanAVX512(q, m, p)
@@ -122,13 +122,16 @@ func qPlanAcrossAVX512(q *QMatrix, m int) (pl QPlan, ok bool) {
 
 // qPlanAcrossAMX is qPlanAcrossAVX512 on tiles.
 func qPlanAcrossAMX(q *QMatrix, m int) (pl QPlan, ok bool) {
-	if m < rowsTiles || q.Rows%32 != 0 || q.Rows == 0 || q.Cols%32 != 0 || q.Cols == 0 {
+	if !takesTiles(m, q.Rows) || q.Cols%32 != 0 || q.Cols == 0 {
 		return pl, false
 	}
 	return blockPlan(q, m, kindTiles, true), true
 }
 
-func plansDenseAMX(m, k int) bool { return m >= rowsTiles && k%32 == 0 && k > 0 || plansDense(m, k) }
+func plansDenseAMX(m, k int) bool { return takesTiles(m, k) || plansDense(m, k) }
+
+// takesTiles reports whether products of m rows and k values a row are for tiles.
+func takesTiles(m, k int) bool { return m >= rowsTiles && k%32 == 0 && k > 0 }
 
 func plansDense(m, k int) bool { return fastBF16 && m >= rowsPanels && k%32 == 0 && k > 0 }
 

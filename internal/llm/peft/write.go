@@ -1,12 +1,9 @@
 package peft
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -62,7 +59,7 @@ func Write(dir string, a *Adapter, fanInFanOut bool) error {
 	if layers != nil {
 		c["layers_to_transform"] = layers
 	}
-	if err := writeConfig(filepath.Join(dir, ConfigFile), c); err != nil {
+	if err := atomicfile.WriteJSON(filepath.Join(dir, ConfigFile), "  ", c); err != nil {
 		return err
 	}
 	return mlx.SaveSafetensors(filepath.Join(dir, WeightsFile), tensors, map[string]string{"format": "pt"})
@@ -112,18 +109,4 @@ func targetsOf(modules []string) (targets []string, layers []int) {
 		return modules, nil
 	}
 	return slices.Sorted(maps.Keys(names)), slices.Sorted(maps.Keys(blocks))
-}
-
-func writeConfig(path string, c map[string]any) error {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	if err := e.Encode(c); err != nil {
-		return err
-	}
-	return atomicfile.Write(path, false, func(f *os.File) error {
-		_, err := f.Write(bytes.TrimSuffix(b.Bytes(), []byte("\n")))
-		return err
-	})
 }

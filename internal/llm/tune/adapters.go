@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/atomicfile"
 	"github.com/mlxgo/mlx/internal/llm"
 	"github.com/mlxgo/mlx/internal/llm/peft"
 	machinery "github.com/mlxgo/mlx/internal/nn"
@@ -270,17 +271,11 @@ func (a *Adapter) outer(layer string) (outer, between string) {
 
 // over is the layer with its part of the adapter.
 func (a *Adapter) over(l nn.Layer, p map[string]*mlx.Array, strength float64) (nn.Layer, error) {
-	base := l
-	for over := true; over; {
-		switch a := base.(type) {
-		case *LoRALinear:
-			base = a.Linear
-		case *LoRAEmbedding:
-			base = a.Embedding
-		default:
-			over = false
-		}
+	switch l.(type) {
+	case *DoRALinear, *DoRAEmbedding:
+		return nil, fmt.Errorf("%T takes no adapter", l)
 	}
+	base := baseOf(l)
 	if base != l && a.Kind == DoRA {
 		return nil, errors.New("an adapter of dora lies over no other adapter")
 	}
@@ -339,6 +334,11 @@ func fitting(model any, tensors map[string]*mlx.Array) (map[string]*mlx.Array, e
 		set[path] = t.AsType(have.DType())
 	}
 	return set, nil
+}
+
+// WriteAdapterConfig writes adapter_config.json, which mlx-lm reads to rebuild the layers.
+func WriteAdapterConfig(dir string, config map[string]any) error {
+	return atomicfile.WriteJSON(filepath.Join(dir, AdapterConfig), "    ", config)
 }
 
 // WriteAdapter writes the tensors and the configuration into dir, each file in one step,

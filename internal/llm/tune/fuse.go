@@ -79,15 +79,17 @@ func withWeight(l nn.Layer, w *mlx.Array, dequantize bool) (now nn.Layer) {
 			now = &nn.Linear{Weight: w.AsType(floatOf(l.Scales.DType())), Bias: l.Bias}
 			break
 		}
-		q := pack(l.Scales, l.Scheme)
-		now = &nn.QuantizedLinear{Weight: q.Weight, Scales: q.Scales, Biases: q.Biases, Bias: l.Bias, Scheme: q.Scheme, RoundActivations: l.RoundActivations}
+		q, same := pack(l.Scales, l.Scheme), *l
+		same.Weight, same.Scales, same.Biases, same.Scheme = q.Weight, q.Scales, q.Biases, q.Scheme
+		now = &same
 	case *nn.QuantizedEmbedding:
 		if dequantize {
 			now = &nn.Embedding{Weight: w.AsType(floatOf(l.Scales.DType()))}
 			break
 		}
-		q := pack(l.Scales, l.Scheme)
-		now = &nn.QuantizedEmbedding{Weight: q.Weight, Scales: q.Scales, Biases: q.Biases, Scheme: q.Scheme, RoundActivations: l.RoundActivations}
+		q, same := pack(l.Scales, l.Scheme), *l
+		same.Weight, same.Scales, same.Biases, same.Scheme = q.Weight, q.Scales, q.Biases, q.Scheme
+		now = &same
 	}
 	return now
 }

@@ -282,9 +282,9 @@ func TestPEFTRoundTrip(t *testing.T) {
 	}
 }
 
-// TestPEFTTargets: what is written names exactly the layers that are adapted.
-func TestPEFTTargets(t *testing.T) {
-	dir := written(t, base(t, 0), tune.Layers{Kind: tune.LoRA, Num: 1, Rank: 2, Scale: 10, Keys: []string{"self_attn.q_proj", "mlp.down_proj"}})
+// asPEFT writes the adapter of mlx-lm's in dir as PEFT's, without a model.
+func asPEFT(t *testing.T, dir string) (a *tune.Adapter, out string) {
+	t.Helper()
 	a, err := tune.OpenAdapter(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -293,10 +293,17 @@ func TestPEFTTargets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := t.TempDir()
+	out = t.TempDir()
 	if err := peft.Write(out, p, false); err != nil {
 		t.Fatal(err)
 	}
+	return a, out
+}
+
+// TestPEFTTargets: what is written names exactly the layers that are adapted.
+func TestPEFTTargets(t *testing.T) {
+	dir := written(t, base(t, 0), tune.Layers{Kind: tune.LoRA, Num: 1, Rank: 2, Scale: 10, Keys: []string{"self_attn.q_proj", "mlp.down_proj"}})
+	_, out := asPEFT(t, dir)
 	raw, err := os.ReadFile(filepath.Join(out, peft.ConfigFile))
 	if err != nil {
 		t.Fatal(err)
@@ -448,18 +455,7 @@ func TestPEFTReal(t *testing.T) {
 		if _, err := os.Stat(dir); err != nil {
 			t.Skip("the adapters are not here")
 		}
-		a, err := tune.OpenAdapter(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, _, err := a.ToPEFT(nil, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		there := t.TempDir()
-		if err := peft.Write(there, p, false); err != nil {
-			t.Fatal(err)
-		}
+		a, there := asPEFT(t, dir)
 		again, err := tune.OpenAdapter(converted(t, there, nil))
 		if err != nil {
 			t.Fatal(err)
