@@ -373,13 +373,17 @@ func (o *loraOptions) setName(set string) string {
 	return set + " of " + strings.Join(names, ", ")
 }
 
-// settings are the options and the rows that a run must keep to go on exactly.
+// settings are the options and the rows that a run must keep to go on exactly. Each save
+// has them, and the rows are read for them once.
 func (r *loraRun) settings() map[string]string {
-	out := r.o.settings()
+	if r.kept != nil {
+		return r.kept
+	}
+	r.kept = r.o.settings()
 	for name, set := range map[string]*tune.Set{"training rows": r.train, "validation rows": r.valid} {
-		if out[name] = "none"; set != nil {
-			out[name] = set.String()
+		if r.kept[name] = "none"; set != nil {
+			r.kept[name] = set.String()
 		}
 	}
-	return out
+	return r.kept
 }

@@ -32,7 +32,8 @@ type loraRun struct {
 	m     *llm.Loaded
 	ranks *tune.Ranks // that train together
 
-	train, valid, test *tune.Set // nil: none
+	train, valid, test *tune.Set         // nil: none
+	kept               map[string]string // see settings
 	layers             *tune.Trained
 	trainer            *tune.Trainer
 	log                *loraLog
