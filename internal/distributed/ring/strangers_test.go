@@ -23,7 +23,7 @@ func dialTo(t testing.TB, cfgs []Config, rank int) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(20 * time.Second))
 	t.Cleanup(func() { c.Close() })
 	return c
 }
@@ -47,7 +47,7 @@ func TestStrangers(t *testing.T) {
 	cfgs := job(t, 3, 1)
 	var log syncBuffer
 	cfgs[1].Verbose, cfgs[1].Stderr = true, &log
-	cfgs[1].patience = time.Second
+	cfgs[1].patience = 3 * time.Second
 	groups := join(t, cfgs)
 	stop := make(chan struct{})
 	var visits sync.WaitGroup
@@ -75,26 +75,26 @@ func TestStrangers(t *testing.T) {
 		return nil
 	})
 	visit("wrong secret", func() error {
-		err := stranger(cfgs, 0, []byte("another secret, as long as that")).greet(dialTo(t, cfgs, 1), ch, time.Second)
+		err := stranger(cfgs, 0, []byte("another secret, as long as that")).greet(dialTo(t, cfgs, 1), ch, 10*time.Second)
 		return wantError(err, codeTexts[codeProof])
 	})
 	visit("no secret", func() error {
-		err := stranger(cfgs, 0, nil).greet(dialTo(t, cfgs, 1), ch, time.Second)
+		err := stranger(cfgs, 0, nil).greet(dialTo(t, cfgs, 1), ch, 10*time.Second)
 		return wantError(err, codeTexts[codeNeedsSecret])
 	})
 	visit("another job", func() error {
 		id := stranger(cfgs, 0, testSecret)
 		id.job[0]++
-		return wantError(id.greet(dialTo(t, cfgs, 1), ch, time.Second), codeTexts[codeJob])
+		return wantError(id.greet(dialTo(t, cfgs, 1), ch, 10*time.Second), codeTexts[codeJob])
 	})
 	visit("another rank", func() error {
-		err := stranger(cfgs, 0, testSecret).greet(dialTo(t, cfgs, 1), channel{from: 0, to: 2}, time.Second)
+		err := stranger(cfgs, 0, testSecret).greet(dialTo(t, cfgs, 1), channel{from: 0, to: 2}, 10*time.Second)
 		return wantError(err, codeTexts[codeRank])
 	})
 	visit("replay", func() error {
 		// an honest handshake, and the dialer's bytes once more
 		c := &tap{Conn: dialTo(t, cfgs, 1)}
-		if err := stranger(cfgs, 0, testSecret).greet(c, ch, time.Second); err != nil {
+		if err := stranger(cfgs, 0, testSecret).greet(c, ch, 10*time.Second); err != nil {
 			return err
 		}
 		again := dialTo(t, cfgs, 1)
@@ -115,21 +115,28 @@ func TestStrangers(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 		}
 		io.Copy(io.Discard, c)
-		if d := time.Since(start); d > 5*time.Second {
+		if d := time.Since(start); d > 15*time.Second {
 			return fmt.Errorf("held a connection for %v", d)
 		}
 		return nil
 	})
-	visit("many", func() error {
-		// more than there are places; honest ones still get in
+	// more than there are places push the oldest out, so they come when the others have
+	// gone; honest ones still get in
+	many := func() error {
 		for range 2 * maxGuests {
 			dialTo(t, cfgs, 1)
 		}
 		ch := ch
 		ch.index = 1
 		return stranger(cfgs, 0, testSecret).greet(dialTo(t, cfgs, 1), ch, 5*time.Second)
-	})
-	go func() { visits.Wait(); close(stop) }()
+	}
+	go func() {
+		visits.Wait()
+		if err := many(); err != nil {
+			t.Errorf("many: %v", err)
+		}
+		close(stop)
+	}()
 	for busy := true; busy; {
 		select {
 		case <-stop:
