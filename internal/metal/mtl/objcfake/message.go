@@ -114,7 +114,6 @@ type call struct {
 func (c *call) object(i int) *instance        { return c.args[i].(*instance) }
 func (c *call) uint(i int) uint64             { return c.args[i].(uint64) }
 func (c *call) int(i int) int64               { return c.args[i].(int64) }
-func (c *call) bool(i int) bool               { return c.args[i].(bool) }
 func (c *call) pointer(i int) unsafe.Pointer  { return c.args[i].(unsafe.Pointer) }
 func (c *call) size(i int) Size               { return c.args[i].(Size) }
 func (c *call) text(i int) string             { return text(c.object(i)) }

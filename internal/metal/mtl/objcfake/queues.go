@@ -185,7 +185,7 @@ func (r *Runtime) runEvent(s step) error {
 		r.changed.Wait()
 	}
 	if *v < s.value {
-		return fmt.Errorf("Caused GPU Timeout Error: an event is %d and never became %d", *v, s.value)
+		return fmt.Errorf("caused GPU timeout error: an event is %d and never became %d", *v, s.value)
 	}
 	return nil
 }

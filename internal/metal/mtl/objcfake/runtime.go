@@ -58,7 +58,6 @@ type Runtime struct {
 	rng      *rand.Rand
 	closed   bool
 	device   *instance
-	capture  *instance
 	gpus     sync.WaitGroup // goroutines of queues
 }
 
