@@ -338,9 +338,11 @@ func TestBarrierAcrossEncoders(t *testing.T) {
 
 // Done is called in the order of commits.
 func TestDoneInOrder(t *testing.T) {
-	_, d := machine(t, objcfake.M3Max())
+	r, d := machine(t, objcfake.M3Max())
 	s := newScene(t, d, 2)
 	defer s.release()
+	ran := 0
+	r.Kernel("scale", func(*objcfake.Dispatch) error { ran++; return nil })
 	var order []int
 	var wait sync.WaitGroup
 	for i := range 200 { // more than may be in flight
@@ -351,6 +353,9 @@ func TestDoneInOrder(t *testing.T) {
 		s.queue.Commit(func(error, float64) { order = append(order, i); wait.Done() })
 	}
 	wait.Wait()
+	if ran != 200 || len(order) != 200 {
+		t.Errorf("%d dispatches and %d commits of 200", ran, len(order))
+	}
 	for i, got := range order {
 		if got != i {
 			t.Fatalf("commit %d is done as number %d", got, i)

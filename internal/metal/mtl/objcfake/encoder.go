@@ -17,8 +17,10 @@ const (
 // encoder is the value of an MTLComputeCommandEncoder.
 type encoder struct {
 	buffer   *commandBuffer
+	born     string
 	ended    bool
 	waited   *fence
+	after    []*encoder // those that fences make it wait for
 	updated  *fence
 	pipeline *instance
 	bound    map[uint64]binding
@@ -58,7 +60,7 @@ func newEncoder(c *call) any {
 		c.fault("the dispatch type is %d, not concurrent", c.uint(0))
 	}
 	b := c.self.value.(*commandBuffer)
-	e := &encoder{buffer: b, bound: map[uint64]binding{}, memory: map[uint64]uint64{}}
+	e := &encoder{buffer: b, born: caller(), bound: map[uint64]binding{}, memory: map[uint64]uint64{}}
 	o := c.r.create("MTLComputeCommandEncoder", e)
 	b.open = o
 	b.steps = append(b.steps, step{encoder: e})
@@ -172,8 +174,11 @@ func waitForFence(c *call, e *encoder) {
 	switch f := c.object(0).value.(*fence); {
 	case e.updated == f:
 		c.fault("an encoder waits for the fence that it updated")
+	case f.by == nil:
+		c.fault("an encoder waits for a fence that none has updated")
 	default:
 		e.waited = f
+		e.after = append(e.after, f.by)
 	}
 }
 
@@ -185,6 +190,52 @@ func updateFence(c *call, e *encoder) {
 func endEncoding(_ *call, e *encoder) {
 	e.ended = true
 	e.buffer.open = nil
+}
+
+// waitsFor says whether fences make an encoder wait for another.
+func (e *encoder) waitsFor(other *encoder) bool {
+	for _, a := range e.after {
+		if a == other || a.waitsFor(other) {
+			return true
+		}
+	}
+	return false
+}
+
+// shares gives a buffer that both encoders use.
+func (e *encoder) shares(other *encoder) *instance {
+	used := map[*instance]bool{}
+	for _, d := range other.commands {
+		if d != nil {
+			for _, b := range d.bound {
+				used[b.buffer] = true
+			}
+		}
+	}
+	for _, d := range e.commands {
+		if d != nil {
+			for _, b := range d.bound {
+				if b.buffer != nil && used[b.buffer] {
+					return b.buffer
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// checkOrder reports an encoder that may overlap an earlier one of its queue which uses the
+// same buffer.
+func (r *Runtime) checkOrder(q *queue, e *encoder) {
+	for _, earlier := range q.recent {
+		if b := e.shares(earlier); b != nil && !e.waitsFor(earlier) {
+			r.fault("the encoders of %s and %s use one buffer (of %s) and no fence orders them", earlier.born, e.born, b.born)
+		}
+	}
+	q.recent = append(q.recent, e)
+	if n := len(q.recent); n > 8 {
+		q.recent = q.recent[n-8:]
+	}
 }
 
 // runEncoder runs the dispatches between barriers in a random order.

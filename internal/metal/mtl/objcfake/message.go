@@ -212,7 +212,7 @@ func (r *Runtime) send(self *instance, selector string, params []any, want strin
 	if !ok {
 		return nil, false
 	}
-	r.messages = append(r.messages, name)
+	r.messages = append(r.messages, name+written(args))
 	return r.deliver(selector, want, m.do(&call{r: r, self: self, args: args}))
 }
 
@@ -256,6 +256,23 @@ func (r *Runtime) arguments(name, takes string, params []any) ([]any, bool) {
 		args[i] = value
 	}
 	return args, true
+}
+
+// written gives arguments as they stand in [Runtime.Messages]: objects by address, and
+// pointers without, as ^.
+func written(args []any) string {
+	var b strings.Builder
+	for _, a := range args {
+		switch a := a.(type) {
+		case *instance:
+			fmt.Fprintf(&b, " @%d", uintptr(unsafe.Pointer(a)))
+		case unsafe.Pointer:
+			b.WriteString(" ^")
+		default:
+			fmt.Fprintf(&b, " %v", a)
+		}
+	}
+	return b.String()
 }
 
 // argument is how darwinkit hands a Go value over.

@@ -161,6 +161,27 @@ func TestPlanted(t *testing.T) {
 			s.finish()
 			f.Release()
 		}, "waits for the fence that it updated"},
+		{"fence that none has updated", func(s *scene) {
+			f := ask(s.device, "newFence")
+			tell(s.encoder, "waitForFence:", f)
+			s.finish()
+			f.Release()
+		}, "waits for a fence that none has updated"},
+		{"encoders without a fence", func(s *scene) {
+			k, m := s.pipeline("k"), s.memory(16)
+			for i := range 2 {
+				if i > 0 {
+					tell(s.encoder, "endEncoding")
+					s.encoder = ask(s.buffer, "computeCommandEncoderWithDispatchType:", uint64(1))
+				}
+				tell(s.encoder, "setComputePipelineState:", k)
+				tell(s.encoder, "setBuffer:offset:atIndex:", m, uint64(0), uint64(0))
+				s.dispatch()
+			}
+			s.finish()
+			k.Release()
+			m.Release()
+		}, "use one buffer"},
 		{"buffer freed before the GPU is done", func(s *scene) {
 			k, m := s.pipeline("k"), s.memory(16)
 			e := ask(s.device, "newSharedEvent")

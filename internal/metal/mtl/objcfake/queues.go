@@ -12,6 +12,7 @@ type queue struct {
 	committed []*instance // command buffers that have not ended, in order
 	working   bool        // a goroutine runs them
 	residency []*instance
+	recent    []*encoder // the last that ran
 }
 
 // fence is the value of an MTLFence: the encoder that updated it last.
@@ -163,6 +164,7 @@ func (r *Runtime) runBuffer(b *commandBuffer) error {
 			}
 		}
 		if s.encoder != nil {
+			r.checkOrder(b.queue.value.(*queue), s.encoder)
 			free = append(free, s.encoder)
 		} else if err := r.runEvent(s); err != nil {
 			return err

@@ -117,7 +117,7 @@ func (r *Runtime) Faults() []string {
 	return slices.Clone(r.faults)
 }
 
-// Messages are the messages sent so far, as "MTLDevice newFence".
+// Messages are the messages sent so far, as "MTLSharedEvent setSignaledValue: 1".
 func (r *Runtime) Messages() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
