@@ -11,20 +11,20 @@ import (
 
 // Constants of Metal's headers.
 const (
-	language31       = 3<<16 | 1
-	modeShared       = 0 << 4
-	untracked        = 1 << 8
-	dataTypeBool     = 53
-	dataTypeInt      = 29
-	dataTypeUInt     = 33
-	dataTypeFloat    = 3
-	compileFailure   = 3
-	libraryDomain    = "MTLLibraryErrorDomain"
-	bufferDomain     = "MTLCommandBufferErrorDomain"
-	statusNotEnqueed = 0
-	statusCommitted  = 2
-	statusCompleted  = 4
-	statusError      = 5
+	language31        = 3<<16 | 1
+	modeShared        = 0 << 4
+	untracked         = 1 << 8
+	dataTypeBool      = 53
+	dataTypeInt       = 29
+	dataTypeUInt      = 33
+	dataTypeFloat     = 3
+	compileFailure    = 3
+	libraryDomain     = "MTLLibraryErrorDomain"
+	bufferDomain      = "MTLCommandBufferErrorDomain"
+	statusNotEnqueued = 0
+	statusCommitted   = 2
+	statusCompleted   = 4
+	statusError       = 5
 )
 
 // PageSize is that of Apple silicon.
