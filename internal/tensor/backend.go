@@ -48,6 +48,9 @@ type Backend interface {
 	Planner
 }
 
+// A Sharer is a Backend whose memory the host and the other devices can use as their own.
+type Sharer interface{ Unified() bool }
+
 // Memory is a range of device memory off the Go heap. Host is nil if the host
 // cannot reach it.
 type Memory interface {

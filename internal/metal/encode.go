@@ -1,0 +1,29 @@
+package metal
+
+import (
+	"github.com/mlxgo/mlx/internal/tensor"
+)
+
+// Accepts says which layouts the kernels read in place; Metal wants elements aligned.
+func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
+	if v.Offset%v.DType.Size() != 0 {
+		_, copies := p.(tensor.Contiguous)
+		return copies
+	}
+	switch p.(type) {
+	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Packed:
+		return true
+	}
+	return v.Contiguous()
+}
+
+// encode picks the kernels: the table of contents of this package. Results are
+// row-major.
+func encode(e *encoder, p tensor.Primitive, in, out []View) error {
+	switch p.(type) {
+	// copy.go
+	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Packed:
+		return copyView(e, &in[0], &out[0])
+	}
+	return tensor.ErrUnsupported
+}
