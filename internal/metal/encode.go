@@ -2,6 +2,7 @@ package metal
 
 import (
 	"github.com/mlxgo/mlx/internal/tensor"
+	"github.com/mlxgo/mlx/internal/tensor/fast"
 )
 
 // Accepts says which layouts the kernels read in place; Metal wants elements aligned.
@@ -10,9 +11,11 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 		_, copies := p.(tensor.Contiguous)
 		return copies
 	}
-	switch p.(type) {
+	switch p := p.(type) {
 	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Packed:
 		return true
+	case fast.Custom:
+		return acceptsCustom(p, &v)
 	}
 	return v.Contiguous()
 }
@@ -20,10 +23,14 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 // encode picks the kernels: the table of contents of this package. Results are
 // row-major.
 func encode(e *encoder, p tensor.Primitive, in, out []View) error {
-	switch p.(type) {
+	switch p := p.(type) {
 	// copy.go
 	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Packed:
 		return copyView(e, &in[0], &out[0])
+
+	// custom.go
+	case fast.Custom:
+		return customKernel(e, p, in, out)
 	}
 	return tensor.ErrUnsupported
 }

@@ -18,20 +18,25 @@ var ErrNoMetal = errors.New("kernels of one's own need a Metal GPU; on Linux bui
 // Custom is a kernel of one's own: the body of a Metal function, how it is launched and
 // what it gives. [CustomOf] makes it; its lists are packed so that it compares.
 type Custom struct {
-	Kernel         string // its name
-	Source, Header string // the body of the function, and what stands before it
-	Math           string // safe, relaxed or fast
-	StridedInputs  bool   // inputs may have any strides
-	AtomicOutputs  bool   // outputs are atomic<T>
+	body
 
+	StridedInputs     bool   // inputs may have any strides
 	Grid, ThreadGroup [3]int // in threads
 
 	HasInit bool       // outputs are filled with Init first
-	Init    tensor.F64 // a value of every output's dtype
+	Init    tensor.F64 // in every output's dtype
 
-	inputs, outputs words       // their names
-	template        words       // T=half, N=4, B=true
-	results         tensor.Ints // of each output the dtype, the number of axes and the shape
+	results tensor.Ints // of each output the dtype, the number of axes and the shape
+}
+
+// body is what the source of a kernel is made of.
+type body struct {
+	Kernel          string // its name
+	Source, Header  string // the body of the function, and what stands before it
+	Math            string // safe, relaxed or fast
+	AtomicOutputs   bool   // outputs are atomic<T>
+	inputs, outputs words  // their names
+	template        words  // T=half, N=4, B=true
 }
 
 // A Definition is what a kernel is, whatever it is called with: the fields of
@@ -86,16 +91,17 @@ func CustomOf(d Definition, l Launch, s Stream) []*Array {
 	}
 	out := tensor.Apply(p, s, l.Inputs...) // Infer checks what inputs must be
 	if l.Verbose != nil {
-		fmt.Fprintf(l.Verbose, "Generated source code for `%s`:\n```\n%s```\n", d.Name, p.Function(specs).Text)
+		fmt.Fprintf(l.Verbose, "Generated source code for `%s`:\n```\n%s```\n", d.Name, p.Signature(specs).Function().Text)
 	}
 	return out
 }
 
 // customFor checks what does not depend on inputs.
 func customFor(d Definition, l Launch) (Custom, error) {
-	p := Custom{
-		Kernel: d.Name, Source: d.Source, Header: d.Header, Math: d.MathMode, StridedInputs: d.Strided, AtomicOutputs: d.Atomic,
-		Grid: l.Grid, ThreadGroup: l.ThreadGroup, inputs: pack(d.InputNames), outputs: pack(d.OutputNames),
+	p := Custom{StridedInputs: d.Strided, Grid: l.Grid, ThreadGroup: l.ThreadGroup}
+	p.body = body{
+		Kernel: d.Name, Source: d.Source, Header: d.Header, Math: d.MathMode, AtomicOutputs: d.Atomic,
+		inputs: pack(d.InputNames), outputs: pack(d.OutputNames),
 	}
 	if err := checkNames(d, l.Template); err != nil {
 		return p, err
@@ -201,7 +207,7 @@ func (p Custom) Infer(in []Spec) ([]Spec, error) {
 			return fault("output %s: %w", p.outputs.list()[i], err)
 		}
 	}
-	if n := p.buffers(in); n > maxBuffers {
+	if n := p.Signature(in).buffers(); n > maxBuffers {
 		return fault("%d inputs, shapes, strides and outputs are more than the %d arguments that Metal allows", n, maxBuffers)
 	}
 	return out, nil

@@ -3,48 +3,84 @@ package fast
 import (
 	"fmt"
 	"strings"
+
+	"github.com/mlxgo/mlx/internal/tensor"
 )
 
 // smallInput is how many elements an input needs to be in device memory: smaller ones are
 // constants.
 const smallInput = 8
 
-// A Function is the Metal source of a [Custom] for its inputs.
-type Function struct {
-	Name string // of the kernel, as the library knows it
-	Text string // header, signature and body
-	Info []Info // what follows each input
+// A Signature is all that the source of a call depends on: calls with the same one share
+// a compiled kernel.
+type Signature struct {
+	body
+	in, out string // a place for each input, a dtype for each output
 }
 
-// Info says which facts of an input are arguments behind it, in this order: those that
-// the body names as NAME_shape (int32 a axis), NAME_strides (int64 a axis, in elements)
-// and NAME_ndim (int32).
-type Info struct{ Shape, Strides, NDim bool }
+// place is where an input lies.
+type place byte
 
-func (f Info) count() (n int) {
-	for _, has := range []bool{f.Shape, f.Strides, f.NDim} {
-		if has {
-			n++
+const (
+	scalar   place = iota // a constant without axes
+	constant              // fewer than smallInput elements
+	device
+)
+
+// Signature is that of a call with such inputs.
+func (p Custom) Signature(in []Spec) Signature {
+	var places, dtypes []byte
+	for _, s := range in {
+		at := device
+		switch {
+		case len(s.Shape) == 0:
+			at = scalar
+		case s.Shape.Size() < smallInput:
+			at = constant
 		}
+		places = append(places, byte(s.DType), byte(at))
 	}
-	return n
+	for _, s := range p.specs() {
+		dtypes = append(dtypes, byte(s.DType))
+	}
+	return Signature{p.body, string(places), string(dtypes)}
 }
+
+// input is the type and the place of input i.
+func (s Signature) input(i int) (typ string, at place) {
+	return metalTypes[tensor.DType(s.in[2*i])], place(s.in[2*i+1])
+}
+
+// output is the type of output i.
+func (s Signature) output(i int) string { return metalTypes[tensor.DType(s.out[i])] }
+
+// A Function is the Metal source of a kernel.
+type Function struct {
+	Name  string  // of the kernel, as the library knows it
+	Text  string  // header, signature and body
+	Facts []Facts // what follows each input
+}
+
+// Facts says which facts of an input are arguments behind it, in this order: those that
+// the body names as NAME_shape (an int for each axis), NAME_strides (a long for each axis,
+// in elements) and NAME_ndim (an int).
+type Facts struct{ Shape, Strides, NDim bool }
 
 // Function writes the source. Its lines are numbered so that messages of the compiler
 // name the lines of Source and Header.
-func (p Custom) Function(in []Spec) Function {
-	used := wordsIn(p.Source)
-	f := Function{Name: p.functionName(in), Info: p.info(in, used)}
+func (s Signature) Function() Function {
+	used := wordsIn(s.Source)
+	f := Function{Name: s.functionName(), Facts: s.facts(used)}
 	var b strings.Builder
-	if p.Header != "" {
-		fmt.Fprintf(&b, "#line 1 \"%s.header\"\n%s\n", p.Kernel, p.Header)
+	if s.Header != "" {
+		fmt.Fprintf(&b, "#line 1 \"%s.header\"\n%s\n", s.Kernel, s.Header)
 	}
-	fmt.Fprintf(&b, "#line 1 \"%s.signature\"\n", p.Kernel)
-	parameters, arguments := p.templateText()
+	fmt.Fprintf(&b, "#line 1 \"%s.signature\"\n", s.Kernel)
+	parameters, arguments := s.templateText()
 	b.WriteString(parameters)
-	fmt.Fprintf(&b, "[[kernel]] void %s(\n    %s) {\n", f.Name, strings.Join(p.parameters(in, f.Info, used), ",\n    "))
-	fmt.Fprintf(&b, "#line 1 \"%s\"\n%s\n", p.Kernel, p.Source)
-	fmt.Fprintf(&b, "#line 1 \"%s.end\"\n}\n", p.Kernel)
+	fmt.Fprintf(&b, "[[kernel]] void %s(\n    %s) {\n", f.Name, strings.Join(s.parameters(f.Facts, used), ",\n    "))
+	fmt.Fprintf(&b, "#line 1 \"%s\"\n%s\n", s.Kernel, s.Source)
+	fmt.Fprintf(&b, "#line 1 \"%s.end\"\n}\n", s.Kernel)
 	if arguments != "" {
 		fmt.Fprintf(&b, "template [[host_name(\"%[1]s\")]] [[kernel]] decltype(%[1]s%[2]s) %[1]s%[2]s;\n", f.Name, arguments)
 	}
@@ -54,31 +90,25 @@ func (p Custom) Function(in []Spec) Function {
 
 // functionName is MLX's: custom_kernel_NAME, the template arguments, and the types of
 // inputs (with s for scalars and c for constants) and outputs.
-func (p Custom) functionName(in []Spec) string {
-	parts := []string{"custom_kernel", p.Kernel}
-	for _, a := range p.template.list() {
+func (s Signature) functionName() string {
+	parts := []string{"custom_kernel", s.Kernel}
+	for _, a := range s.template.list() {
 		_, value, _ := strings.Cut(a, "=")
 		parts = append(parts, strings.ReplaceAll(value, "-", "m"))
 	}
-	for _, s := range in {
-		kind := ""
-		switch {
-		case len(s.Shape) == 0:
-			kind = "s"
-		case s.Shape.Size() < smallInput:
-			kind = "c"
-		}
-		parts = append(parts, metalTypes[s.DType]+kind)
+	for i := range s.inputs.list() {
+		typ, at := s.input(i)
+		parts = append(parts, typ+[]string{scalar: "s", constant: "c", device: ""}[at])
 	}
-	for _, s := range p.specs() {
-		parts = append(parts, metalTypes[s.DType])
+	for i := range s.outputs.list() {
+		parts = append(parts, s.output(i))
 	}
 	return strings.Join(parts, "_")
 }
 
 // templateText is the line of template parameters and the list of arguments.
-func (p Custom) templateText() (parameters, arguments string) {
-	list := p.template.list()
+func (s Signature) templateText() (parameters, arguments string) {
+	list := s.template.list()
 	if len(list) == 0 {
 		return "", ""
 	}
@@ -97,60 +127,62 @@ func (p Custom) templateText() (parameters, arguments string) {
 	return "template <" + strings.Join(names, ", ") + ">\n", "<" + strings.Join(values, ", ") + ">"
 }
 
-// info finds which facts of inputs the body names. Scalars have none.
-func (p Custom) info(in []Spec, used map[string]bool) []Info {
-	list := make([]Info, len(in))
-	for i, n := range p.inputs.list() {
-		if len(in[i].Shape) > 0 {
-			list[i] = Info{used[n+"_shape"], used[n+"_strides"], used[n+"_ndim"]}
+// facts finds which facts of inputs the body names. Scalars have none.
+func (s Signature) facts(used map[string]bool) []Facts {
+	names := s.inputs.list()
+	list := make([]Facts, len(names))
+	for i, n := range names {
+		if _, at := s.input(i); at != scalar {
+			list[i] = Facts{used[n+"_shape"], used[n+"_strides"], used[n+"_ndim"]}
 		}
 	}
 	return list
 }
 
 // buffers is the number of arguments that are buffers or bytes.
-func (p Custom) buffers(in []Spec) int {
-	n := len(in) + len(p.specs())
-	for _, f := range p.info(in, wordsIn(p.Source)) {
-		n += f.count()
+func (s Signature) buffers() int {
+	n := len(s.inputs.list()) + len(s.outputs.list())
+	for _, f := range s.facts(wordsIn(s.Source)) {
+		for _, has := range []bool{f.Shape, f.Strides, f.NDim} {
+			if has {
+				n++
+			}
+		}
 	}
 	return n
 }
 
 // parameters are the declarations of the function's parameters.
-func (p Custom) parameters(in []Spec, info []Info, used map[string]bool) (list []string) {
-	n := 0
-	buffer := func(format string, a ...any) {
-		list = append(list, fmt.Sprintf(format+" [[buffer(%d)]]", append(a, n)...))
-		n++
+func (s Signature) parameters(facts []Facts, used map[string]bool) (list []string) {
+	buffer := func(typ, name string) {
+		list = append(list, fmt.Sprintf("%s %s [[buffer(%d)]]", typ, name, len(list)))
 	}
-	for i, name := range p.inputs.list() {
-		typ := metalTypes[in[i].DType]
-		switch {
-		case len(in[i].Shape) == 0:
-			buffer("const constant %s& %s", typ, name)
-		case in[i].Shape.Size() < smallInput:
-			buffer("const constant %s* %s", typ, name)
+	for i, name := range s.inputs.list() {
+		typ, at := s.input(i)
+		switch at {
+		case scalar:
+			buffer("const constant "+typ+"&", name)
+		case constant:
+			buffer("const constant "+typ+"*", name)
 		default:
-			buffer("const device %s* %s", typ, name)
+			buffer("const device "+typ+"*", name)
 		}
-		if info[i].Shape {
-			buffer("const constant int* %s_shape", name)
+		if facts[i].Shape {
+			buffer("const constant int*", name+"_shape")
 		}
-		if info[i].Strides {
-			buffer("const constant int64_t* %s_strides", name)
+		if facts[i].Strides {
+			buffer("const constant int64_t*", name+"_strides")
 		}
-		if info[i].NDim {
-			buffer("const constant int& %s_ndim", name)
+		if facts[i].NDim {
+			buffer("const constant int&", name+"_ndim")
 		}
 	}
-	results := p.specs()
-	for i, name := range p.outputs.list() {
-		typ := metalTypes[results[i].DType]
-		if p.AtomicOutputs {
+	for i, name := range s.outputs.list() {
+		typ := s.output(i)
+		if s.AtomicOutputs {
 			typ = "atomic<" + typ + ">"
 		}
-		buffer("device %s* %s", typ, name)
+		buffer("device "+typ+"*", name)
 	}
 	for _, a := range attributes {
 		if used[a.name] {

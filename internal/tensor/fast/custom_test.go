@@ -19,7 +19,7 @@ func launchOf(out ...tensor.DType) Launch {
 
 // TestFunction compares generated sources.
 func TestFunction(t *testing.T) {
-	big, small, scalar := tensor.Shape{4, 16}, tensor.Shape{7}, tensor.Shape{}
+	of := func(d tensor.DType, shape ...int) Spec { return Spec{Shape: shape, DType: d} }
 	for _, c := range []struct {
 		name     string
 		def      Definition
@@ -33,7 +33,7 @@ func TestFunction(t *testing.T) {
 				Name: "myexp", InputNames: []string{"inp"}, OutputNames: []string{"out"},
 				Source: "uint elem = thread_position_in_grid.x;\nT tmp = inp[elem];\nout[elem] = metal::exp(tmp);",
 			},
-			[]TemplateArg{{"T", dtype.Float32}}, []Spec{{big, dtype.Float16}}, []tensor.DType{dtype.Float16}, `
+			[]TemplateArg{{"T", dtype.Float32}}, []Spec{of(dtype.Float16, 4, 16)}, []tensor.DType{dtype.Float16}, `
 #line 1 "myexp.signature"
 template <typename T>
 [[kernel]] void custom_kernel_myexp_float_half_half(
@@ -54,7 +54,7 @@ template [[host_name("custom_kernel_myexp_float_half_half")]] [[kernel]] decltyp
 				Header: "inline int twice(int i) { return 2 * i; }",
 				Source: "// a_shape[0], d_strides, d_ndim, not xb_shape, c_ndim\nint i = simd_sum(thread_index_in_simdgroup);\nif (threads_per_threadgroup.x < dispatch_threads_per_threadgroup.x) return;",
 			}, nil,
-			[]Spec{{big, dtype.BFloat16}, {small, dtype.Bool}, {scalar, dtype.Int64}, {big, dtype.Uint8}}, []tensor.DType{dtype.Float32, dtype.Int32}, `
+			[]Spec{of(dtype.BFloat16, 4, 16), of(dtype.Bool, 7), of(dtype.Int64), of(dtype.Uint8, 2, 4)}, []tensor.DType{dtype.Float32, dtype.Int32}, `
 #line 1 "mix.header"
 inline int twice(int i) { return 2 * i; }
 #line 1 "mix.signature"
@@ -101,7 +101,7 @@ template [[host_name("custom_kernel_k_m3_true_bool_40_uint16_t")]] [[kernel]] de
 		if _, err := p.Infer(c.in); err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
-		if got := p.Function(c.in).Text; got != strings.TrimPrefix(c.want, "\n") {
+		if got := p.Signature(c.in).Function().Text; got != strings.TrimPrefix(c.want, "\n") {
 			t.Errorf("%s:\n%s\nwant\n%s", c.name, got, c.want)
 		}
 	}
@@ -114,7 +114,7 @@ func TestAttributes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text := p.Function(nil).Text
+		text := p.Signature(nil).Function().Text
 		if want := a.typ + " " + a.name + " [[" + a.name + "]]) {\n"; !strings.Contains(text, want) {
 			t.Errorf("%s is not in\n%s", want, text)
 		}
