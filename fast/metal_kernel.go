@@ -31,7 +31,7 @@ type MetalKernel struct {
 	Source      string // the body
 	Header      string // before the function
 
-	StridedInputs bool   // ensure_row_contiguous=False: use NAME_shape, NAME_strides
+	StridedInputs bool   // ensure_row_contiguous=False: use NAME_shape, NAME_strides, which are not negative
 	AtomicOutputs bool   // outputs are atomic<T>*
 	MathMode      string // "safe" (""), "relaxed" or "fast"
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,9 +19,14 @@ import (
 // constantAlign is what Metal asks of offsets in the constant address space, in bytes.
 const constantAlign = 4
 
-// acceptsCustom says whether a kernel of one's own reads an aligned v in place.
+// acceptsCustom says whether a kernel of one's own reads an aligned v in place. Kernels
+// written for MLX keep places in unsigned ints, so strides must not be negative.
 func acceptsCustom(p fast.Custom, v *View) bool {
-	return v.Offset%constantAlign == 0 && (p.StridedInputs || v.Contiguous())
+	if !p.StridedInputs && !v.Contiguous() {
+		return false
+	}
+	small := v.Shape.Size() < fast.SmallInput
+	return (!small || v.Offset%constantAlign == 0) && slices.Min(append([]int{0}, v.Strides...)) == 0
 }
 
 // customKernel runs a kernel of one's own, after filling the outputs if it wants so.

@@ -7,9 +7,9 @@ import (
 	"github.com/mlxgo/mlx/internal/tensor"
 )
 
-// smallInput is how many elements an input needs to be in device memory: smaller ones are
+// SmallInput is how many elements an input needs to be in device memory: smaller ones are
 // constants.
-const smallInput = 8
+const SmallInput = 8
 
 // A Signature is all that the source of a call depends on: calls with the same one share
 // a compiled kernel.
@@ -23,7 +23,7 @@ type place byte
 
 const (
 	scalar   place = iota // a constant without axes
-	constant              // fewer than smallInput elements
+	constant              // fewer than SmallInput elements
 	device
 )
 
@@ -35,7 +35,7 @@ func (p Custom) Signature(in []Spec) Signature {
 		switch {
 		case len(s.Shape) == 0:
 			at = scalar
-		case s.Shape.Size() < smallInput:
+		case s.Shape.Size() < SmallInput:
 			at = constant
 		}
 		places = append(places, byte(s.DType), byte(at))
