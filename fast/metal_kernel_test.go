@@ -3,6 +3,8 @@ package fast_test
 import (
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 	"testing"
 
@@ -104,6 +106,38 @@ func TestMetalKernelIsAnOp(t *testing.T) {
 		if err := mlx.Try(run); err == nil || err.Error() != what {
 			t.Errorf("got %v, want %s", err, what)
 		}
+	}
+}
+
+// TestMetalKernelVerbose: the source goes to standard output, as MLX prints it.
+func TestMetalKernelVerbose(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout := os.Stdout
+	os.Stdout = w
+	l := copyLaunch(mlx.NewArray([]float64{1, 2, 3}))
+	l.Verbose = true
+	copyKernel.Call(l)
+	os.Stdout = stdout
+	w.Close()
+	got, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "Generated source code for `copy`:\n```\n" + `#line 1 "copy.signature"
+[[kernel]] void custom_kernel_copy_floatc_float(
+    const constant float* a [[buffer(0)]],
+    device float* o [[buffer(1)]],
+    uint3 thread_position_in_grid [[thread_position_in_grid]]) {
+#line 1 "copy"
+o[thread_position_in_grid.x] = a[thread_position_in_grid.x];
+#line 1 "copy.end"
+}
+` + "```\n"
+	if string(got) != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 

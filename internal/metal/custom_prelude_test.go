@@ -141,7 +141,9 @@ func TestCustomPreludeSimd(t *testing.T) {
 	half := func(x int) float64 { // of products: 2 for lanes above 16
 		return math.Exp2(float64(max(0, x-16)))
 	}
-	near := func(want float64) float64 { return float64(mlx.Item[float32](mlx.NewArray(want).AsType(mlx.BFloat16).AsType(mlx.Float32))) }
+	near := func(want float64) float64 {
+		return float64(mlx.Item[float32](mlx.NewArray(want).AsType(mlx.BFloat16).AsType(mlx.Float32)))
+	}
 	for i := range 32 {
 		fill := func(from int, in bool, filled int) float64 {
 			if in {
