@@ -2,6 +2,7 @@ package metal
 
 import (
 	"github.com/mlxgo/mlx/internal/tensor"
+	"github.com/mlxgo/mlx/internal/tensor/fast"
 )
 
 // maxSize is how many elements an array may have here: indices are 32-bit numbers.
@@ -16,9 +17,11 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 		_, copies := p.(tensor.Contiguous)
 		return copies
 	}
-	switch p.(type) {
+	switch p := p.(type) {
 	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Packed:
 		return true
+	case fast.Custom:
+		return acceptsCustom(p, &v)
 	}
 	return v.Contiguous()
 }
@@ -26,10 +29,14 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 // encode picks the kernels: the table of contents of this package. Results are
 // row-major.
 func encode(e *encoder, p tensor.Primitive, in, out []View) error {
-	switch p.(type) {
+	switch p := p.(type) {
 	// copy.go
 	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Packed:
 		return copyView(e, &in[0], &out[0])
+
+	// custom.go
+	case fast.Custom:
+		return customKernel(e, p, in, out)
 	}
 	return tensor.ErrUnsupported
 }
