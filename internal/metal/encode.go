@@ -13,6 +13,9 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 	switch p.(type) {
 	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Packed:
 		return true
+	// elementwise.go
+	case tensor.Fused, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU, tensor.GELU, tensor.GateVJP:
+		return true
 	}
 	return v.Contiguous()
 }
@@ -24,6 +27,10 @@ func encode(e *encoder, p tensor.Primitive, in, out []View) error {
 	// copy.go
 	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Packed:
 		return copyView(e, &in[0], &out[0])
+
+	// elementwise.go
+	case tensor.Fused, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU, tensor.GELU, tensor.GateVJP:
+		return mapOp(e, p, in, out)
 	}
 	return tensor.ErrUnsupported
 }
