@@ -81,8 +81,8 @@ func mapKernels(e *encoder, p tensor.Primitive, in, out []View) (k gpu.Kernel, f
 		}
 	}
 	types, results := dtypesOf(in), dtypesOf(out)
-	if _, ok := mappingOf(p, types, results); !ok {
-		return nil, false, fmt.Errorf("%w: %s of %v has no formula in Metal", tensor.ErrUnsupported, p.Name(), types[0])
+	if tensor.Fusible(p) && formulaOf(p, types, results[0]) == "" {
+		return nil, false, noFormula(p, types)
 	}
 	key, name, ops := mapLibrary(p, types, results)
 	k, err = e.b.kernels.generated(key, name+"_"+variant, gpu.Safe, func() (string, error) { return librarySource(ops) }, nil)
@@ -120,13 +120,10 @@ func mapLibrary(p tensor.Primitive, in, out []dtype.DType) (key, name string, op
 		return fmt.Sprintf("map.cast.%v.%v", in[0], g), "to_" + q.To.String(), func() []mapped { return castGroup(in[0], g) }
 	case tensor.Fused:
 		name, key = "fused", fusedKey(q)
-	case tensor.GELU:
-		name = fmt.Sprintf("gelu%d_%v", len(in), q.Tanh)
-	case tensor.GateVJP:
-		name = fmt.Sprintf("gate%d_%d", len(in), q.Kind)
-	}
-	if key == "" {
-		key = name + "." + in[len(in)-1].String()
+	case tensor.SwiGLU, tensor.GELU, tensor.GateVJP:
+		return "map.gates." + in[0].String(), gateName(p, len(in)), func() []mapped { return gateGroup(in[0]) }
+	default: // select
+		key = name + "." + in[1].String()
 	}
 	return "map." + key, name, func() []mapped { return []mapped{{name, p, in, out}} }
 }
@@ -173,6 +170,35 @@ func castGroup(from dtype.DType, toFloats bool) (l []mapped) {
 	return l
 }
 
+// gateName names a gate with so many inputs.
+func gateName(p tensor.Primitive, inputs int) string {
+	switch p := p.(type) {
+	case tensor.GELU:
+		return fmt.Sprintf("gelu%d_%v", inputs, p.Tanh)
+	case tensor.GateVJP:
+		return fmt.Sprintf("gate%d_%d", inputs, p.Kind)
+	}
+	return p.Name()
+}
+
+// gateGroup is gated units and their derivatives.
+func gateGroup(d dtype.DType) (l []mapped) {
+	add := func(p tensor.Primitive, inputs, results int) {
+		all := []dtype.DType{d, d, d}
+		l = append(l, mapped{gateName(p, inputs), p, all[:inputs], all[:results]})
+	}
+	add(tensor.SwiGLU{}, 2, 1)
+	for _, tanh := range []bool{false, true} {
+		add(tensor.GELU{Tanh: tanh}, 1, 1)
+		add(tensor.GELU{Tanh: tanh}, 2, 1)
+	}
+	for _, kind := range []tensor.Gate{tensor.GateSiLU, tensor.GateGELU, tensor.GateGELUTanh} {
+		add(tensor.GateVJP{Kind: kind}, 2, 1)
+		add(tensor.GateVJP{Kind: kind}, 3, 2)
+	}
+	return l
+}
+
 func addMapped(l []mapped, name string, p tensor.Primitive, in ...dtype.DType) []mapped {
 	specs := make([]tensor.Spec, len(in))
 	for i, d := range in {
@@ -198,6 +224,10 @@ func fusedKey(p tensor.Fused) string {
 	return b.String()
 }
 
+func noFormula(p tensor.Primitive, in []dtype.DType) error {
+	return fmt.Errorf("%w: %s of %v has no formula in Metal", tensor.ErrUnsupported, p.Name(), in)
+}
+
 // librarySource is the text of a library.
 func librarySource(ops func() []mapped) (string, error) {
 	text, err := mappingHeader()
@@ -209,7 +239,7 @@ func librarySource(ops func() []mapped) (string, error) {
 	for _, o := range ops() {
 		m, ok := mappingOf(o.prim, o.in, o.out)
 		if !ok {
-			return "", fmt.Errorf("%w: %s of %v has no formula in Metal", tensor.ErrUnsupported, o.prim.Name(), o.in[0])
+			return "", noFormula(o.prim, o.in)
 		}
 		m.name = o.name
 		b.WriteString(m.source())

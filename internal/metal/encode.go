@@ -11,7 +11,9 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 		return copies
 	}
 	switch p.(type) {
-	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Packed:
+	// copy.go
+	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Packed, tensor.Broadcast, tensor.Transpose, tensor.Slice,
+		tensor.Pad, tensor.Concatenate:
 		return true
 	// elementwise.go
 	case tensor.Fused, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU, tensor.GELU, tensor.GateVJP:
@@ -23,10 +25,22 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 // encode picks the kernels: the table of contents of this package. Results are
 // row-major.
 func encode(e *encoder, p tensor.Primitive, in, out []View) error {
-	switch p.(type) {
+	switch p := p.(type) {
 	// copy.go
 	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Packed:
 		return copyView(e, &in[0], &out[0])
+	case tensor.Bitcast:
+		return copyRows(e, &in[0], &out[0])
+	case tensor.Broadcast, tensor.Transpose, tensor.Slice, tensor.AsStrided:
+		return viewOp(e, p.(tensor.Viewer), in, out)
+	case tensor.Pad:
+		return padOp(e, p, in, out)
+	case tensor.Concatenate:
+		return concatenateOp(e, p, in, out)
+	case tensor.Const:
+		return constOp(e, p, out)
+	case tensor.Arange:
+		return arangeOp(e, p, out)
 
 	// elementwise.go
 	case tensor.Fused, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU, tensor.GELU, tensor.GateVJP:

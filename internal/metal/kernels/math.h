@@ -195,10 +195,15 @@ METAL_FUNC float math_floor_divide(float a, float b) {
   }
   float n = metal::rint(q);
   float rest = metal::fma(-n, b, a);
-  if (rest != 0.0f && (rest < 0.0f) != (b < 0.0f)) {
-    n -= 1.0f;
+  if (rest == 0.0f) {
+    return n;
   }
-  return n;
+  float m = metal::rint(rest / b); // not 0 where n is one of the floats that skip integers
+  rest = metal::fma(-m, b, rest);
+  if (rest != 0.0f && (rest < 0.0f) != (b < 0.0f)) {
+    m -= 1.0f;
+  }
+  return n + m;
 }
 
 // math_from_fp8 is the value of e4m3: a sign, an exponent of bias 7, three bits. All codes
