@@ -245,10 +245,13 @@ METAL_FUNC float math_gelu_tanh(float x) {
   return x * math_sigmoid(u);
 }
 
+// math_unlike is 1 - sigmoid(x), of which s is the sigmoid.
+METAL_FUNC float math_unlike(float s, float x) { return s > 0.5f ? s * metal::precise::exp(-x) : 1.0f - s; }
+
 // math_silu_slope, math_gelu_slope and math_gelu_tanh_slope are the derivatives.
 METAL_FUNC float math_silu_slope(float x) {
   float s = math_sigmoid(x);
-  return metal::fma(x * s, 1.0f - s, s);
+  return metal::fma(x * s, math_unlike(s, x), s);
 }
 
 METAL_FUNC float math_gelu_slope(float x) {
@@ -259,7 +262,8 @@ METAL_FUNC float math_gelu_slope(float x) {
 
 METAL_FUNC float math_gelu_tanh_slope(float x) {
   float q = x * x;
-  float s = math_sigmoid(1.59576912f * x * metal::fma(0.044715f, q, 1.0f));
+  float u = 1.59576912f * x * metal::fma(0.044715f, q, 1.0f);
+  float s = math_sigmoid(u);
   float slope = 1.59576912f * metal::fma(0.134145f, q, 1.0f);
-  return metal::fma(x * s * (1.0f - s), slope, s);
+  return metal::fma(x * s * math_unlike(s, u), slope, s);
 }
