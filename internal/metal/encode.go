@@ -2,6 +2,7 @@ package metal
 
 import (
 	"github.com/mlxgo/mlx/internal/tensor"
+	"github.com/mlxgo/mlx/internal/tensor/fast"
 )
 
 // Accepts says which layouts the kernels read in place; Metal wants elements aligned.
@@ -10,9 +11,20 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 		_, copies := p.(tensor.Contiguous)
 		return copies
 	}
-	switch p.(type) {
+	switch p := p.(type) {
 	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Packed:
 		return true
+	// reduce.go, rows.go, norm.go, rope.go
+	case tensor.Reduce, tensor.ArgReduce:
+		return true
+	case tensor.Softmax, tensor.LogSumExp:
+		return rowsPacked(&v)
+	case fast.RMSNorm, fast.LayerNorm:
+		return i == 0 && rowsPacked(&v) || v.Contiguous()
+	case fast.NormVJP:
+		return !(p.Weight && i == 1) && rowsPacked(&v) || v.Contiguous()
+	case fast.RoPE:
+		return i == 0 || v.Contiguous()
 	}
 	return v.Contiguous()
 }
@@ -20,10 +32,28 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 // encode picks the kernels: the table of contents of this package. Results are
 // row-major.
 func encode(e *encoder, p tensor.Primitive, in, out []View) error {
-	switch p.(type) {
+	switch p := p.(type) {
 	// copy.go
 	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Packed:
 		return copyView(e, &in[0], &out[0])
+
+	// reduce.go, rows.go, norm.go, rope.go
+	case tensor.Reduce:
+		return reduce(e, p, in, out)
+	case tensor.ArgReduce:
+		return argReduce(e, p, in, out)
+	case tensor.Softmax:
+		return softmax(e, "softmax", in, out)
+	case tensor.LogSumExp:
+		return softmax(e, "logsumexp", in, out)
+	case fast.RMSNorm:
+		return rmsNorm(e, p, in, out)
+	case fast.LayerNorm:
+		return layerNorm(e, p, in, out)
+	case fast.NormVJP:
+		return normVJP(e, p, in, out)
+	case fast.RoPE:
+		return rope(e, p, in, out)
 	}
 	return tensor.ErrUnsupported
 }
