@@ -25,6 +25,11 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 		return !(p.Weight && i == 1) && rowsPacked(&v) || v.Contiguous()
 	case fast.RoPE:
 		return i == 0 || v.Contiguous()
+	// scan.go, sort.go
+	case tensor.Scan, tensor.Sort, tensor.ArgSort:
+		return true
+	case tensor.Permute:
+		return i == 0 || v.Contiguous()
 	}
 	return v.Contiguous()
 }
@@ -54,6 +59,20 @@ func encode(e *encoder, p tensor.Primitive, in, out []View) error {
 		return normVJP(e, p, in, out)
 	case fast.RoPE:
 		return rope(e, p, in, out)
+
+	// scan.go, sort.go
+	case tensor.Scan:
+		return scan(e, p, in, out)
+	case tensor.LinearScan:
+		return linearScan(e, p, in, out)
+	case tensor.Sort:
+		return sortRows(e, in, out, sortedValues)
+	case tensor.ArgSort:
+		return argSort(e, in, out)
+	case tensor.Permute:
+		return permuteRows(e, &in[0], e.in(&in[1]), &out[0])
+	case tensor.SearchSorted:
+		return searchSorted(e, p, in, out)
 	}
 	return tensor.ErrUnsupported
 }
