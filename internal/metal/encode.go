@@ -13,6 +13,9 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 	switch p.(type) {
 	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Packed:
 		return true
+	case tensor.MatMul: // matmul.go
+		_, ok := matrixOf(&v)
+		return ok
 	}
 	return v.Contiguous()
 }
@@ -24,6 +27,10 @@ func encode(e *encoder, p tensor.Primitive, in, out []View) error {
 	// copy.go
 	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Packed:
 		return copyView(e, &in[0], &out[0])
+
+	// matmul.go
+	case tensor.MatMul:
+		return matmul(e, in, out)
 	}
 	return tensor.ErrUnsupported
 }
