@@ -1,6 +1,7 @@
 package metal
 
 import (
+	"github.com/mlxgo/mlx/internal/quant"
 	"github.com/mlxgo/mlx/internal/tensor"
 )
 
@@ -23,7 +24,7 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 // encode picks the kernels: the table of contents of this package. Results are
 // row-major.
 func encode(e *encoder, p tensor.Primitive, in, out []View) error {
-	switch p.(type) {
+	switch p := p.(type) {
 	// copy.go
 	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Packed:
 		return copyView(e, &in[0], &out[0])
@@ -31,6 +32,14 @@ func encode(e *encoder, p tensor.Primitive, in, out []View) error {
 	// matmul.go
 	case tensor.MatMul:
 		return matmul(e, in, out)
+
+	// quant.go
+	case quant.MatMul:
+		return quantMatMul(e, p, in, out)
+	case quant.Quantize:
+		return quantize(e, p, in, out)
+	case quant.Dequantize:
+		return dequantize(e, p, in, out)
 	}
 	return tensor.ErrUnsupported
 }
