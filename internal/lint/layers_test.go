@@ -48,7 +48,7 @@ cmd/mlx
 `
 
 // testOnly packages may import anything, and no package may import them.
-const testOnly = "mlx/examples mlx/scripts/darwincheck optest lint amxemu llm/llmtest llm/llmtest/randommodel hf/hub/hubtest launch/nettest distributed/grouptest"
+const testOnly = "mlx/examples mlx/scripts/darwincheck metal/mtl/whole optest lint amxemu llm/llmtest llm/llmtest/randommodel hf/hub/hubtest launch/nettest distributed/grouptest"
 
 // below gives the packages that one layer may not import though they lie below it.
 var below = map[string]string{"tensor": "hf/", "cpu/simd": "tensor"}

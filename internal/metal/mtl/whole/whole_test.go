@@ -1,11 +1,10 @@
 //go:build linux && metalemu && cgo
 
-package mtl_test
+package whole
 
 import (
 	"context"
 	"errors"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -22,9 +21,6 @@ import (
 	"github.com/mlxgo/mlx/internal/metal/mtl"
 	"github.com/mlxgo/mlx/internal/metal/mtl/objcfake"
 )
-
-// Here all of the program runs as on a Mac but for Objective-C and the GPU: graphs, the
-// backend, this package's files, the fake runtime, and on the CPU the real kernels.
 
 // msl compiles for the fake device.
 type msl struct{}
@@ -96,10 +92,6 @@ func (c code) Run(d *objcfake.Dispatch) error {
 
 var fake *objcfake.Runtime
 
-func TestMain(m *testing.M) {
-	os.Exit(m.Run())
-}
-
 // useFake makes the fake the GPU of the process, once.
 func useFake(t *testing.T) {
 	t.Helper()
@@ -146,6 +138,7 @@ func TestStory(t *testing.T) {
 		}
 		return tokens
 	}
+	defer mlx.SetDefaultDevice(mlx.GPU)
 	cpu, gpu := tell(mlx.CPU), tell(mlx.GPU)
 	if len(cpu) != 12 || !slices.Equal(cpu, gpu) {
 		t.Errorf("on the CPU %v, on the GPU %v", cpu, gpu)
@@ -160,4 +153,27 @@ func TestStory(t *testing.T) {
 		t.Errorf("%d dispatches", dispatches)
 	}
 	t.Logf("%d dispatches, tokens %v", dispatches, gpu)
+}
+
+// Ops on both devices in one graph: each waits for the other's by shared events.
+func TestStreams(t *testing.T) {
+	useFake(t)
+	x := mlx.NewArray([]float32{1, 2, 3, 4, 5, 6}).Reshape(2, 3)
+	for range 10 {
+		x = mlx.Contiguous(mlx.Transpose(x, mlx.GPU), false, mlx.GPU)
+		x = mlx.Add(x, x, mlx.CPU)
+		x = mlx.Contiguous(mlx.Transpose(x, mlx.GPU), false, mlx.GPU)
+		x = mlx.Multiply(x, 0.5, mlx.GPU)
+	}
+	for i, v := range mlx.ToSlice[float32](x) {
+		if v != float32(i+1) {
+			t.Errorf("element %d is %v", i, v)
+		}
+	}
+	sent := strings.Join(fake.Messages(), "\n")
+	for _, m := range []string{"encodeWaitForEvent:value:", "encodeSignalEvent:value:", "setSignaledValue:"} {
+		if !strings.Contains(sent, m) {
+			t.Errorf("no %s", m)
+		}
+	}
 }
