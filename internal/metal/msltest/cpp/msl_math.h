@@ -39,10 +39,11 @@ MSL_BUILTIN2(fmod)
 MSL_BUILTIN2(nextafter)
 MSL_BUILTIN2(pow)
 
-constexpr float pi = 3.14159274101257324219f;
-MSL_FN float cospi(float x) { return __builtin_cosf(pi * (x - 2 * __builtin_rintf(x / 2))); }
-MSL_FN float sinpi(float x) { return __builtin_sinf(pi * (x - 2 * __builtin_rintf(x / 2))); }
-MSL_FN float tanpi(float x) { return sinpi(x) / cospi(x); }
+// In double: the arguments are multiples of pi, and float's pi is not.
+constexpr double pi = 3.14159265358979323846;
+MSL_FN float cospi(float x) { return (float)__builtin_cos(pi * x); }
+MSL_FN float sinpi(float x) { return (float)__builtin_sin(pi * x); }
+MSL_FN float tanpi(float x) { return (float)__builtin_tan(pi * x); }
 MSL_FN float exp10(float x) { return __builtin_powf(10.0f, x); }
 MSL_FN float rsqrt(float x) { return 1.0f / __builtin_sqrtf(x); }
 MSL_FN float fract(float x) { return __builtin_fminf(x - __builtin_floorf(x), 0x1.fffffep-1f); }
