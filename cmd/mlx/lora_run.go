@@ -204,6 +204,9 @@ func (r *loraRun) prepare(context.Context) error {
 	if err != nil {
 		return err
 	}
+	if r.layers.Keys != nil {
+		o.parameters.Keys = r.layers.Keys
+	}
 	if o.GradCheckpoint {
 		t, ok := r.m.Model.(llm.Trainable)
 		if !ok {
@@ -236,6 +239,9 @@ func (r *loraRun) begin(path string) error {
 	tensors, _, err := mlx.LoadAll(path)
 	if err != nil {
 		return err
+	}
+	if tensors, err = tune.InModel(r.m.Model, tensors); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	known := maps.Collect(nn.TrainableParameters(r.m.Model, r.layers.Filter))
 	for _, name := range sortedNames(tensors) {
@@ -427,7 +433,7 @@ func (r *loraRun) save(iter int) error {
 }
 
 func (r *loraRun) saveAs(name string) error {
-	return mlx.SaveSafetensors(r.path(name), r.trainer.Weights(), nil)
+	return mlx.SaveSafetensors(r.path(name), tune.InFiles(r.m.Model, r.trainer.Weights()), nil)
 }
 
 // loadTrained reads the adapter for a test without training.
