@@ -317,15 +317,23 @@ func (r *loraRun) ended(err error) error {
 		return r.ranks.Agree(err)
 	case errors.Is(err, context.Canceled):
 		if err := r.ranks.Agree(r.stopped()); err != nil {
-			return err
+			return r.notFinite(err)
 		}
 		return r.ranks.Agree(fmt.Errorf("stopped after iteration %d of %d; the same command with --resume goes on", r.trainer.State().Iter, r.o.Iters))
 	case errors.Is(err, tune.ErrNotFinite):
-		return fmt.Errorf("%w; %s and the numbered adapters are those of before: try a lower --learning-rate or --max-grad-norm 1, with --resume-adapter-file", err, r.path(checkpointFile))
+		return r.notFinite(err)
 	case r.ranks.Size() > 1:
 		return fmt.Errorf("%w; the same command with --resume goes on from the last checkpoint", err)
 	}
 	return err
+}
+
+// notFinite adds to an error of numbers that are none what is left and what to do.
+func (r *loraRun) notFinite(err error) error {
+	if !errors.Is(err, tune.ErrNotFinite) {
+		return err
+	}
+	return fmt.Errorf("%w; %s and the numbered adapters are those of before: try a lower --learning-rate or --max-grad-norm 1, with --resume-adapter-file", err, r.path(checkpointFile))
 }
 
 // options are those of the trainer.

@@ -31,8 +31,12 @@ const (
 )
 
 // SaveCheckpoint writes all that the run needs to go on exactly, with settings that a run
-// must share to do so. It replaces the file at path in one step.
+// must share to do so. It replaces the file at path in one step; weights that are no
+// numbers are ErrNotFinite, and the file stays as it is.
 func (t *Trainer) SaveCheckpoint(path string, settings map[string]string) error {
+	if err := t.sound(); err != nil {
+		return err
+	}
 	t.state.Iters = t.o.Iters
 	state, err := json.Marshal(t.state)
 	if err != nil {

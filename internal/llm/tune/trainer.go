@@ -221,10 +221,8 @@ func (t *Trainer) Run(ctx context.Context) error {
 
 // save calls the hook. What is saved is what all ranks go on with.
 func (t *Trainer) save(i int) error {
-	var err error
-	if at := t.where(); at != "" { // an update can overflow after a finite loss
-		err = fmt.Errorf("iteration %d: the loss was finite, and its update is %w%s", i, ErrNotFinite, at)
-	} else if t.hooks.Save != nil {
+	err := t.sound()
+	if err == nil && t.hooks.Save != nil {
 		err = t.hooks.Save(i)
 	}
 	if err = t.o.Ranks.Agree(err); err != nil {
@@ -284,6 +282,14 @@ func (t *Trainer) where() string {
 	return ""
 }
 
+// sound is an error if weights are no numbers: an update can overflow after a finite loss.
+func (t *Trainer) sound() error {
+	if at := t.where(); at != "" {
+		return fmt.Errorf("iteration %d: the loss was finite, and its update is %w%s", t.state.Iter, ErrNotFinite, at)
+	}
+	return nil
+}
+
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 // permutation draws the next one.
@@ -327,8 +333,8 @@ func (t *Trainer) validate(ctx context.Context, i int) error {
 	}
 	if s := &t.state; finite(loss) && (s.BestIter == 0 || loss < s.Best) {
 		s.Best, s.BestIter = loss, i
-		var err error
-		if t.hooks.Best != nil {
+		err := t.sound()
+		if err == nil && t.hooks.Best != nil {
 			err = t.hooks.Best(i-1, loss)
 		}
 		return t.o.Ranks.Agree(err)
