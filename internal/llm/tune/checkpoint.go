@@ -66,6 +66,7 @@ func Unfinished(path string) (iter, iters int, ok bool) {
 
 // arrays are those of a checkpoint.
 func (t *Trainer) arrays() map[string]*mlx.Array {
+	t.step.release()
 	all := map[string]*mlx.Array{randomName: random.State().A}
 	for path, a := range nn.TrainableParameters(t.model, t.trained.Filter) {
 		all[weightPrefix+path] = a
@@ -137,6 +138,7 @@ func sameSettings(before, now map[string]string) error {
 
 // set puts the arrays of a checkpoint where they belong.
 func (t *Trainer) set(all map[string]*mlx.Array) error {
+	t.step.release()
 	under := func(prefix string) map[string]*mlx.Array {
 		out := map[string]*mlx.Array{}
 		for name, a := range all {

@@ -30,6 +30,7 @@ type setup struct {
 	mlxLM  bool
 	config llmtest.Config // changes of the model
 	rate   optim.Schedule // nil: 1e-3
+	tokens int            // of each row; 0: several
 }
 
 var small = setup{
@@ -71,11 +72,15 @@ func (s setup) set(t *testing.T, n int, m llm.Model) *tune.Set {
 	rng := rand.New(rand.NewPCG(1, uint64(n)))
 	rows := make([]tune.Row, n)
 	for i := range rows {
-		for range 3 + rng.IntN(40) {
+		n := s.tokens
+		if n == 0 {
+			n = 3 + rng.IntN(40)
+		}
+		for range n {
 			rows[i].Tokens = append(rows[i].Tokens, int32(rng.IntN(m.Info().VocabSize)))
 		}
 	}
-	set, err := tune.NewSet(rows, 4, 64, s.mlxLM)
+	set, err := tune.NewSet(rows, 4, max(64, s.tokens), s.mlxLM)
 	if err != nil {
 		t.Fatal(err)
 	}
