@@ -31,6 +31,9 @@ type setup struct {
 	config llmtest.Config // changes of the model
 	rate   optim.Schedule // nil: 1e-3
 	tokens int            // of each row; 0: several
+
+	optimizer  string // "": adam
+	checkpoint bool
 }
 
 var small = setup{
@@ -64,7 +67,20 @@ func (s setup) newTrainer(t *testing.T, h tune.Hooks) (*tune.Trainer, llm.Model)
 	if rate == nil {
 		rate = optim.Constant(1e-3)
 	}
-	return tune.NewTrainer(l.Model, trained, optim.Adam(rate), train, valid, order, s.o, h), l.Model
+	name := s.optimizer
+	if name == "" {
+		name = "adam"
+	}
+	opt, err := tune.NewOptimizer(name, rate, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.checkpoint {
+		if err := l.Model.(llm.Trainable).SetCheckpoint(true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return tune.NewTrainer(l.Model, trained, opt, train, valid, order, s.o, h), l.Model
 }
 
 func (s setup) set(t *testing.T, n int, m llm.Model) *tune.Set {
