@@ -33,14 +33,11 @@ const (
 	stepResults = stepNumbers + 1
 )
 
-// keptWidths is how many widths of batches stay compiled: all up to 2048 tokens.
-const keptWidths = 64
-
 func newStepper(t *Trainer) *stepper {
 	s := &stepper{t: t, plans: map[bool]*compile.Step{}}
 	for _, apply := range []bool{false, true} {
 		plan := compile.New("step", func(in, state []*mlx.Array) (out, next []*mlx.Array) { return s.trace(in, state, apply) })
-		plan.Limit, plan.Lean = keptWidths, true
+		plan.Lean = true
 		s.plans[apply] = plan
 	}
 	return s

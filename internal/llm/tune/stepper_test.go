@@ -2,6 +2,7 @@ package tune_test
 
 import (
 	"maps"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/llm/llmtest"
 	"github.com/mlxgo/mlx/internal/llm/tune"
+	"github.com/mlxgo/mlx/internal/tensor"
 	"github.com/mlxgo/mlx/nn"
 )
 
@@ -77,6 +79,42 @@ func TestStepAllocates(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestStepsKeepMemory: validations, saves and looks at the weights between steps give the
+// memory of what is trained back and take it again without a copy.
+func TestStepsKeepMemory(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	s := setup{layers: tune.Layers{Kind: tune.LoRA, Num: -1, Rank: 64, Scale: 10}, bits: 4, config: llmtest.Config{"hidden_size": 256}, tokens: 33,
+		o: tune.Options{Iters: 12, Accumulation: 1, StepsPerReport: 2, StepsPerEval: 4, SaveEvery: 3, ValBatches: 2}}
+	path := filepath.Join(t.TempDir(), "checkpoint.safetensors")
+	adapters := 0
+	at := map[string]uintptr{}
+	var tr *tune.Trainer
+	where := func(i int) {
+		for path, a := range tr.Weights() {
+			v, err := tensor.ValueOf(a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if now := uintptr(v.Ptr()); at[path] == 0 {
+				at[path] = now
+				adapters++
+			} else if at[path] != now {
+				t.Errorf("step %d: %s has moved", i, path)
+			}
+		}
+	}
+	tr, _ = s.newTrainer(t, tune.Hooks{
+		Step: func(i int, _ float64) { where(i) },
+		Save: func(i int) error { where(i); return tr.SaveCheckpoint(path, nil) },
+	})
+	if err := tr.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if where(13); adapters != 28 {
+		t.Errorf("%d weights, want 28", adapters)
 	}
 }
 
