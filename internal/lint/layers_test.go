@@ -19,16 +19,15 @@ const module = "github.com/mlxgo/mlx"
 // earlier lines, never of its own. A name is a path below internal; mlx is the root
 // and mlx/X the public package X.
 const layers = `
-atomicfile opt fmap threefry cpu/simd hf/shards
+atomicfile opt fmap threefry cpu/simd hf/shards metal/gpu metal/msltest
 dtype cpu/limits
-npy hf/safetensors hf/tokenizer hf/template hf/hub hf/dataset hf/gguf hf/torchfile launch/hostfile
+npy hf/safetensors hf/tokenizer hf/template hf/hub hf/dataset hf/gguf hf/torchfile launch/hostfile metal/mtl metal/emu
 launch
 launch/discover
 tensor
 tree tensor/fast tensor/random quant distributed
 autodiff compile
-kernel
-cpu
+cpu metal
 distributed/reduce
 distributed/local distributed/ring
 nn

@@ -30,8 +30,14 @@ type (
 // DeviceInfo is what a backend knows of a device (mx.device_info).
 type DeviceInfo struct {
 	Device       Device
+	Name         string // as the maker calls it; empty for the CPU
 	Architecture string
 	MemorySize   int64 // bytes
+
+	// Of a GPU, 0 otherwise.
+	MaxBufferLength              int64 // bytes of the largest array
+	MaxRecommendedWorkingSetSize int64 // bytes that arrays should take at most
+	ResourceLimit                int   // buffers at a time
 }
 
 // A Backend runs primitives on the devices of one kind.
@@ -47,6 +53,9 @@ type Backend interface {
 	Open(s Stream) (Queue, error)
 	Planner
 }
+
+// A Sharer is a Backend whose memory the host and the other devices can use as their own.
+type Sharer interface{ Unified() bool }
 
 // Memory is a range of device memory off the Go heap. Host is nil if the host
 // cannot reach it.

@@ -20,6 +20,7 @@ type Buffer struct {
 	refs     atomic.Int32 // values that lie here
 	owner    any          // what keeps borrowed memory alive
 	clean    runtime.Cleanup
+	native   atomic.Pointer[any]
 	released bool
 
 	// The last batch of each stream that touches the buffer, unless it is borrowed;
@@ -30,6 +31,21 @@ type Buffer struct {
 
 // Host is the memory as the host sees it.
 func (b *Buffer) Host() []byte { return b.host }
+
+// Memory is the backend's memory below b; nil if it is on Go's heap or borrowed.
+func (b *Buffer) Memory() Memory { return b.mem }
+
+// Native is what a backend keeps with memory that is not its own. Like SetNative it is
+// called while the backend encodes.
+func (b *Buffer) Native() any {
+	if p := b.native.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// SetNative sets what Native returns.
+func (b *Buffer) SetNative(v any) { b.native.Store(&v) }
 
 // Bind points a borrowed buffer at other memory: the cells of Programs.
 func (b *Buffer) Bind(host []byte) { b.host = host }

@@ -216,6 +216,7 @@ func (o *op) encode() error {
 	if err := o.enqueue(st, in, vals); err != nil {
 		return err
 	}
+	bt = st.current() // another one if the op fell back
 	for i := range in {
 		in[i].Buf.touch(bt)
 	}
@@ -278,6 +279,9 @@ func (o *op) enqueue(st *streamState, in, out []View) error {
 		return nil
 	}
 	err := st.q.Encode(o.prim, in, out)
+	if err != nil && o.stream.Device.Kind != KindCPU && MayFallBack(o.prim, out[0].DType, err) {
+		err = o.fallBack(st, in, out)
+	}
 	if err == nil {
 		return nil
 	}
@@ -360,6 +364,7 @@ func (o *op) outputs(st *streamState, in []View) ([]View, error) {
 func (o *op) mayTake(i int, out *node, st *streamState) bool {
 	n := o.in[i]
 	return n.donated.Load() && n.uses.Load() == 1 && n.val.Buf.refs.Load() == 1 && n.val.Buf.owner == nil &&
+		(n.val.Buf.mem != nil || o.stream.Device.Kind == KindCPU) &&
 		n.Spec.Equal(out.Spec) && n.val.Contiguous() && countLive(out.traces) == 0 && n.val.Buf.only(st, n.batch)
 }
 

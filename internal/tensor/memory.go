@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -203,7 +204,9 @@ func classOf(n int) (class, size int) {
 // newBuffer gets memory on d. st is the only stream whose work will touch it
 // first, or nil when the host writes it at once.
 func newBuffer(d Device, size int, st *streamState, p Purpose) (*Buffer, error) {
-	if size < offHeapMin || raceEnabled {
+	if u := unified.Load(); u != nil && !raceEnabled {
+		d, size = *u, max(size, 256)
+	} else if size < offHeapMin || raceEnabled {
 		if size == 0 {
 			size = 16 // a pointer to an element of any type is one into it
 		}
@@ -238,6 +241,10 @@ func newBuffer(d Device, size int, st *streamState, p Purpose) (*Buffer, error) 
 	b.clean = runtime.AddCleanup(b, func(f freed) { recycle(f, p) }, freed{mem: m, class: class, device: d})
 	return b, nil
 }
+
+// unified is the device whose memory the host and all devices share, if there is one:
+// then everything lies there, small values too.
+var unified atomic.Pointer[Device]
 
 func (m *memState) overLimit(n int) bool { return m.limit > 0 && m.active+int64(n) > m.limit }
 

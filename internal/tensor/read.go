@@ -319,6 +319,9 @@ func NewView(s Spec, p Purpose) (View, error) {
 // NewArena allocates size bytes for a Program's temporaries.
 func NewArena(d Device, size int) (*Buffer, error) { return newBuffer(d, size, nil, Arena) }
 
+// NewScratch allocates size bytes that a backend needs until a batch has ended.
+func NewScratch(d Device, size int) (*Buffer, error) { return newBuffer(d, size, nil, Other) }
+
 // Own takes a's memory for writing: the buffer itself when nobody else has it or
 // has still to read it, else a copy. The handle is dead afterwards.
 func Own(a *Array, p Purpose) (View, error) {

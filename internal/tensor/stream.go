@@ -142,7 +142,16 @@ func Register(b Backend) {
 		streams.next[info.Device] = 1
 	}
 	streams.backends[b.Kind()] = r
+	if s, ok := b.(Sharer); ok && s.Unified() && len(r.devices) > 0 {
+		unified.Store(&r.devices[0])
+	}
 }
+
+// missing says why there is no backend of a kind, for messages.
+var missing = map[DeviceKind]error{}
+
+// Missing tells why devices of kind k cannot be had. It is called from init.
+func Missing(k DeviceKind, why error) { missing[k] = why }
 
 // backendOf is the backend that runs d's streams; it panics when d is not available.
 func backendOf(d Device) Backend {
@@ -150,6 +159,9 @@ func backendOf(d Device) Backend {
 	defer streams.RUnlock()
 	r, ok := streams.backends[d.Kind]
 	if !ok || !slices.Contains(r.devices, d) {
+		if why := missing[d.Kind]; why != nil {
+			Throw("device", nil, "%v is not available: %v", d, why)
+		}
 		Throw("device", nil, "%v is not available", d)
 	}
 	return r.b

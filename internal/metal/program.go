@@ -1,0 +1,179 @@
+package metal
+
+import (
+	"fmt"
+
+	"github.com/mlxgo/mlx/internal/tensor"
+)
+
+// A program is a Plan as commands with cells for what is bound: the arena, then inputs,
+// states and results.
+type program struct {
+	q     *queue
+	plan  *tensor.Plan
+	specs []tensor.Spec
+	cells []*tensor.Buffer
+	arena *tensor.Buffer
+	cmds  []command
+	keep  []*tensor.Buffer
+}
+
+// Prepare encodes the steps of a plan.
+func (b *backend) Prepare(p *tensor.Plan) (tensor.Program, error) {
+	q, err := b.queue(p.Stream)
+	if err != nil {
+		return nil, err
+	}
+	g := &program{q: q, plan: p}
+	for _, l := range [][]tensor.Spec{p.In, p.State, p.Out} {
+		g.specs = append(g.specs, l...)
+	}
+	e := encoder{b: b, cells: map[*tensor.Buffer]int{}}
+	for i := range len(g.specs) + 1 {
+		c := tensor.Borrow(nil, nil)
+		g.cells = append(g.cells, c)
+		e.cells[c] = i
+	}
+	if g.arena, err = tensor.NewArena(p.Stream.Device, p.Arena); err != nil {
+		return nil, err
+	}
+	for i, s := range p.Steps {
+		if err := g.add(&e, s); err != nil {
+			return nil, fmt.Errorf("step %d: %w", i, err)
+		}
+	}
+	g.cmds, g.keep = e.cmds, e.keep
+	return g, nil
+}
+
+func (g *program) add(e *encoder, s tensor.Step) error {
+	in, out := make([]View, len(s.In)), make([]View, len(s.Out))
+	size, taken := 0, true
+	for i, x := range s.In {
+		in[i] = g.view(x)
+		taken = taken && e.b.Accepts(s.Prim, i, in[i])
+	}
+	for i, x := range s.Out {
+		out[i] = g.view(x)
+		size += x.Shape.Size()
+	}
+	if size == 0 {
+		return nil
+	}
+	if !taken {
+		return fmt.Errorf("%s: an input needs a copy first", s.Prim.Name())
+	}
+	err := e.add(s.Prim, in, out)
+	if err != nil && tensor.MayFallBack(s.Prim, out[0].DType, err) {
+		err = g.addHost(e, s)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.Prim.Name(), err)
+	}
+	return nil
+}
+
+func (g *program) view(s tensor.Slot) View {
+	v := View{Spec: s.Spec, Strides: s.Strides, Offset: s.Offset}
+	p := g.plan
+	switch s.Kind {
+	case tensor.SlotArena:
+		v.Buf = g.cells[0]
+	case tensor.SlotIn:
+		v.Buf = g.cells[1+s.Index]
+	case tensor.SlotState:
+		v.Buf = g.cells[1+len(p.In)+s.Index]
+	case tensor.SlotOut:
+		v.Buf = g.cells[1+len(p.In)+len(p.State)+s.Index]
+	case tensor.SlotConst:
+		c := &p.Const[s.Index]
+		v.Buf, v.Offset = c.Buf, v.Offset+c.Offset
+	}
+	return v
+}
+
+// Run binds and commits; the event is that of the batch.
+func (g *program) Run(bind []View) (tensor.Event, error) {
+	g.q.mu.Lock()
+	defer g.q.mu.Unlock()
+	if err := g.enqueue(bind); err != nil {
+		return nil, err
+	}
+	if err := g.q.commit(); err != nil {
+		return nil, err
+	}
+	return g.q.last, nil
+}
+
+// call adds a program to the open batch.
+func (q *queue) call(c tensor.Caller, in, out []View) error {
+	g, ok := c.Program().(*program)
+	if !ok || g.q != q {
+		return fmt.Errorf("%w: the program was made for another stream", tensor.ErrUnsupported)
+	}
+	in = in[:min(len(in), len(g.plan.In))] // without tokens of effects
+	return g.enqueue(append(append([]View(nil), in...), out...))
+}
+
+// enqueue adds the commands, after all that was encoded before.
+func (g *program) enqueue(bind []View) error {
+	if err := g.check(bind); err != nil {
+		return err
+	}
+	q := g.q
+	bound := make([]arg, len(g.cells))
+	var err error
+	if bound[0].buf, bound[0].off, err = q.b.place(g.arena); err != nil {
+		return err
+	}
+	for i := range bind {
+		a := &bound[i+1]
+		if a.buf, a.off, err = q.b.place(bind[i].Buf); err != nil {
+			return err
+		}
+		a.off += bind[i].Offset
+	}
+	q.flushEncoder()
+	q.open()
+	q.separate()
+	q.batch.keep = append(q.batch.keep, g.arena)
+	q.batch.keep = append(q.batch.keep, g.keep...)
+	for i := range bind {
+		q.batch.keep = append(q.batch.keep, bind[i].Buf)
+	}
+	from := 0
+	for i := range g.cmds {
+		if h := g.cmds[i].host; h != nil {
+			q.appendCommands(g.cmds[from:i], bound)
+			from = i + 1
+			if err := h.enqueue(q, g, bind); err != nil {
+				return err
+			}
+		}
+	}
+	q.appendCommands(g.cmds[from:], bound)
+	q.separate()
+	return nil
+}
+
+// separate puts a barrier between programs and what is around them.
+func (q *queue) separate() {
+	q.enc.hz.clear()
+	if n := len(q.cmds); n > 0 {
+		q.appendCommands([]command{{}}, nil)
+	}
+}
+
+// check says what is wrong with what a program is bound to.
+func (g *program) check(bind []View) error {
+	if len(bind) != len(g.specs) {
+		return fmt.Errorf("program: %d buffers for %d inputs, states and outputs", len(bind), len(g.specs))
+	}
+	for i := range bind {
+		v := &bind[i]
+		if !v.Spec.Equal(g.specs[i]) || !v.Contiguous() {
+			return fmt.Errorf("program: buffer %d is %v with strides %v, not %v in rows", i, v.Spec, v.Strides, g.specs[i])
+		}
+	}
+	return nil
+}
