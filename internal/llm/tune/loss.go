@@ -49,6 +49,8 @@ func crossEntropy(m llm.Model, in, targets, mask *mlx.Array) *mlx.Array {
 	if !ok || piece >= B*L {
 		return sum(m.Forward(in, nil, kv), targets, mask)
 	}
+	pieces := (B*L + piece - 1) / piece
+	piece = (B*L + pieces - 1) / pieces // of about one size
 	x := t.Hidden(in, kv).Reshape(B*L, -1)
 	targets, mask = targets.Reshape(B*L), mask.Reshape(B*L)
 	var total *mlx.Array
