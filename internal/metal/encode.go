@@ -5,8 +5,14 @@ import (
 	"github.com/mlxgo/mlx/internal/tensor/fast"
 )
 
+// maxSize is how many elements an array may have here: indices are 32-bit numbers.
+const maxSize = 1<<31 - 1
+
 // Accepts says which layouts the kernels read in place; Metal wants elements aligned.
 func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
+	if v.Shape.Size() > maxSize {
+		return true // it goes to the CPU, which may read it in place
+	}
 	if v.Offset%v.DType.Size() != 0 {
 		_, copies := p.(tensor.Contiguous)
 		return copies
