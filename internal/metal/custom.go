@@ -123,8 +123,9 @@ func (f customSource) source() (string, error) {
 	return prelude + f.Text, err
 }
 
-// message finds one of the compiler's, in lines of Source or of Header.
-var message = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*)(\.\w+)?:(\d+):(?:\d+:)? (?:fatal )?error: (.*)$`)
+// message finds one of the compiler's, in lines of Source or of Header; the emulator's own
+// have no column.
+var message = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*)(\.\w+)?:(\d+):(?:\d+: (?:fatal )?error:)? (.*)$`)
 
 // compileFault shows what the compiler says with the lines that it is about.
 func compileFault(p fast.Custom, err error) error {

@@ -277,6 +277,7 @@ func TestCustomFaults(t *testing.T) {
 			"\nSource, line 3: cannot initialize a variable of type 'float'", "\n\tfloat q = p;",
 			"\nSource, line 4: use of undeclared identifier 'b'",
 		}},
+		{fast.MetalKernel{Source: "\ndouble x = a[0];\no[0] = x;"}, []string{"\nSource, line 2: Metal has no double\n\tdouble x = a[0];"}},
 		{fast.MetalKernel{Source: "if (true) {\no[0] = a[0];"}, []string{"bad: the kernel does not compile\nthe end"}},
 		{fast.MetalKernel{Source: "T x = a[0];\no[0] = x;"}, []string{"\nSource, line 1: unknown type name 'T'"}},
 	} {
