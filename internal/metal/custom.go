@@ -123,9 +123,12 @@ func (f customSource) source() (string, error) {
 	return prelude + f.Text, err
 }
 
-// message finds one of the compiler's, in lines of Source or of Header; the emulator's own
-// have no column.
-var message = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*)(\.\w+)?:(\d+):(?:\d+: (?:fatal )?error:)? (.*)$`)
+// message finds one of the compiler's, in lines of Source or of Header. What the emulator
+// says itself is no "error:".
+var message = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*)(\.\w+)?:(\d+):(?:\d+:)? (?:(?:fatal )?error: )?(.*)$`)
+
+// beside begins what the compiler adds to its errors.
+var beside = regexp.MustCompile(`^(note|warning|remark): `)
 
 // compileFault shows what the compiler says with the lines that it is about.
 func compileFault(p fast.Custom, err error) error {
@@ -135,7 +138,7 @@ func compileFault(p fast.Custom, err error) error {
 	var b strings.Builder
 	for line := range strings.Lines(err.Error()) {
 		m := message.FindStringSubmatch(strings.TrimSpace(line))
-		if m == nil || m[1] != p.Kernel {
+		if m == nil || m[1] != p.Kernel || beside.MatchString(m[4]) {
 			continue
 		}
 		part, text := "Source", p.Source
