@@ -2,7 +2,6 @@ package metal
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"regexp"
@@ -57,7 +56,7 @@ func customKernel(e *encoder, p fast.Custom, in, out []View) error {
 	for i := range out {
 		a := e.outputOrNothing(&out[i])
 		if p.HasInit {
-			if err := e.fill(&out[i], p.Init.Value()); err != nil {
+			if err := e.initialize(&out[i], p.Init.Value()); err != nil {
 				return err
 			}
 			a.mode |= reads
@@ -84,16 +83,14 @@ func (e *encoder) outputOrNothing(v *View) arg {
 	return e.out(v)
 }
 
-// fill writes x into all elements of v.
-func (e *encoder) fill(v *View, x float64) error {
-	size := v.DType.Size()
-	k, err := e.kernel("custom", "custom_fill", []string{bitsType(size)})
+// initialize writes x into all elements of v.
+func (e *encoder) initialize(v *View, x float64) error {
+	k, err := e.kernel("copy", "store", []string{bitsType(v.DType.Size())})
 	if err != nil {
 		return err
 	}
-	value := binary.LittleEndian.AppendUint64(nil, tensor.MakeConst(x, v.DType).Bits)
 	grid, group := linear(v.Shape.Size())
-	e.run(k, grid, group, e.out(v), arg{bytes: value[:size]})
+	e.run(k, grid, group, e.out(v), i64(int(tensor.MakeConst(x, v.DType).Bits)))
 	return nil
 }
 
