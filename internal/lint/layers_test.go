@@ -36,7 +36,7 @@ mlx
 mlx/fast mlx/random mlx/tree mlx/distributed
 mlx/nn
 mlx/optim
-mlx/examples/all_sum mlx/examples/arrays mlx/examples/compile mlx/examples/data_parallel mlx/examples/fast mlx/examples/grad mlx/examples/indexing mlx/examples/lazy mlx/examples/mlp mlx/examples/nn_quantize mlx/examples/quantize mlx/examples/random mlx/examples/saving mlx/examples/unified_memory mlx/examples/value_and_grad mlx/examples/vmap
+mlx/examples/all_sum mlx/examples/arrays mlx/examples/compile mlx/examples/custom_kernel mlx/examples/data_parallel mlx/examples/fast mlx/examples/grad mlx/examples/indexing mlx/examples/lazy mlx/examples/mlp mlx/examples/nn_quantize mlx/examples/quantize mlx/examples/random mlx/examples/saving mlx/examples/unified_memory mlx/examples/value_and_grad mlx/examples/vmap
 llm/cache llm/sample llm/weights llm/peft
 llm/foreign
 llm
