@@ -2,6 +2,7 @@ package metal
 
 import (
 	"github.com/mlxgo/mlx/internal/tensor"
+	"github.com/mlxgo/mlx/internal/tensor/random"
 )
 
 // Accepts says which layouts the kernels read in place; Metal wants elements aligned.
@@ -18,6 +19,9 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 	// elementwise.go
 	case tensor.Fused, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU, tensor.GELU, tensor.GateVJP:
 		return true
+	// random.go
+	case random.InverseCDF:
+		return i == 0 || v.Contiguous()
 	}
 	return v.Contiguous()
 }
@@ -45,6 +49,12 @@ func encode(e *encoder, p tensor.Primitive, in, out []View) error {
 	// elementwise.go
 	case tensor.Fused, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU, tensor.GELU, tensor.GateVJP:
 		return mapOp(e, p, in, out)
+
+	// random.go
+	case random.Bits:
+		return bitsOp(e, p, in, out)
+	case random.InverseCDF:
+		return inverseCDF(e, in, out)
 	}
 	return tensor.ErrUnsupported
 }
