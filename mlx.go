@@ -2,6 +2,7 @@ package mlx
 
 import (
 	"github.com/mlxgo/mlx/internal/dtype"
+	"github.com/mlxgo/mlx/internal/metal"
 	"github.com/mlxgo/mlx/internal/opt"
 	"github.com/mlxgo/mlx/internal/tensor"
 	"github.com/mlxgo/mlx/internal/tree"
@@ -211,6 +212,18 @@ func SetMemoryLimit(bytes int64) (old int64) { return tensor.SetMemoryLimit(byte
 
 // SetCacheLimit is mx.set_cache_limit; it returns the old limit.
 func SetCacheLimit(bytes int64) (old int64) { return tensor.SetCacheLimit(bytes) }
+
+// SetWiredLimit is mx.set_wired_limit: up to that many bytes of arrays are kept in
+// memory for the GPU, from macOS 15 on. It returns the old limit, and panics with *[Error]
+// when the GPU should not use that much. Without a GPU it does nothing.
+func SetWiredLimit(bytes int64) (old int64) { return metal.SetWiredLimit(bytes) }
+
+// StartCapture is mx.metal.start_capture: what the GPU does is recorded into path, a new
+// .gputrace, until [StopCapture]. The program must run with MTL_CAPTURE_ENABLED=1.
+func StartCapture(path string) error { return metal.StartCapture(path) }
+
+// StopCapture is mx.metal.stop_capture.
+func StopCapture() error { return metal.StopCapture() }
 
 // MemoryUse counts bytes in use by purpose (not in MLX).
 type MemoryUse = tensor.MemoryUse

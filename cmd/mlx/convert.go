@@ -45,6 +45,7 @@ type convertOptions struct {
 	Remove          bool   `mapstructure:"remove-source-shards"`
 	UploadRepo      string `mapstructure:"upload-repo"`
 	TrustRemoteCode bool   `mapstructure:"trust-remote-code"`
+	machineOptions  `mapstructure:",squash"`
 }
 
 const (
@@ -112,6 +113,7 @@ func (o *convertOptions) addTarget(f *pflag.FlagSet) {
 	f.String("to", toMLX, "`FORMAT` of the result: mlx, or gguf for llama.cpp (a file; q4_0 or q8_0 when quantized)")
 	f.String("upload-repo", "", "refused: hf upload does it")
 	addTrust(f)
+	addMachine(f)
 }
 
 // run binds the options and checks what can be checked before anything is read.
@@ -209,6 +211,9 @@ func (o *convertOptions) scheme() mlx.Scheme {
 }
 
 func runConvert(ctx context.Context, s *streams, o *convertOptions) error {
+	if err := o.machineOptions.apply(); err != nil {
+		return err
+	}
 	if err := convert.CheckOut(o.MLXPath); err != nil {
 		return err
 	}

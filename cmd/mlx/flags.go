@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/metal"
 )
 
 // Flags that several commands have.
@@ -20,8 +21,29 @@ func addMmap(f *pflag.FlagSet) {
 	f.Bool("mmap", false, "leave the weights in the mapped files, which processes share, instead of reading them into huge pages, which is faster")
 }
 
-func addThreads(f *pflag.FlagSet) {
+// machineOptions say what of this machine computes.
+type machineOptions struct {
+	Threads int    `mapstructure:"threads"`
+	Device  string `mapstructure:"device"`
+}
+
+func addMachine(f *pflag.FlagSet) {
 	f.Int("threads", 0, "number of threads; 0 is one a core")
+	f.String("device", "", "`DEVICE` that computes: cpu or gpu (default gpu where there is one)")
+}
+
+// apply makes the choice, for the process.
+func (o *machineOptions) apply() error {
+	if err := setThreads(o.Threads); err != nil {
+		return err
+	}
+	if o.Device == "" {
+		return nil
+	}
+	if err := metal.Choose(o.Device); err != nil {
+		return usagef("--device: %v", err)
+	}
+	return nil
 }
 
 // parseDType reads --dtype; "" is nil, the model's.

@@ -20,13 +20,13 @@ import (
 
 // logitsOptions are the options of mlx logits.
 type logitsOptions struct {
-	Model    string `mapstructure:"model"`
-	Revision string `mapstructure:"revision"`
-	Tokens   []int  `mapstructure:"tokens"`
-	Out      string `mapstructure:"out"`
-	DType    string `mapstructure:"dtype"`
-	Exact    bool   `mapstructure:"exact-activations"`
-	Threads  int    `mapstructure:"threads"`
+	Model          string `mapstructure:"model"`
+	Revision       string `mapstructure:"revision"`
+	Tokens         []int  `mapstructure:"tokens"`
+	Out            string `mapstructure:"out"`
+	DType          string `mapstructure:"dtype"`
+	Exact          bool   `mapstructure:"exact-activations"`
+	machineOptions `mapstructure:",squash"`
 }
 
 func newLogits(s *streams, runF func(context.Context, *streams, *logitsOptions) error) *cobra.Command {
@@ -60,7 +60,7 @@ tokenizer is needed, and no BOS is added. The file appears when it is complete.`
 	f.String("out", "", "safetensors `FILE` to write")
 	addDType(f)
 	addExact(f)
-	addThreads(f)
+	addMachine(f)
 	addConfig(cmd)
 	return cmd
 }
@@ -70,7 +70,7 @@ func runLogits(ctx context.Context, s *streams, o *logitsOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := setThreads(o.Threads); err != nil {
+	if err := o.machineOptions.apply(); err != nil {
 		return err
 	}
 	if err := atomicfile.Check(o.Out); err != nil {

@@ -12,10 +12,10 @@ import (
 
 // loraOptions are the options of mlx lora, by the flags' names.
 type loraOptions struct {
-	Model    string `mapstructure:"model"`
-	Revision string `mapstructure:"revision"`
-	DType    string `mapstructure:"dtype"`
-	Threads  int    `mapstructure:"threads"`
+	Model          string `mapstructure:"model"`
+	Revision       string `mapstructure:"revision"`
+	DType          string `mapstructure:"dtype"`
+	machineOptions `mapstructure:",squash"`
 
 	Train        bool   `mapstructure:"train"`
 	Test         bool   `mapstructure:"test"`
@@ -121,7 +121,7 @@ func newLora(s *streams, runF func(context.Context, *streams, *loraOptions) erro
 func addLoraFlags(f *pflag.FlagSet) {
 	addModelFlags(f)
 	addDType(f)
-	addThreads(f)
+	addMachine(f)
 	f.Bool("train", false, "train")
 	f.Bool("test", false, "tell the loss on the test set")
 	f.String("data", "", "`DIR` with train.jsonl, valid.jsonl and test.jsonl, or org/name of a dataset on the Hub (default "+defaultData+")")

@@ -40,7 +40,7 @@ type loraRun struct {
 }
 
 func runLora(ctx context.Context, s *streams, o *loraOptions) error {
-	if err := setThreads(o.Threads); err != nil {
+	if err := o.machineOptions.apply(); err != nil {
 		return err
 	}
 	ranks, err := joinRanks(ctx)

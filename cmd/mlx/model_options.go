@@ -19,8 +19,8 @@ type modelOptions struct {
 	Exact           bool   `mapstructure:"exact-activations"`
 	Mmap            bool   `mapstructure:"mmap"`
 	PrefillStepSize int    `mapstructure:"prefill-step-size"`
-	Threads         int    `mapstructure:"threads"`
 	TrustRemoteCode bool   `mapstructure:"trust-remote-code"`
+	machineOptions  `mapstructure:",squash"`
 
 	AdapterPath string   `mapstructure:"adapter-path"`
 	Adapter     []string `mapstructure:"adapter"`
@@ -39,7 +39,7 @@ func addRunFlags(f *pflag.FlagSet) {
 	addExact(f)
 	addMmap(f)
 	f.Int("prefill-step-size", 512, "most prompt tokens that run at once; Ctrl-C waits for them")
-	addThreads(f)
+	addMachine(f)
 	addTrust(f)
 	f.String("adapter-path", "", "`DIR` of an adapter to put over the model, as mlx lora, mlx-lm or PEFT write it")
 	addAdapter(f)
@@ -63,7 +63,7 @@ func (o *modelOptions) checkRun() error {
 
 // begin applies --threads and says what there is to say before the model is read.
 func (o *modelOptions) begin(s *streams) error {
-	if err := setThreads(o.Threads); err != nil {
+	if err := o.machineOptions.apply(); err != nil {
 		return err
 	}
 	s.defaultModel(&o.Model)

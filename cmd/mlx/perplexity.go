@@ -28,10 +28,10 @@ type textOptions struct {
 	DType           string `mapstructure:"dtype"`
 	Exact           bool   `mapstructure:"exact-activations"`
 	Mmap            bool   `mapstructure:"mmap"`
-	Threads         int    `mapstructure:"threads"`
 	TrustRemoteCode bool   `mapstructure:"trust-remote-code"`
 
-	from sources
+	from           sources
+	machineOptions `mapstructure:",squash"`
 }
 
 const textLong = `The text is a file: plain text, or .jsonl with a "text" in each line, which are
@@ -51,7 +51,7 @@ func addTextFlags(f *pflag.FlagSet) {
 	addDType(f)
 	addExact(f)
 	addMmap(f)
-	addThreads(f)
+	addMachine(f)
 	addTrust(f)
 }
 
@@ -99,7 +99,7 @@ func (o *textOptions) begin(s *streams) error {
 	if o.TrustRemoteCode {
 		s.noteTrust()
 	}
-	return setThreads(o.Threads)
+	return o.machineOptions.apply()
 }
 
 // model finds and loads a model.

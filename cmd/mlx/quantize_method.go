@@ -37,7 +37,6 @@ type methodOptions struct {
 	HighBits       int     `mapstructure:"high-bits"`
 	HighGroup      int     `mapstructure:"high-group-size"`
 	Sensitivities  string  `mapstructure:"sensitivities"`
-	Threads        int     `mapstructure:"threads"`
 }
 
 // Flags by the methods that have them; the others are of all methods.
@@ -66,7 +65,6 @@ func (o *methodOptions) addMethod(f *pflag.FlagSet) {
 	f.Int("high-bits", 5, "dynamic: bits of sensitive layers")
 	f.Int("high-group-size", 64, "dynamic: their group size")
 	f.String("sensitivities", "", "dynamic: `FILE` of an earlier run instead of measuring them")
-	addThreads(f)
 }
 
 // checkMethod refuses what does not go with --method, or without it.
@@ -74,7 +72,7 @@ func (o *methodOptions) checkMethod(from sources) error {
 	if o.Method != "" && !slices.Contains(calibrate.Methods(), o.Method) {
 		return usagef("--method: %q is not one of %s", o.Method, strings.Join(calibrate.Methods(), ", "))
 	}
-	for _, name := range []string{"calibration", "separator", "num-samples", "sequence-length", "batch-size", "seed", "threads"} {
+	for _, name := range []string{"calibration", "separator", "num-samples", "sequence-length", "batch-size", "seed"} {
 		if o.Method == "" && from.set(name) {
 			return usagef("--%s is for --method %s", name, strings.Join(calibrate.Methods(), ", "))
 		}
@@ -152,7 +150,7 @@ func (o *methodOptions) embed() mlx.Scheme {
 }
 
 func runQuantizeMethod(ctx context.Context, s *streams, o *methodOptions) error {
-	if err := setThreads(o.Threads); err != nil {
+	if err := o.machineOptions.apply(); err != nil {
 		return err
 	}
 	if err := convert.CheckOut(o.MLXPath); err != nil {

@@ -22,12 +22,17 @@ type backend struct {
 	dev     gpu.Device
 	info    gpu.Info
 	kernels kernelCache
+	customs sync.Map // of kernels of one's own: fast.Signature to func() customSource
 	slabs   slabs
 
 	mu     sync.Mutex
 	queues map[int]*queue // by stream id
 	host   tensor.Stream  // of the CPU, for steps of Programs without a kernel
 }
+
+// resourceLimit is how many buffers Metal lets a process have when the system does not
+// tell; small values share buffers, so that it is not met.
+const resourceLimit = 499000
 
 func newBackend(dev gpu.Device) *backend {
 	b := &backend{dev: dev, info: dev.Info(), queues: map[int]*queue{}}
@@ -41,7 +46,11 @@ func (*backend) Kind() tensor.DeviceKind { return tensor.KindGPU }
 
 // Devices is the one GPU.
 func (b *backend) Devices() []tensor.DeviceInfo {
-	return []tensor.DeviceInfo{{Device: tensor.Device{Kind: tensor.KindGPU}, Architecture: b.info.Architecture, MemorySize: b.info.Memory}}
+	i := b.info
+	return []tensor.DeviceInfo{{
+		Device: tensor.Device{Kind: tensor.KindGPU}, Name: i.Name, Architecture: i.Architecture, MemorySize: i.Memory,
+		MaxBufferLength: i.MaxBuffer, MaxRecommendedWorkingSetSize: i.WorkingSet, ResourceLimit: resourceLimit,
+	}}
 }
 
 // Unified: the CPU reads and writes the same memory.

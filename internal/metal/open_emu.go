@@ -10,9 +10,9 @@ import (
 )
 
 // open gives the emulator when it is asked for.
-func open(choice string) (gpu.Device, error) {
-	if choice != "metal-emu" {
-		return nil, errors.New("there is no Metal GPU on this system; MLX_DEVICE=metal-emu chooses the emulator")
+func open(emulator bool) (gpu.Device, error) {
+	if !emulator {
+		return nil, errors.New("there is no Metal GPU on this system; MLX_DEVICE=metal-emu emulates one")
 	}
 	return emu.Open()
 }

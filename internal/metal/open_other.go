@@ -9,9 +9,9 @@ import (
 )
 
 // open says what is missing.
-func open(choice string) (gpu.Device, error) {
-	if choice == "metal-emu" {
+func open(emulator bool) (gpu.Device, error) {
+	if emulator {
 		return nil, errors.New("the Metal emulator is not in this program: build it on Linux with -tags metalemu")
 	}
-	return nil, errors.New("there is no Metal GPU on this system; kernels can be tried on Linux when built with -tags metalemu, with MLX_DEVICE=metal-emu")
+	return nil, errors.New("there is no Metal GPU on this system; on Linux, a program built with -tags metalemu can emulate one (MLX_DEVICE=metal-emu)")
 }

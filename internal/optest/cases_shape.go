@@ -46,7 +46,7 @@ func shapeCases() []Case {
 			Want: gather(0, mlx.Shape{2, 2, 3}, func(i []int) int {
 				return []int{4, 4, 0, 0}[2*i[0]+i[1]]*3 + i[2]
 			})},
-		{Name: "copy", Inputs: made(x), Build: one(func(x *mlx.Array) *mlx.Array { return x.On(mlx.CPU) }), Want: same, Empty: true},
+		{Name: "copy", Inputs: made(x), Build: one(func(x *mlx.Array) *mlx.Array { return x.On(mlx.DefaultDevice()) }), Want: same, Empty: true},
 		{Name: "contiguous", Inputs: made(x), Build: one(func(x *mlx.Array) *mlx.Array { return tensor.CopyOf(x, none) }), Want: same, Empty: true},
 		{Name: "broadcast_to", Inputs: made(ramp(3, 1)), Build: one(func(x *mlx.Array) *mlx.Array { return x.BroadcastTo(2, 3, 4) }),
 			Want: gather(0, mlx.Shape{2, 3, 4}, func(i []int) int { return i[1] })},

@@ -30,8 +30,14 @@ type (
 // DeviceInfo is what a backend knows of a device (mx.device_info).
 type DeviceInfo struct {
 	Device       Device
+	Name         string // as the maker calls it; empty for the CPU
 	Architecture string
 	MemorySize   int64 // bytes
+
+	// Of a GPU, 0 otherwise.
+	MaxBufferLength              int64 // bytes of the largest array
+	MaxRecommendedWorkingSetSize int64 // bytes that arrays should take at most
+	ResourceLimit                int   // buffers at a time
 }
 
 // A Backend runs primitives on the devices of one kind.

@@ -65,3 +65,6 @@ func (o *op) fallBack(st *streamState, in, out []View) error {
 	st.q.Wait(bt.signal())
 	return nil
 }
+
+// SetStrict says whether the user chose the device: see [Hot].
+func SetStrict(strict bool) { strictDevice = strict }

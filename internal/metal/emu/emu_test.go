@@ -66,7 +66,9 @@ func floats(b gpu.Buffer) []float32 {
 	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(h))), len(h)/4)
 }
 
-func float32Bytes(x float32) []byte { return binary.LittleEndian.AppendUint32(nil, math.Float32bits(x)) }
+func float32Bytes(x float32) []byte {
+	return binary.LittleEndian.AppendUint32(nil, math.Float32bits(x))
+}
 
 // finish commits and waits.
 func finish(q gpu.Queue) error {
