@@ -132,9 +132,10 @@ func tooLarge(vs []View) bool {
 	return slices.ContainsFunc(vs, func(v View) bool { return v.Shape.Size() > maxSize })
 }
 
-// open begins a batch if there is none.
+// open begins a batch if there is none. What it does comes after all earlier batches.
 func (q *queue) open() {
 	if q.batch == nil {
+		q.cmds = append(q.cmds, gpu.Cmd{Op: gpu.Barrier})
 		q.ended++
 		q.batch = &event{q: q, number: q.ended, done: make(chan struct{})}
 	}
@@ -209,7 +210,7 @@ func (q *queue) appendCommands(cmds []command, bound []arg) {
 	}
 }
 
-// commit gives the open batch to the device. A commit is a barrier.
+// commit gives the open batch to the device. The next one begins with a barrier.
 func (q *queue) commit() error {
 	if q.batch == nil {
 		return nil
