@@ -1,0 +1,244 @@
+#include "tile.h"
+#include "codes.h"
+
+// Products with packed matrices. X, S and Y are the types of x, of scales and biases, and
+// of the result. sizes are M, N, K and the logarithm of the group size. Modes without
+// biases have scales in their place. Sums have an order of their own that neither the
+// number of rows nor the kernel's variant changes: fma is always meant.
+
+// qmv is x [M, K] @ w^T, w [N, K] packed along K. A simdgroup takes 4 rows of w and ROWS
+// rows of x; its lanes take 16 neighbours of K each.
+template <typename X, typename S, typename Y, int BITS, int MODE, int ROWS>
+[[kernel, max_total_threads_per_threadgroup(64)]] void qmv(
+    const device ushort* w [[buffer(0)]],
+    const device S* scales [[buffer(1)]],
+    const device S* biases [[buffer(2)]],
+    const device X* x [[buffer(3)]],
+    device Y* y [[buffer(4)]],
+    constant int* sizes [[buffer(5)]],
+    uint3 group [[threadgroup_position_in_grid]],
+    uint simdgroup [[simdgroup_index_in_threadgroup]],
+    uint lane [[thread_index_in_simdgroup]]) {
+  constexpr int W = 4;
+  int M = sizes[0];
+  int N = sizes[1];
+  int K = sizes[2];
+  int shift = sizes[3];
+  int n0 = static_cast<int>(group.x * 8 + simdgroup * W);
+  int m0 = static_cast<int>(group.y) * ROWS;
+  int k0 = static_cast<int>(lane) * 16;
+  const device ushort* words[W];
+  long groups[W];
+  for (int r = 0; r < W; r++) {
+    long n = min(n0 + r, N - 1);
+    words[r] = w + n * (K / 16 * BITS);
+    groups[r] = n * (K >> shift);
+  }
+  const device X* rows[ROWS];
+  for (int m = 0; m < ROWS; m++) {
+    rows[m] = x + static_cast<long>(min(m0 + m, M - 1)) * K;
+  }
+  float acc[ROWS * W];
+  for (int i = 0; i < ROWS * W; i++) {
+    acc[i] = 0.0f;
+  }
+  for (int k = k0; k < K; k += 512) {
+    float v[ROWS * 16];
+    float sums[ROWS];
+    for (int m = 0; m < ROWS; m++) {
+      sums[m] = 0.0f;
+      for (int i = 0; i < 16; i++) {
+        float xi = static_cast<float>(rows[m][k + i]);
+        sums[m] += xi;
+        v[m * 16 + i] = xi * code_shrink<BITS, MODE>(i);
+      }
+    }
+    for (int r = 0; r < W; r++) {
+      float q[16];
+      codes16<BITS, MODE>(words[r] + k / 16 * BITS, q);
+      long g = groups[r] + (k >> shift);
+      float s = scale_value<S, MODE>(scales[g]);
+      for (int m = 0; m < ROWS; m++) {
+        float dot = 0.0f;
+        for (int i = 0; i < 16; i++) {
+          dot = fma(q[i], v[m * 16 + i], dot);
+        }
+        float sum = fma(s, dot, acc[m * W + r]);
+        if constexpr (MODE == 0) {
+          sum = fma(static_cast<float>(biases[g]), sums[m], sum);
+        }
+        acc[m * W + r] = sum;
+      }
+    }
+  }
+  for (int m = 0; m < ROWS; m++) {
+    for (int r = 0; r < W; r++) {
+      float sum = simd_sum(acc[m * W + r]);
+      if (lane == 0 && m0 + m < M && n0 + r < N) {
+        y[static_cast<long>(m0 + m) * N + n0 + r] = static_cast<Y>(sum);
+      }
+    }
+  }
+}
+
+// qvm is x [M, K] @ w, w [K, N] packed along N, a row of x at a time. A threadgroup takes
+// 64 columns: 4 lanes have 16 of them each, and 64 rows of w are taken at once.
+template <typename X, typename S, typename Y, int BITS, int MODE>
+[[kernel, max_total_threads_per_threadgroup(256)]] void qvm(
+    const device ushort* w [[buffer(0)]],
+    const device S* scales [[buffer(1)]],
+    const device S* biases [[buffer(2)]],
+    const device X* x [[buffer(3)]],
+    device Y* y [[buffer(4)]],
+    constant int* sizes [[buffer(5)]],
+    uint3 group [[threadgroup_position_in_grid]],
+    uint thread_index [[thread_index_in_threadgroup]],
+    uint simdgroup [[simdgroup_index_in_threadgroup]],
+    uint lane [[thread_index_in_simdgroup]]) {
+  threadgroup float sums[8 * 64];
+  int N = sizes[1];
+  int K = sizes[2];
+  int shift = sizes[3];
+  int col = static_cast<int>(lane % 4) * 16;
+  int n = static_cast<int>(group.x) * 64 + col;
+  x += static_cast<long>(group.y) * K;
+  float acc[16];
+  for (int i = 0; i < 16; i++) {
+    acc[i] = 0.0f;
+  }
+  float bias = 0.0f;
+  if (n < N) {
+    for (int k = static_cast<int>(simdgroup * 8 + lane / 4); k < K; k += 64) {
+      float v = static_cast<float>(x[k]);
+      float q[16];
+      codes16<BITS, MODE>(w + (static_cast<long>(k) * (N / 16) + n / 16) * BITS, q);
+      long g = static_cast<long>(k) * (N >> shift) + (n >> shift);
+      float s = v * scale_value<S, MODE>(scales[g]);
+      for (int i = 0; i < 16; i++) {
+        acc[i] = fma(s, q[i] * code_shrink<BITS, MODE>(i), acc[i]);
+      }
+      if constexpr (MODE == 0) {
+        bias = fma(v, static_cast<float>(biases[g]), bias);
+      }
+    }
+  }
+  for (int i = 0; i < 16; i++) {
+    float sum = acc[i] + bias;
+    sum += simd_shuffle_xor(sum, 4);
+    sum += simd_shuffle_xor(sum, 8);
+    sum += simd_shuffle_xor(sum, 16);
+    if (lane < 4) {
+      sums[static_cast<int>(simdgroup) * 64 + col + i] = sum;
+    }
+  }
+  threadgroup_barrier(mem_flags::mem_threadgroup);
+  int t = static_cast<int>(thread_index);
+  n = static_cast<int>(group.x) * 64 + t;
+  if (t < 64 && n < N) {
+    float sum = 0.0f;
+    for (int i = 0; i < 8; i++) {
+      sum += sums[i * 64 + t];
+    }
+    y[static_cast<long>(group.y) * N + n] = static_cast<Y>(sum);
+  }
+}
+
+// qmm is x [M, K] @ w^T, w [N, K] packed along K, or, without TRANSPOSED, x @ w, w [K, N]
+// packed along N, in tiles of 32 x 32, each by 4 simdgroups as 2 x 2. Weights become W.
+template <typename X, typename S, typename Y, typename W, int BITS, int MODE, bool TRANSPOSED>
+[[kernel, max_total_threads_per_threadgroup(128)]] void qmm(
+    const device uchar* w [[buffer(0)]],
+    const device S* scales [[buffer(1)]],
+    const device S* biases [[buffer(2)]],
+    const device X* x [[buffer(3)]],
+    device Y* y [[buffer(4)]],
+    constant int* sizes [[buffer(5)]],
+    uint3 group [[threadgroup_position_in_grid]],
+    uint thread_index [[thread_index_in_threadgroup]],
+    uint simdgroup [[simdgroup_index_in_threadgroup]],
+    uint lane [[thread_index_in_simdgroup]]) {
+  constexpr int B = 32;
+  constexpr int ldx = B + 16 / sizeof(X);
+  constexpr int ldw = B + 16 / sizeof(W);
+  threadgroup X xs[B * (B + 16 / sizeof(X))];
+  threadgroup W ws[B * (B + 16 / sizeof(W))];
+  int M = sizes[0];
+  int N = sizes[1];
+  int K = sizes[2];
+  int shift = sizes[3];
+  int m0 = static_cast<int>(group.y) * B;
+  int n0 = static_cast<int>(group.x) * B;
+  int ti = static_cast<int>(thread_index);
+  int trow = ti / 4; // what this thread unpacks of a tile of w: 8 neighbours
+  int tcol = ti % 4 * 8;
+  int rows = TRANSPOSED ? N : K; // of w
+  int cols = TRANSPOSED ? K : N;
+  int row = static_cast<int>(simdgroup / 2) * 16 + fragment_row(lane);
+  int col = static_cast<int>(simdgroup % 2) * 16 + fragment_col(lane);
+  x += static_cast<long>(m0) * K;
+  float2 acc[4];
+  for (int i = 0; i < 4; i++) {
+    acc[i] = float2(0.0f, 0.0f);
+  }
+  for (int k = 0; k < K; k += B) {
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    tile_load<X, B, B, ldx, 128>(xs, x + k, static_cast<long>(K), M - m0, K - k, ti);
+    int wr = (TRANSPOSED ? n0 : k) + trow;
+    int wc = (TRANSPOSED ? k : n0) + tcol;
+    threadgroup W* d = ws + trow * ldw + tcol;
+    if (wr < rows && wc < cols) {
+      float q[8];
+      codes8<BITS, MODE>(w + (static_cast<long>(wr) * (cols / 8) + wc / 8) * BITS, q);
+      long g = static_cast<long>(wr) * (cols >> shift) + (wc >> shift);
+      float s = scale_value<S, MODE>(scales[g]);
+      float b = 0.0f;
+      if constexpr (MODE == 0) {
+        b = static_cast<float>(biases[g]);
+      }
+      for (int i = 0; i < 8; i++) {
+        d[i] = static_cast<W>(fma(q[i], s, b));
+      }
+    } else {
+      for (int i = 0; i < 8; i++) {
+        d[i] = static_cast<W>(0.0f);
+      }
+    }
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    const threadgroup X* a = xs + row * ldx + fragment_col(lane);
+    if constexpr (TRANSPOSED) {
+      tile_mma<X, W, 2, 2, B>(acc, a, ldx, 1, ws + col * ldw + fragment_row(lane), 1, ldw);
+    } else {
+      tile_mma<X, W, 2, 2, B>(acc, a, ldx, 1, ws + fragment_row(lane) * ldw + col, ldw, 1);
+    }
+  }
+  y += static_cast<long>(m0 + row) * N + n0 + col;
+  tile_store<Y, 2, 2>(y, acc, static_cast<long>(N), M - m0 - row, N - n0 - col);
+}
+
+// dequantize unpacks eight values a thread. Affine ones are rounded to Y after the product
+// and after the sum. Rows have no gaps: all is one row.
+template <typename S, typename Y, int BITS, int MODE>
+[[kernel]] void dequantize(
+    const device uchar* w [[buffer(0)]],
+    const device S* scales [[buffer(1)]],
+    const device S* biases [[buffer(2)]],
+    device Y* y [[buffer(3)]],
+    constant int& shift [[buffer(4)]],
+    uint i [[thread_position_in_grid]]) {
+  long at = static_cast<long>(i) * 8;
+  float q[8];
+  codes8<BITS, MODE>(w + static_cast<long>(i) * BITS, q);
+  float s = scale_value<S, MODE>(scales[at >> shift]);
+  y += at;
+  if constexpr (MODE == 0) {
+    float b = static_cast<float>(biases[at >> shift]);
+    for (int k = 0; k < 8; k++) {
+      Y p = static_cast<Y>(q[k] * s);
+      y[k] = static_cast<Y>(static_cast<float>(p) + b);
+    }
+  } else {
+    for (int k = 0; k < 8; k++) {
+      y[k] = static_cast<Y>(q[k] * s);
+    }
+  }
+}
