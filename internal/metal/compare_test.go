@@ -7,26 +7,12 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"testing"
 
-	_ "github.com/mlxgo/mlx/internal/cpu"
 	"github.com/mlxgo/mlx/internal/dtype"
 	"github.com/mlxgo/mlx/internal/tensor"
 )
-
-// fullTests: MLX_FULL=1 runs kernels of every dtype and shape.
-var fullTests = os.Getenv("MLX_FULL") == "1"
-
-var onGPU, onCPU tensor.Stream
-
-func init() {
-	if os.Getenv("MLX_DEVICE") == "metal-emu" { // in the process that TestMain starts
-		onGPU = tensor.DefaultStream(tensor.Device{Kind: tensor.KindGPU})
-		onCPU = tensor.DefaultStream(tensor.Device{Kind: tensor.KindCPU})
-	}
-}
 
 // closeness is how far the GPU may be from the CPU: rel of the largest value, abs, and
 // one step of halves. Integers are equal.
@@ -40,7 +26,7 @@ func sameAsCPU(t *testing.T, what string, p tensor.Primitive, tol closeness, in 
 		t.Errorf("%s: %s: %v", what, p.Name(), err)
 		return
 	}
-	got, want := tensor.Apply(p, onGPU, in...), tensor.Apply(p, onCPU, in...)
+	got, want := tensor.Apply(p, onGPU(), in...), tensor.Apply(p, onCPU(), in...)
 	for i := range want {
 		if err := tensor.Eval(got[i], want[i]); err != nil {
 			t.Fatalf("%s: %s: %v", what, p.Name(), err)
@@ -53,7 +39,7 @@ func sameAsCPU(t *testing.T, what string, p tensor.Primitive, tol closeness, in 
 
 // hasKernel encodes p for nobody. Inputs that Accepts refuses are taken as row-major.
 func hasKernel(p tensor.Primitive, in []*tensor.Array) error {
-	b := tensor.BackendFor(onGPU).(*backend)
+	b := tensor.BackendFor(onGPU()).(*backend)
 	var specs []tensor.Spec
 	var views, out []View
 	for i, a := range in {
@@ -132,7 +118,7 @@ func floatsOf(a *tensor.Array) []float64 {
 		return f
 	}
 	var f []float64
-	for _, v := range tensor.ToSlice[float32](tensor.AsType(a, dtype.Float32, onCPU)) {
+	for _, v := range tensor.ToSlice[float32](tensor.AsType(a, dtype.Float32, onCPU())) {
 		f = append(f, float64(v))
 	}
 	return f
@@ -159,11 +145,11 @@ func someOf(d dtype.DType, seed uint64, lo, hi float64, shape ...int) *tensor.Ar
 	a := tensor.FromSlice(f, shape...)
 	switch {
 	case d == dtype.Bool:
-		a = tensor.AsType(tensor.AsType(a, dtype.Int32, onCPU), d, onCPU)
+		a = tensor.AsType(tensor.AsType(a, dtype.Int32, onCPU()), d, onCPU())
 	case d.Is(dtype.UnsignedInteger):
-		a = tensor.AsType(tensor.AsType(a, dtype.Int64, onCPU), d, onCPU)
+		a = tensor.AsType(tensor.AsType(a, dtype.Int64, onCPU()), d, onCPU())
 	default:
-		a = tensor.AsType(a, d, onCPU)
+		a = tensor.AsType(a, d, onCPU())
 	}
 	return evaluated(a)
 }
@@ -180,21 +166,21 @@ func stridedForms(a *tensor.Array) map[string]*tensor.Array {
 	n := len(a.Shape())
 	forms := map[string]*tensor.Array{"row-major": a}
 	if n >= 2 {
-		turned := evaluated(tensor.CopyOf(tensor.SwapAxes(a, n-1, n-2, onCPU), onCPU))
-		forms["columns"] = evaluated(tensor.SwapAxes(turned, n-1, n-2, onCPU))
+		turned := evaluated(tensor.CopyOf(tensor.SwapAxes(a, n-1, n-2, onCPU()), onCPU()))
+		forms["columns"] = evaluated(tensor.SwapAxes(turned, n-1, n-2, onCPU()))
 	}
 	low, high := make([]int, n), make([]int, n)
 	for i := range low {
 		low[i], high[i] = 1, 2
 	}
-	part := tensor.PadWith(a, low, high, 1, onCPU)
+	part := tensor.PadWith(a, low, high, 1, onCPU())
 	for i := range n {
-		part = tensor.SliceAxis(part, i, 1, 1+a.Dim(i), onCPU)
+		part = tensor.SliceAxis(part, i, 1, 1+a.Dim(i), onCPU())
 	}
 	forms["a part"] = evaluated(part)
 	back := a
 	for range 2 {
-		back = reversed(tensor.CopyOf(back, onCPU))
+		back = reversed(tensor.CopyOf(back, onCPU()))
 	}
 	forms["backwards"] = evaluated(back)
 	return forms
@@ -206,7 +192,7 @@ func reversed(a *tensor.Array) *tensor.Array {
 	for _, d := range a.Shape() {
 		start, stop, step = append(start, d-1), append(stop, -1), append(step, -1)
 	}
-	return tensor.Apply1(tensor.Slice{Start: tensor.MakeInts(start...), Stop: tensor.MakeInts(stop...), Step: tensor.MakeInts(step...)}, onCPU, a)
+	return tensor.Apply1(tensor.Slice{Start: tensor.MakeInts(start...), Stop: tensor.MakeInts(stop...), Step: tensor.MakeInts(step...)}, onCPU(), a)
 }
 
 // fallsBack checks that p has no kernel here, and says so.

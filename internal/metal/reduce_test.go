@@ -17,7 +17,7 @@ var rowDTypes = []dtype.DType{dtype.Float32, dtype.BFloat16, dtype.Float16, dtyp
 
 // someDTypes leaves those out of short tests that are like others.
 func someDTypes() []dtype.DType {
-	if fullTests {
+	if full {
 		return rowDTypes
 	}
 	return rowDTypes[:7]
@@ -56,7 +56,7 @@ func TestReduceShapes(t *testing.T) {
 			}
 		}
 	}
-	wide := evaluated(tensor.BroadcastTo(someOf(dtype.Float32, 2, 0, 1, 1, 33), tensor.Shape{50, 33}, onCPU))
+	wide := evaluated(tensor.BroadcastTo(someOf(dtype.Float32, 2, 0, 1, 1, 33), tensor.Shape{50, 33}, onCPU()))
 	for axis := range 2 {
 		sameAsCPU(t, "broadcast", tensor.Reduce{Op: tensor.OpSum, Axes: tensor.MakeAxes(axis)}, closeness{1e-5, 1e-5}, wide)
 	}
@@ -65,7 +65,7 @@ func TestReduceShapes(t *testing.T) {
 // Every op and dtype, in a row, in columns and in two passes.
 func TestReduceDTypes(t *testing.T) {
 	shapes := []reduceCase{{[]int{3, 100}, []int{1}}}
-	if fullTests {
+	if full {
 		shapes = append(shapes, reduceCase{[]int{100, 33}, []int{0}}, reduceCase{[]int{17000}, []int{0}}, reduceCase{[]int{4, 3}, []int{1}}, reduceCase{[]int{2, 2000}, []int{1}})
 	}
 	for op := range tensor.NumReduce {
@@ -157,5 +157,5 @@ func TestArgReduce(t *testing.T) {
 }
 
 func TestReduceFallsBack(t *testing.T) {
-	fallsBack(t, tensor.Reduce{Op: tensor.OpSum, Axes: 1}, evaluated(tensor.AsType(someOf(dtype.Float32, 1, 0, 1, 5), dtype.Float64, onCPU)))
+	fallsBack(t, tensor.Reduce{Op: tensor.OpSum, Axes: 1}, evaluated(tensor.AsType(someOf(dtype.Float32, 1, 0, 1, 5), dtype.Float64, onCPU())))
 }

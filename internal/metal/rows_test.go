@@ -31,7 +31,7 @@ func TestSoftmax(t *testing.T) {
 		}
 	}
 	sameAsCPU(t, "empty", tensor.Softmax{}, closeness{}, someOf(dtype.Float32, 1, 0, 1, 0, 5))
-	sameAsCPU(t, "a broadcast row", tensor.Softmax{}, closeness{1e-6, 1e-7}, evaluated(tensor.BroadcastTo(someOf(dtype.Float32, 1, 0, 1, 1, 40), tensor.Shape{3, 40}, onCPU)))
+	sameAsCPU(t, "a broadcast row", tensor.Softmax{}, closeness{1e-6, 1e-7}, evaluated(tensor.BroadcastTo(someOf(dtype.Float32, 1, 0, 1, 1, 40), tensor.Shape{3, 40}, onCPU())))
 }
 
 // Masked elements count nothing, also when a thread has no others; NaN and infinities
@@ -81,7 +81,7 @@ func TestNorms(t *testing.T) {
 		rounded := tol // what the bias is added to: its last bit may stand out of the sum
 		rounded.rel += map[dtype.DType]float64{dtype.Float16: 1.0 / 1024, dtype.BFloat16: 1.0 / 128}[d]
 		for _, n := range rowSizes {
-			if d != dtype.Float32 && n > 1000 && !fullTests {
+			if d != dtype.Float32 && n > 1000 && !full {
 				continue
 			}
 			x, w, b := someOf(d, 1, -2, 5, 2, 3, n), someOf(d, 2, -1, 1, n), someOf(d, 3, -1, 1, n)
@@ -101,7 +101,7 @@ func TestNorms(t *testing.T) {
 	}
 	sameAsCPU(t, "a wider weight", fast.RMSNorm{Eps: eps}, tol, someOf(dtype.BFloat16, 1, -2, 5, 3, 70), w)
 	sameAsCPU(t, "empty", fast.RMSNorm{Eps: eps}, tol, someOf(dtype.Float32, 1, 0, 1, 0, 70), w)
-	wide := evaluated(tensor.AsType(x, dtype.Float64, onCPU))
+	wide := evaluated(tensor.AsType(x, dtype.Float64, onCPU()))
 	fallsBack(t, fast.RMSNorm{Eps: eps}, wide, w)
 }
 
@@ -157,8 +157,8 @@ func TestRoPE(t *testing.T) {
 	for name, v := range stridedForms(someOf(dtype.Float32, 1, -2, 2, 2, 3, 5, 20)) {
 		sameAsCPU(t, name, p, tol, v, offset)
 	}
-	turned := evaluated(tensor.SwapAxes(someOf(dtype.Float32, 1, -2, 2, 2, 5, 3, 20), 1, 2, onCPU))
+	turned := evaluated(tensor.SwapAxes(someOf(dtype.Float32, 1, -2, 2, 2, 5, 3, 20), 1, 2, onCPU()))
 	sameAsCPU(t, "heads after positions", p, tol, turned, offset)
 	sameAsCPU(t, "no heads", p, tol, someOf(dtype.Float32, 1, -2, 2, 2, 5, 20), offset)
-	sameAsCPU(t, "two axes of heads", p, tol, evaluated(tensor.SwapAxes(someOf(dtype.Float32, 1, -2, 2, 2, 3, 5, 4, 20), 1, 2, onCPU)), offset)
+	sameAsCPU(t, "two axes of heads", p, tol, evaluated(tensor.SwapAxes(someOf(dtype.Float32, 1, -2, 2, 2, 3, 5, 4, 20), 1, 2, onCPU())), offset)
 }

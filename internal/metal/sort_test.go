@@ -26,7 +26,7 @@ func TestScan(t *testing.T) {
 				}
 			}
 			for _, n := range []int{1, 31, 130, 5000} {
-				if d != dtype.Float32 && n != 130 && !fullTests {
+				if d != dtype.Float32 && n != 130 && !full {
 					continue
 				}
 				a := someOf(d, uint64(n), lo, hi, 2, n)
@@ -82,7 +82,7 @@ func TestLinearScan(t *testing.T) {
 func TestSort(t *testing.T) {
 	for _, d := range someDTypes() {
 		for _, n := range []int{1, 7, 33, 1000, 2048, 2049, 7001} {
-			if d != dtype.Float32 && n > 1000 && !(n == 2049 && d.Size() == 8) && !fullTests {
+			if d != dtype.Float32 && n > 1000 && !(n == 2049 && d.Size() == 8) && !full {
 				continue
 			}
 			a := someOf(d, uint64(n), -300, 300, 2, n) // with ties
@@ -110,10 +110,10 @@ func TestSortSpecialValues(t *testing.T) {
 		}
 		a := evaluated(tensor.FromSlice(x))
 		for _, d := range floating {
-			v := evaluated(tensor.AsType(a, d, onCPU))
+			v := evaluated(tensor.AsType(a, d, onCPU()))
 			what := fmt.Sprint(d, " ", n)
 			sameAsCPU(t, what, tensor.ArgSort{}, closeness{}, v)
-			sorted, want := tensor.Apply1(tensor.Sort{}, onGPU, v), tensor.Apply1(tensor.Sort{}, onCPU, v)
+			sorted, want := tensor.Apply1(tensor.Sort{}, onGPU(), v), tensor.Apply1(tensor.Sort{}, onCPU(), v)
 			if err := tensor.Eval(sorted, want); err != nil {
 				t.Fatal(err)
 			}
@@ -127,13 +127,13 @@ func TestSortSpecialValues(t *testing.T) {
 func TestPermuteAndSearch(t *testing.T) {
 	for _, d := range rowDTypes {
 		x := someOf(d, 1, -50, 50, 3, 40)
-		order := evaluated(tensor.Apply1(tensor.ArgSort{}, onCPU, someOf(dtype.Float32, 2, 0, 1, 3, 40)))
+		order := evaluated(tensor.Apply1(tensor.ArgSort{}, onCPU(), someOf(dtype.Float32, 2, 0, 1, 3, 40)))
 		for name, v := range stridedForms(x) {
 			sameAsCPU(t, name, tensor.Permute{}, closeness{}, v, order)
 		}
 	}
 	for _, d := range someDTypes() {
-		row := evaluated(tensor.Apply1(tensor.Sort{}, onCPU, someOf(d, 1, -50, 50, 3, 40)))
+		row := evaluated(tensor.Apply1(tensor.Sort{}, onCPU(), someOf(d, 1, -50, 50, 3, 40)))
 		values := someOf(d, 3, -60, 60, 3, 33)
 		for _, right := range []bool{false, true} {
 			sameAsCPU(t, d.String(), tensor.SearchSorted{Right: right}, closeness{}, row, values)
