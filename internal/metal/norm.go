@@ -18,7 +18,7 @@ func rmsNorm(e *encoder, p fast.RMSNorm, in, out []View) error {
 		return err
 	}
 	x := newRows(&in[0])
-	group := rowGroup(x.k, 4, k.MaxThreads())
+	group := threadsFor(x.k, 4, k.MaxThreads())
 	args := []arg{e.in(&in[0]), e.in(weight), e.out(&out[0]), i32(x.k), i32(len(in) - 1), f32(p.Eps.Value()), f32(p.Offset.Value())}
 	e.run(k, [3]int{x.n * group, 1, 1}, [3]int{group, 1, 1}, append(args, x.args()...)...)
 	return nil
@@ -41,7 +41,7 @@ func layerNorm(e *encoder, p fast.LayerNorm, in, out []View) error {
 		return err
 	}
 	x := newRows(&in[0])
-	group := rowGroup(x.k, 4, k.MaxThreads())
+	group := threadsFor(x.k, 4, k.MaxThreads())
 	args := []arg{e.in(&in[0]), e.in(weight), e.in(bias), e.out(&out[0]), i32(x.k), flag(p.Weight), flag(p.Bias),
 		f32(p.Eps.Value()), f32(p.Offset.Value())}
 	e.run(k, [3]int{x.n * group, 1, 1}, [3]int{group, 1, 1}, append(args, x.args()...)...)
@@ -90,7 +90,7 @@ func normVJP(e *encoder, p fast.NormVJP, in, out []View) error {
 			sums[i] = e.scratch(blocks * x.k * 4)
 		}
 	}
-	group := rowGroup(x.k, 4, k.MaxThreads())
+	group := threadsFor(x.k, 4, k.MaxThreads())
 	params := ints(x.k, x.n, blocks, bit(p.Layer), bit(p.Weight), bit(p.Bias), floatBits(p.Eps.Value()), floatBits(p.Offset.Value()))
 	args := []arg{e.in(&in[0]), e.in(weight), e.in(cotangent), e.out(&out[0]), sums[0], sums[1], params}
 	args = append(append(args, x.args()...), c.args()...)

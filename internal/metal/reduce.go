@@ -148,7 +148,7 @@ func (f folding) run(e *encoder, r *reduction, src, out arg) error {
 		if err != nil {
 			return err
 		}
-		group := rowGroup(r.k/splits, 16, k.MaxThreads())
+		group := threadsFor(r.k/splits, 16, k.MaxThreads())
 		e.run(k, [3]int{r.n * splits * group, 1, 1}, [3]int{group, 1, 1}, f.args(r, src, out, splits, r.kept)...)
 		return nil
 	})
@@ -235,7 +235,7 @@ func argReduce(e *encoder, p tensor.ArgReduce, in, out []View) error {
 		return err
 	}
 	x := newRows(&in[0])
-	group := rowGroup(x.k, 4, k.MaxThreads())
+	group := threadsFor(x.k, 4, k.MaxThreads())
 	args := append([]arg{e.in(&in[0]), e.out(&out[0]), i32(x.k), i64(x.step), flag(p.Min)}, x.args()...)
 	e.run(k, [3]int{x.n * group, 1, 1}, [3]int{group, 1, 1}, args...)
 	return nil

@@ -69,9 +69,9 @@ func elements(views ...View) (names []string, ok bool) {
 	return names, true
 }
 
-// rowGroup is how many threads take a row of k elements, each so many at a time: full
+// threadsFor is how many threads take a row of k elements, each so many at a time: full
 // simdgroups, since their lanes are summed.
-func rowGroup(k, each, most int) int {
+func threadsFor(k, each, most int) int {
 	n := (k + each - 1) / each
 	return max(simdWidth, min((n+simdWidth-1)/simdWidth*simdWidth, most/simdWidth*simdWidth))
 }
@@ -93,7 +93,7 @@ func softmax(e *encoder, kernel string, in, out []View) error {
 	if err != nil {
 		return err
 	}
-	group := rowGroup(x.k, 4, k.MaxThreads())
+	group := threadsFor(x.k, 4, k.MaxThreads())
 	args := append([]arg{e.in(&in[0]), e.out(&out[0]), i32(x.k)}, x.args()...)
 	e.run(k, [3]int{x.n * group, 1, 1}, [3]int{group, 1, 1}, args...)
 	return nil

@@ -16,7 +16,7 @@ func scan(e *encoder, p tensor.Scan, in, out []View) error {
 		return err
 	}
 	x := newRows(&in[0])
-	group := rowGroup(x.k, 4, k.MaxThreads())
+	group := threadsFor(x.k, 4, k.MaxThreads())
 	args := append([]arg{e.in(&in[0]), e.out(&out[0]), i32(x.k), i64(x.step), flag(p.Reverse), flag(p.Exclusive)}, x.outer.args()...)
 	e.run(k, [3]int{x.n * group, 1, 1}, [3]int{group, 1, 1}, args...)
 	return nil

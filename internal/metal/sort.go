@@ -27,7 +27,7 @@ func sortRows(e *encoder, in, out []View, leaves int) error {
 		return tensor.ErrUnsupported
 	}
 	x := newRows(&in[0])
-	threads := rowGroup(x.k, sortEach, sortThreads)
+	threads := threadsFor(x.k, sortEach, sortThreads)
 	if x.k > threads*sortEach {
 		return sortLong(e, in, out, leaves)
 	}
