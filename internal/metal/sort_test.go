@@ -14,8 +14,11 @@ import (
 func TestScan(t *testing.T) {
 	ops := []tensor.ScanOp{tensor.ScanSum, tensor.ScanProd, tensor.ScanMax, tensor.ScanMin, tensor.ScanLogAddExp}
 	for _, op := range ops {
-		for _, d := range someDTypes() {
+		for i, d := range rowDTypes {
 			if scanOp(op, d) == "" || op == tensor.ScanLogAddExp && !d.Is(dtype.Inexact) {
+				continue
+			}
+			if !full && d != dtype.Float32 && i%int(tensor.NumScan) != int(op) {
 				continue
 			}
 			lo, hi := -9.0, 9.0
@@ -110,6 +113,9 @@ func TestSortSpecialValues(t *testing.T) {
 		}
 		a := evaluated(tensor.FromSlice(x))
 		for _, d := range floating {
+			if n == 5000 && d != dtype.Float32 && !full {
+				continue
+			}
 			v := evaluated(tensor.AsType(a, d, onCPU()))
 			what := fmt.Sprint(d, " ", n)
 			sameAsCPU(t, what, tensor.ArgSort{}, closeness{}, v)
