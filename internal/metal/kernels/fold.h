@@ -137,7 +137,7 @@ METAL_FUNC A least() {
   if constexpr (is_same_v<A, float> || is_same_v<A, float2>) {
     return A(-INFINITY);
   } else {
-    return numeric_limits<A>::lowest();
+    return numeric_limits<A>::min();
   }
 }
 
