@@ -80,7 +80,7 @@ func quantMatMul(e *encoder, p quant.MatMul, in, out []View) error {
 		grid, group = [3]int{(n + 63) / 64 * 256, m, 1}, [3]int{256, 1, 1}
 	default:
 		held := "float" // weights are not rounded, unless they may be
-		if p.Halve && x.DType.Size() == 2 {
+		if p.Halve && x.DType == dtype.BFloat16 {
 			held = tx
 		}
 		types = append(types, held)

@@ -29,38 +29,38 @@ template <typename X, typename S, typename Y, int BITS, int MODE, int ROWS>
   int k0 = static_cast<int>(lane) * 16;
   const device ushort* words[W];
   long groups[W];
-  for (int r = 0; r < W; r++) {
+  UNROLL for (int r = 0; r < W; r++) {
     long n = min(n0 + r, N - 1);
     words[r] = w + n * (K / 16 * BITS);
     groups[r] = n * (K >> shift);
   }
   const device X* rows[ROWS];
-  for (int m = 0; m < ROWS; m++) {
+  UNROLL for (int m = 0; m < ROWS; m++) {
     rows[m] = x + static_cast<long>(min(m0 + m, M - 1)) * K;
   }
   float acc[ROWS * W];
-  for (int i = 0; i < ROWS * W; i++) {
+  UNROLL for (int i = 0; i < ROWS * W; i++) {
     acc[i] = 0.0f;
   }
   for (int k = k0; k < K; k += 512) {
     float v[ROWS * 16];
     float sums[ROWS];
-    for (int m = 0; m < ROWS; m++) {
+    UNROLL for (int m = 0; m < ROWS; m++) {
       sums[m] = 0.0f;
-      for (int i = 0; i < 16; i++) {
+      UNROLL for (int i = 0; i < 16; i++) {
         float xi = static_cast<float>(rows[m][k + i]);
         sums[m] += xi;
         v[m * 16 + i] = xi * code_shrink<BITS, MODE>(i);
       }
     }
-    for (int r = 0; r < W; r++) {
+    UNROLL for (int r = 0; r < W; r++) {
       float q[16];
       codes16<BITS, MODE>(words[r] + k / 16 * BITS, q);
       long g = groups[r] + (k >> shift);
       float s = scale_value<S, MODE>(scales[g]);
-      for (int m = 0; m < ROWS; m++) {
+      UNROLL for (int m = 0; m < ROWS; m++) {
         float dot = 0.0f;
-        for (int i = 0; i < 16; i++) {
+        UNROLL for (int i = 0; i < 16; i++) {
           dot = fma(q[i], v[m * 16 + i], dot);
         }
         float sum = fma(s, dot, acc[m * W + r]);
@@ -71,8 +71,8 @@ template <typename X, typename S, typename Y, int BITS, int MODE, int ROWS>
       }
     }
   }
-  for (int m = 0; m < ROWS; m++) {
-    for (int r = 0; r < W; r++) {
+  UNROLL for (int m = 0; m < ROWS; m++) {
+    UNROLL for (int r = 0; r < W; r++) {
       float sum = simd_sum(acc[m * W + r]);
       if (lane == 0 && m0 + m < M && n0 + r < N) {
         y[static_cast<long>(m0 + m) * N + n0 + r] = static_cast<Y>(sum);
@@ -103,7 +103,7 @@ template <typename X, typename S, typename Y, int BITS, int MODE>
   int n = static_cast<int>(group.x) * 64 + col;
   x += static_cast<long>(group.y) * K;
   float acc[16];
-  for (int i = 0; i < 16; i++) {
+  UNROLL for (int i = 0; i < 16; i++) {
     acc[i] = 0.0f;
   }
   float bias = 0.0f;
@@ -114,7 +114,7 @@ template <typename X, typename S, typename Y, int BITS, int MODE>
       codes16<BITS, MODE>(w + (static_cast<long>(k) * (N / 16) + n / 16) * BITS, q);
       long g = static_cast<long>(k) * (N >> shift) + (n >> shift);
       float s = v * scale_value<S, MODE>(scales[g]);
-      for (int i = 0; i < 16; i++) {
+      UNROLL for (int i = 0; i < 16; i++) {
         acc[i] = fma(s, q[i] * code_shrink<BITS, MODE>(i), acc[i]);
       }
       if constexpr (MODE == 0) {
@@ -122,7 +122,7 @@ template <typename X, typename S, typename Y, int BITS, int MODE>
       }
     }
   }
-  for (int i = 0; i < 16; i++) {
+  UNROLL for (int i = 0; i < 16; i++) {
     float sum = acc[i] + bias;
     sum += simd_shuffle_xor(sum, 4);
     sum += simd_shuffle_xor(sum, 8);
@@ -177,7 +177,7 @@ template <typename X, typename S, typename Y, typename W, int BITS, int MODE, bo
   int col = static_cast<int>(simdgroup % 2) * 16 + fragment_col(lane);
   x += static_cast<long>(m0) * K;
   float2 acc[4];
-  for (int i = 0; i < 4; i++) {
+  UNROLL for (int i = 0; i < 4; i++) {
     acc[i] = float2(0.0f, 0.0f);
   }
   for (int k = 0; k < K; k += B) {
@@ -195,11 +195,11 @@ template <typename X, typename S, typename Y, typename W, int BITS, int MODE, bo
       if constexpr (MODE == 0) {
         b = static_cast<float>(biases[g]);
       }
-      for (int i = 0; i < 8; i++) {
+      UNROLL for (int i = 0; i < 8; i++) {
         d[i] = static_cast<W>(fma(q[i], s, b));
       }
     } else {
-      for (int i = 0; i < 8; i++) {
+      UNROLL for (int i = 0; i < 8; i++) {
         d[i] = static_cast<W>(0.0f);
       }
     }
@@ -232,12 +232,12 @@ template <typename S, typename Y, int BITS, int MODE>
   y += at;
   if constexpr (MODE == 0) {
     float b = static_cast<float>(biases[at >> shift]);
-    for (int k = 0; k < 8; k++) {
+    UNROLL for (int k = 0; k < 8; k++) {
       Y p = static_cast<Y>(q[k] * s);
       y[k] = static_cast<Y>(static_cast<float>(p) + b);
     }
   } else {
-    for (int k = 0; k < 8; k++) {
+    UNROLL for (int k = 0; k < 8; k++) {
       y[k] = static_cast<Y>(q[k] * s);
     }
   }
