@@ -97,6 +97,33 @@ func TestQuantizedMatMulAlone(t *testing.T) {
 	}
 }
 
+// Products of picked matrices, on both devices: few and many rows, negative indices,
+// broadcast ones, several blocks of columns.
+func TestGatherQMM(t *testing.T) {
+	for i, s := range []mlx.Scheme{{Bits: 4, GroupSize: 32}, {Bits: 8, GroupSize: 64}, {Mode: "nvfp4"}} {
+		d := []mlx.DType{mlx.BFloat16, mlx.Float32, mlx.Float16}[i]
+		const n, k = 270, 64
+		w := mlx.Quantize(uniform(1, d, 3, n, k), s, mlx.CPU)
+		wide := mlx.Quantize(uniform(2, d, 3, k, 320), s, mlx.CPU)
+		lhs := mlx.NewArray([]int32{3, 0, -1})
+		rhs := mlx.NewArray([][]int32{{2, 0, 1}, {-1, 1, 1}})
+		for _, m := range []int{1, 3, 35} {
+			x := uniform(3, d, 4, m, k)
+			for _, on := range []mlx.Device{mlx.CPU, mlx.GPU} {
+				t.Run(fmt.Sprint(s, m, on), func(t *testing.T) {
+					xs := mlx.Take(x, mlx.NewArray([][]int32{{3, 0, 3}, {3, 0, 3}}), mlx.Axis(0), mlx.CPU)
+					ids := mlx.NewArray([][]int32{{2, 0, 1}, {2, 1, 1}})
+					ws := mlx.SwapAxes(mlx.Take(dequantized(w), ids, mlx.Axis(0), mlx.CPU), -1, -2, mlx.CPU)
+					checkSums(t, mlx.GatherQMM(x, w, lhs, rhs, on), xs, ws, 3e-6)
+					ws = mlx.Take(dequantized(wide), ids, mlx.Axis(0), mlx.CPU)
+					checkSums(t, mlx.GatherQMM(x, wide, lhs, rhs, mlx.TransposeRHS(false), on), xs, ws, 3e-6)
+				})
+			}
+		}
+	}
+	wantKernels(t, "quant", "qmv_bfloat_bfloat_bfloat_4_0_1", "qmm_float_float_float_float_8_0_false")
+}
+
 // edges are groups that quantizers treat each in a way of its own.
 func edges(d mlx.DType) *mlx.Array {
 	const k = 256

@@ -5,6 +5,16 @@
 // of the result. sizes are M, N, K and the logarithm of the group size. Modes without
 // biases have scales in their place. Sums have an order of their own that neither the
 // number of rows nor the kernel's variant changes: fma is always meant.
+//
+// If sizes[4] is not 0, there are as many matrices in x and sizes[5] packed ones, and the
+// product of a threadgroup at z is that of the matrices numbered x_ids[z] and w_ids[z].
+
+// Indices are int64, little end first; where there are none the buffer is one that holds
+// something else.
+METAL_FUNC long picked(const device uint* ids, uint z, int n) {
+  long i = static_cast<long>(static_cast<ulong>(ids[2 * z + 1]) << 32 | ids[2 * z]);
+  return clamp(i < 0 ? i + n : i, static_cast<long>(0), static_cast<long>(n - 1));
+}
 
 // qmv is x [M, K] @ w^T, w [N, K] packed along K. A simdgroup takes 4 rows of w and ROWS
 // rows of x; its lanes take 16 neighbours of K each.
@@ -16,6 +26,8 @@ template <typename X, typename S, typename Y, int BITS, int MODE, int ROWS>
     const device X* x [[buffer(3)]],
     device Y* y [[buffer(4)]],
     constant int* sizes [[buffer(5)]],
+    const device uint* x_ids [[buffer(6)]],
+    const device uint* w_ids [[buffer(7)]],
     uint3 group [[threadgroup_position_in_grid]],
     uint simdgroup [[simdgroup_index_in_threadgroup]],
     uint lane [[thread_index_in_simdgroup]]) {
@@ -24,6 +36,14 @@ template <typename X, typename S, typename Y, int BITS, int MODE, int ROWS>
   int N = sizes[1];
   int K = sizes[2];
   int shift = sizes[3];
+  if (sizes[4] != 0) {
+    long i = picked(w_ids, group.z, sizes[5]) * N;
+    w += i * (K / 16 * BITS);
+    scales += i * (K >> shift);
+    biases += i * (K >> shift);
+    x += picked(x_ids, group.z, sizes[4]) * M * K;
+    y += static_cast<long>(group.z) * M * N;
+  }
   int n0 = static_cast<int>(group.x * 8 + simdgroup * W);
   int m0 = static_cast<int>(group.y) * ROWS;
   int k0 = static_cast<int>(lane) * 16;
@@ -91,14 +111,25 @@ template <typename X, typename S, typename Y, int BITS, int MODE>
     const device X* x [[buffer(3)]],
     device Y* y [[buffer(4)]],
     constant int* sizes [[buffer(5)]],
+    const device uint* x_ids [[buffer(6)]],
+    const device uint* w_ids [[buffer(7)]],
     uint3 group [[threadgroup_position_in_grid]],
     uint thread_index [[thread_index_in_threadgroup]],
     uint simdgroup [[simdgroup_index_in_threadgroup]],
     uint lane [[thread_index_in_simdgroup]]) {
   threadgroup float sums[8 * 64];
+  int M = sizes[0];
   int N = sizes[1];
   int K = sizes[2];
   int shift = sizes[3];
+  if (sizes[4] != 0) {
+    long i = picked(w_ids, group.z, sizes[5]) * K;
+    w += i * (N / 16 * BITS);
+    scales += i * (N >> shift);
+    biases += i * (N >> shift);
+    x += picked(x_ids, group.z, sizes[4]) * M * K;
+    y += static_cast<long>(group.z) * M * N;
+  }
   int col = static_cast<int>(lane % 4) * 16;
   int n = static_cast<int>(group.x) * 64 + col;
   x += static_cast<long>(group.y) * K;
@@ -153,6 +184,8 @@ template <typename X, typename S, typename Y, typename W, int BITS, int MODE, bo
     const device X* x [[buffer(3)]],
     device Y* y [[buffer(4)]],
     constant int* sizes [[buffer(5)]],
+    const device uint* x_ids [[buffer(6)]],
+    const device uint* w_ids [[buffer(7)]],
     uint3 group [[threadgroup_position_in_grid]],
     uint thread_index [[thread_index_in_threadgroup]],
     uint simdgroup [[simdgroup_index_in_threadgroup]],
@@ -173,6 +206,14 @@ template <typename X, typename S, typename Y, typename W, int BITS, int MODE, bo
   int tcol = ti % 4 * 8;
   int rows = TRANSPOSED ? N : K; // of w
   int cols = TRANSPOSED ? K : N;
+  if (sizes[4] != 0) {
+    long i = picked(w_ids, group.z, sizes[5]) * rows;
+    w += i * (cols / 8 * BITS);
+    scales += i * (cols >> shift);
+    biases += i * (cols >> shift);
+    x += picked(x_ids, group.z, sizes[4]) * M * K;
+    y += static_cast<long>(group.z) * M * N;
+  }
   int row = static_cast<int>(simdgroup / 2) * 16 + fragment_row(lane);
   int col = static_cast<int>(simdgroup % 2) * 16 + fragment_col(lane);
   x += static_cast<long>(m0) * K;
