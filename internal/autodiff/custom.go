@@ -168,15 +168,25 @@ func (c custom) captures(s *step, t *tensor.Trace) bool {
 	return false
 }
 
-// Vmap is the rule; or f over the mapped axes, whose derivatives are the rules over
-// them.
+// mapByRule maps a call of a function that has a VMap rule.
+func (c custom) mapByRule(s *step, batched map[tensor.Node]batch) {
+	in, axes, any := batchesOf(s.in[:c.n], batched)
+	var outs []*Array
+	outAxes := slices.Repeat([]int{tensor.Unmapped}, len(s.out))
+	if any {
+		outs, outAxes = c.rules.VMap(in, axes)
+		c.checkMapped(outs, outAxes, s.out, tensor.MappedSize(in, axes))
+	} else {
+		outs = Custom(c.f, c.rules)(in)
+	}
+	for k, n := range s.outNode {
+		batched[n] = batch{outs[k], outAxes[k]}
+	}
+}
+
+// Vmap is f over the mapped axes, whose derivatives are the rules over them.
 func (c custom) Vmap(s tensor.Stream, in []*Array, axes []int) ([]*Array, []int) {
 	primals, at := in[:c.n], axes[:c.n]
-	if c.rules.VMap != nil {
-		outs, outAxes := c.rules.VMap(primals, at)
-		c.checkMapped(outs, outAxes, in, axes)
-		return outs, outAxes
-	}
 	n := tensor.MappedSize(in, axes)
 	f := func(x []*Array) []*Array { return VMap(c.f, x, at, InFront) }
 	outs := make([]*Array, len(in)-c.n)
@@ -187,18 +197,15 @@ func (c custom) Vmap(s tensor.Stream, in []*Array, axes []int) ([]*Array, []int)
 	return tensor.Apply(mark, s, append(append([]*Array(nil), primals...), outs...)...), make([]int, len(outs))
 }
 
-// checkMapped refuses results of a VMap rule that are not what the function gives for
-// each slice: in has that behind the arguments.
-func (c custom) checkMapped(outs []*Array, outAxes []int, in []*Array, axes []int) {
-	if k := len(in) - c.n; len(outs) != k || len(outAxes) != k {
+// checkMapped refuses results of a VMap rule that are not n of what the function gives for
+// each slice.
+func (c custom) checkMapped(outs []*Array, outAxes []int, slice []*Array, n int) {
+	if k := len(slice); len(outs) != k || len(outAxes) != k {
 		tensor.Throw(c.Name(), nil, "the VMap rule gave %d results and %d axes for %d results", len(outs), len(outAxes), k)
 	}
 	refuseNil(c.Name(), outs)
 	for i, o := range outs {
-		got, want := tensor.SpecOf(o), tensor.SpecOf(in[c.n+i])
-		want.Shape = without(want.Shape, axes[c.n+i])
-		at := outAxes[i]
-		n := tensor.MappedSize(in, axes)
+		got, want, at := tensor.SpecOf(o), tensor.SpecOf(slice[i]), outAxes[i]
 		if at != tensor.Unmapped && (at < 0 || at >= len(got.Shape) || got.Shape[at] != n) {
 			tensor.Throw(c.Name(), nil, "the VMap rule gave %v, which has no axis %d of size %d (number %d)", got, at, n, i)
 		}

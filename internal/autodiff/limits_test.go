@@ -117,6 +117,39 @@ func TestWrongRules(t *testing.T) {
 	}
 }
 
+// opaque is an op that cannot be mapped.
+type opaque struct{}
+
+func (opaque) Name() string { return "opaque" }
+
+func (opaque) Infer(in []tensor.Spec) ([]tensor.Spec, error) { return in[:1], nil }
+
+// TestMappedByRule: what a function with a VMap rule does inside need not have one, nor
+// where its argument does not vary though it comes from what is mapped.
+func TestMappedByRule(t *testing.T) {
+	in := tensor.BroadcastTo(scalar(0.5), tensor.Shape{3}, tensor.Stream{})
+	inside := func(in []*array) []*array {
+		tensor.Apply1(opaque{}, tensor.Stream{}, in[0])
+		return []*array{tensor.Apply1(opaque{}, tensor.Stream{}, in[0]).Mul(1)}
+	}
+	f := autodiff.Custom(inside, autodiff.Rules{VMap: func(in []*array, axes []int) ([]*array, []int) {
+		return []*array{in[0].Mul(4)}, axes
+	}})
+	for _, y := range tensor.ToSlice[float32](vmap(func(x *array) *array { return f([]*array{x})[0].Add(1) })(in)) {
+		near(t, "mapped", float64(y), 3)
+	}
+	seven := autodiff.Custom(func(in []*array) []*array { return in }, autodiff.Rules{VMap: func([]*array, []int) ([]*array, []int) {
+		return []*array{scalar(7)}, []int{tensor.Unmapped}
+	}})
+	again := autodiff.Custom(one(sine), autodiff.Rules{VMap: func([]*array, []int) ([]*array, []int) {
+		t.Error("a rule is called for what does not vary")
+		return nil, nil
+	}})
+	for _, y := range tensor.ToSlice[float32](vmap(func(x *array) *array { return again(seven([]*array{x}))[0] })(in)) {
+		near(t, "unmapped", float64(y), math.Sin(7))
+	}
+}
+
 // TestNilTangents: a JVP rule may leave out what does not vary, mapped too.
 func TestNilTangents(t *testing.T) {
 	f := autodiff.Custom(one(sine), autodiff.Rules{JVP: func(p, ts []*array) []*array { return []*array{nil} }})

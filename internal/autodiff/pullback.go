@@ -13,7 +13,7 @@ func Pullback(outs, ins, cotans []*Array, t *tensor.Trace) []*Array {
 			acc.add(tensor.NodeOf(o), cotans[i], tensor.Stream{})
 		}
 	}
-	order := steps(outs, nodeSet(ins), t)
+	order := steps(outs, nodeSet(ins), t, allInputs)
 	for i := len(order) - 1; i >= 0; i-- {
 		s := order[i]
 		order[i] = nil

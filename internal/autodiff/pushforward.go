@@ -19,7 +19,7 @@ func Pushforward(outs, ins, tangents []*Array, t *tensor.Trace) []*Array {
 
 // push computes the tangents of outs from those that are known.
 func push(outs []*Array, known map[tensor.Node]*Array, t *tensor.Trace) []*Array {
-	for _, s := range steps(outs, known, t) {
+	for _, s := range steps(outs, known, t, allInputs) {
 		ts, any := make([]*Array, len(s.in)), false
 		for k, n := range s.inNode {
 			ts[k] = known[n]

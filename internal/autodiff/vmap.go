@@ -84,11 +84,15 @@ func mappedSize(in []*Array, axes []int) (int, []int) {
 
 // mapSteps does the ops behind outs for all slices.
 func mapSteps(outs []*Array, batched map[tensor.Node]batch, t *tensor.Trace) {
-	for _, s := range steps(outs, batched, t) {
+	for _, s := range steps(outs, batched, t, mappedInputs) {
 		refuseDraws(s.in, t)
 		c, ok := s.op.Prim().(custom)
 		if !ok || !c.captures(s, t) {
-			mapStep(s, batched)
+			if ok && c.rules.VMap != nil {
+				c.mapByRule(s, batched)
+			} else {
+				mapStep(s, batched)
+			}
 			continue
 		}
 		if c.rules.VJP != nil || c.rules.JVP != nil || c.rules.VMap != nil {
@@ -100,6 +104,15 @@ func mapSteps(outs []*Array, batched map[tensor.Node]batch, t *tensor.Trace) {
 			batched[n] = batchOf(again[k], batched)
 		}
 	}
+}
+
+// mappedInputs are the arguments of a function with a VMap rule: what it does inside is
+// not mapped, and need not have a rule. Of other ops they are all inputs.
+func mappedInputs(s *step) []tensor.Node {
+	if c, ok := s.op.Prim().(custom); ok && c.rules.VMap != nil {
+		return s.inNode[:c.n]
+	}
+	return s.inNode
 }
 
 // refuseDraws panics if a captured value was drawn since t began.
@@ -122,12 +135,7 @@ func batchOf(a *Array, batched map[tensor.Node]batch) batch {
 
 // mapStep does one op for all slices.
 func mapStep(s *step, batched map[tensor.Node]batch) {
-	in, axes, any := make([]*Array, len(s.in)), make([]int, len(s.in)), false
-	for k := range s.in {
-		b := batchOf(s.in[k], batched)
-		in[k], axes[k] = b.a, b.axis
-		any = any || b.axis != tensor.Unmapped
-	}
+	in, axes, any := batchesOf(s.in, batched)
 	on := s.op.Stream()
 	var outs []*Array
 	var outAxes []int
@@ -140,6 +148,17 @@ func mapStep(s *step, batched map[tensor.Node]batch) {
 	for k, n := range s.outNode {
 		batched[n] = batch{outs[k], outAxes[k]}
 	}
+}
+
+// batchesOf are the values of as for all slices, and whether any of them varies.
+func batchesOf(as []*Array, batched map[tensor.Node]batch) (in []*Array, axes []int, any bool) {
+	in, axes = make([]*Array, len(as)), make([]int, len(as))
+	for k, a := range as {
+		b := batchOf(a, batched)
+		in[k], axes[k] = b.a, b.axis
+		any = any || b.axis != tensor.Unmapped
+	}
+	return in, axes, any
 }
 
 func mapRule(s *step, in []*Array, axes []int) ([]*Array, []int) {

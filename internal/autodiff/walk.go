@@ -15,11 +15,12 @@ type step struct {
 }
 
 // steps lists the ops behind roots that depend on t, inputs first, without those
-// that made the leaves, the keys of a map. It walks with its own stack: graphs may be
-// deep.
-func steps[V any](roots []*Array, leaves map[tensor.Node]V, t *tensor.Trace) []*step {
+// that made the leaves, the keys of a map; behind an op it follows what reads gives of
+// its inputs. It walks with its own stack: graphs may be deep.
+func steps[V any](roots []*Array, leaves map[tensor.Node]V, t *tensor.Trace, reads func(*step) []tensor.Node) []*step {
 	type frame struct {
 		s    *step
+		in   []tensor.Node
 		next int
 	}
 	var order []*step
@@ -42,23 +43,26 @@ func steps[V any](roots []*Array, leaves map[tensor.Node]V, t *tensor.Trace) []*
 		for _, o := range out {
 			s.out = append(s.out, o.Array())
 		}
-		stack = append(stack, frame{s: s})
+		stack = append(stack, frame{s: s, in: reads(s)})
 	}
 	for _, r := range roots {
 		enter(tensor.NodeOf(r))
 		for len(stack) > 0 {
 			f := &stack[len(stack)-1]
-			if f.next == len(f.s.inNode) {
+			if f.next == len(f.in) {
 				order = append(order, f.s)
 				stack = stack[:len(stack)-1]
 				continue
 			}
 			f.next++
-			enter(f.s.inNode[f.next-1])
+			enter(f.in[f.next-1])
 		}
 	}
 	return order
 }
+
+// allInputs are what an op reads.
+func allInputs(s *step) []tensor.Node { return s.inNode }
 
 func nodeSet(as []*Array) map[tensor.Node]bool {
 	m := make(map[tensor.Node]bool, len(as))

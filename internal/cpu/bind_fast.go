@@ -31,6 +31,8 @@ func bindFast(p tensor.Primitive, in, out []View) (task, error) {
 	case fast.Unpack:
 		s := quant.Scheme{Mode: quant.Affine, Bits: p.Bits, GroupSize: p.Group}
 		return dequantizeTask(quant.Dequantize{Scheme: s, To: out[0].DType}, in, out)
+	case fast.Custom:
+		return task{}, fast.ErrNoMetal
 	}
 	return task{}, tensor.ErrUnsupported
 }

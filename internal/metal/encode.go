@@ -3,20 +3,52 @@ package metal
 import (
 	"github.com/mlxgo/mlx/internal/quant"
 	"github.com/mlxgo/mlx/internal/tensor"
+	"github.com/mlxgo/mlx/internal/tensor/fast"
 )
+
+// maxSize is how many elements an array may have here: indices are 32-bit numbers.
+const maxSize = 1<<31 - 1
 
 // Accepts says which layouts the kernels read in place; Metal wants elements aligned.
 func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
+	if v.Shape.Size() > maxSize {
+		return true // it goes to the CPU, which may read it in place
+	}
 	if v.Offset%v.DType.Size() != 0 {
 		_, copies := p.(tensor.Contiguous)
 		return copies
 	}
-	switch p.(type) {
-	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Packed:
+	switch p := p.(type) {
+	// copy.go
+	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Packed, tensor.Broadcast, tensor.Transpose, tensor.Slice,
+		tensor.Pad, tensor.Concatenate:
 		return true
-	case tensor.MatMul: // matmul.go
+	// elementwise.go
+	case tensor.Fused, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU, tensor.GELU, tensor.GateVJP:
+		return true
+	// reduce.go, rows.go, norm.go, rope.go
+	case tensor.Reduce, tensor.ArgReduce:
+		return true
+	case tensor.Softmax, tensor.LogSumExp:
+		return rowsPacked(&v)
+	case fast.RMSNorm, fast.LayerNorm:
+		return i == 0 && rowsPacked(&v) || v.Contiguous()
+	case fast.NormVJP:
+		return !(p.Weight && i == 1) && rowsPacked(&v) || v.Contiguous()
+	case fast.RoPE:
+		return i == 0 || v.Contiguous()
+	// scan.go, sort.go
+	case tensor.Scan, tensor.Sort, tensor.ArgSort:
+		return true
+	case tensor.Permute:
+		return i == 0 || v.Contiguous()
+	// matmul.go
+	case tensor.MatMul:
 		_, ok := matrixOf(&v)
 		return ok
+	// custom.go
+	case fast.Custom:
+		return acceptsCustom(p, &v)
 	}
 	return v.Contiguous()
 }
@@ -28,6 +60,22 @@ func encode(e *encoder, p tensor.Primitive, in, out []View) error {
 	// copy.go
 	case tensor.Copy, tensor.Contiguous, tensor.Reshape, tensor.Packed:
 		return copyView(e, &in[0], &out[0])
+	case tensor.Bitcast:
+		return copyRows(e, &in[0], &out[0])
+	case tensor.Broadcast, tensor.Transpose, tensor.Slice, tensor.AsStrided:
+		return viewOp(e, p.(tensor.Viewer), in, out)
+	case tensor.Pad:
+		return padOp(e, p, in, out)
+	case tensor.Concatenate:
+		return concatenateOp(e, p, in, out)
+	case tensor.Const:
+		return constOp(e, p, out)
+	case tensor.Arange:
+		return arangeOp(e, p, out)
+
+	// elementwise.go
+	case tensor.Fused, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU, tensor.GELU, tensor.GateVJP:
+		return mapOp(e, p, in, out)
 
 	// matmul.go
 	case tensor.MatMul:
@@ -42,6 +90,48 @@ func encode(e *encoder, p tensor.Primitive, in, out []View) error {
 		return quantize(e, p, in, out)
 	case quant.Dequantize:
 		return dequantize(e, p, in, out)
+
+	// custom.go
+	case fast.Custom:
+		return customKernel(e, p, in, out)
+	}
+	return encodeRows(e, p, in, out)
+}
+
+// encodeRows is encode for what works along axes.
+func encodeRows(e *encoder, p tensor.Primitive, in, out []View) error {
+	switch p := p.(type) {
+	// reduce.go, rows.go, norm.go, rope.go
+	case tensor.Reduce:
+		return reduce(e, p, in, out)
+	case tensor.ArgReduce:
+		return argReduce(e, p, in, out)
+	case tensor.Softmax:
+		return softmax(e, "softmax", in, out)
+	case tensor.LogSumExp:
+		return softmax(e, "logsumexp", in, out)
+	case fast.RMSNorm:
+		return rmsNorm(e, p, in, out)
+	case fast.LayerNorm:
+		return layerNorm(e, p, in, out)
+	case fast.NormVJP:
+		return normVJP(e, p, in, out)
+	case fast.RoPE:
+		return rope(e, p, in, out)
+
+	// scan.go, sort.go
+	case tensor.Scan:
+		return scan(e, p, in, out)
+	case tensor.LinearScan:
+		return linearScan(e, p, in, out)
+	case tensor.Sort:
+		return sortRows(e, in, out, sortedValues)
+	case tensor.ArgSort:
+		return argSort(e, in, out)
+	case tensor.Permute:
+		return permuteRows(e, &in[0], e.in(&in[1]), &out[0])
+	case tensor.SearchSorted:
+		return searchSorted(e, p, in, out)
 	}
 	return tensor.ErrUnsupported
 }

@@ -22,6 +22,7 @@ type backend struct {
 	dev     gpu.Device
 	info    gpu.Info
 	kernels kernelCache
+	customs sync.Map // of kernels of one's own: fast.Signature to func() customSource
 	slabs   slabs
 
 	mu     sync.Mutex

@@ -2,6 +2,7 @@ package metal
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -114,8 +115,10 @@ func (q *queue) Encode(p tensor.Primitive, in, out []View) error {
 // add encodes one primitive, or leaves the encoder as it was.
 func (e *encoder) add(p tensor.Primitive, in, out []View) error {
 	n, hz := len(e.cmds), append([]touch(nil), e.hz.touched...)
-	err := encode(e, p, in, out)
-	if err == nil {
+	var err error
+	if tooLarge(in) || tooLarge(out) {
+		err = tensor.ErrUnsupported
+	} else if err = encode(e, p, in, out); err == nil {
 		err = e.err
 	}
 	e.err = nil
@@ -123,6 +126,10 @@ func (e *encoder) add(p tensor.Primitive, in, out []View) error {
 		e.cmds, e.hz.touched = e.cmds[:n], hz
 	}
 	return err
+}
+
+func tooLarge(vs []View) bool {
+	return slices.ContainsFunc(vs, func(v View) bool { return v.Shape.Size() > maxSize })
 }
 
 // open begins a batch if there is none.

@@ -374,6 +374,9 @@ func TestEveryPrimitiveHasACase(t *testing.T) {
 			if full := dir + "." + name; full == "tensor.Count" || full == "tensor.TokenOf" {
 				continue // nothing runs them: compiling replaces the one, and the other is empty
 			}
+			if full := dir + "." + name; full == "tensor/fast.Custom" {
+				continue // runs on Metal alone; tested in mlx/fast
+			}
 			if !tested[dir+"."+name] {
 				t.Errorf("no case builds %s.%s", dir, name)
 			}

@@ -265,6 +265,9 @@ type Const struct {
 	Bits  uint64
 }
 
+// MakeConst is v in dtype d.
+func MakeConst(v float64, d DType) Const { return Const{d, floatBits(v, d)} }
+
 // Name is the op's name.
 func (Const) Name() string { return "constant" }
 

@@ -5,7 +5,6 @@ package emu
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,84 +13,104 @@ import (
 	"github.com/mlxgo/mlx/internal/metal/msltest"
 )
 
-// A library is compiled at once; its functions are loaded when they are asked for, one
-// copy of the code for each set of function constants.
+// wholeLibrary is up to how many kernels are compiled at once; those of a larger library
+// are compiled one by one, when they are asked for.
+const wholeLibrary = 6
+
+// A library is source that was read and checked. Compiled code is loaded when a kernel is
+// asked for.
 type library struct {
-	name, source string
-	math         gpu.Math
-	mu           sync.Mutex
-	loaded       map[string]*msltest.Library
+	name    string
+	program *msltest.Program
+	math    gpu.Math
+
+	mu     sync.Mutex
+	loaded map[string]*msltest.Library // by kernel; all under "" if compiled at once
 }
 
+// Compile checks the source as Metal has it and compiles it when it is asked for kernels.
+func (d *device) Compile(name, source string, math gpu.Math) (gpu.Library, error) {
+	program, err := msltest.Parse(name, source)
+	if err != nil {
+		return nil, err
+	}
+	if err := program.Check(msltest.Strict); err != nil {
+		return nil, err
+	}
+	if lint := program.Lint(); len(lint) > 0 {
+		return nil, fmt.Errorf("%w\n%s", gpu.ErrCompile, strings.Join(lint, "\n"))
+	}
+	return &library{name: name, program: program, math: math, loaded: map[string]*msltest.Library{}}, nil
+}
+
+func (l *library) Release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, lib := range l.loaded {
+		lib.Close()
+	}
+	l.loaded = nil
+}
+
+func (l *library) Kernel(name string, consts ...gpu.Const) (gpu.Kernel, error) {
+	lib, err := l.load(name)
+	if err != nil {
+		return nil, err
+	}
+	k, err := lib.Kernel(name, consts...)
+	if err != nil {
+		return nil, err
+	}
+	return &kernel{Kernel: k}, nil
+}
+
+// load compiles what holds a kernel.
+func (l *library) load(name string) (*msltest.Library, error) {
+	key, names := "", []string(nil)
+	if len(l.program.Entries()) > wholeLibrary {
+		key, names = name, []string{name}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.loaded == nil {
+		return nil, fmt.Errorf("the library %s was released before kernel %s was asked for", l.name, name)
+	}
+	if lib := l.loaded[key]; lib != nil {
+		return lib, nil
+	}
+	lib, err := l.program.Load(l.math, names...)
+	if err != nil {
+		return nil, err
+	}
+	l.loaded[key] = lib
+	return lib, nil
+}
+
+// A kernel's code stays as long as commands that were encoded need it.
 type kernel struct {
-	lib      *msltest.Library
-	name     string
+	*msltest.Kernel
+	mu       sync.Mutex
+	uses     int
 	released atomic.Bool
 }
 
-func (d *device) Compile(name, source string, math gpu.Math) (gpu.Library, error) {
-	l := &library{name: name, source: source, math: math, loaded: map[string]*msltest.Library{}}
-	_, unit, err := msltest.Compile(source, msltest.Options{Mode: "strict"})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w\n%w", name, gpu.ErrCompile, err)
-	}
-	if len(unit.Lint) > 0 {
-		return nil, fmt.Errorf("%s: %w\n%s", name, gpu.ErrCompile, strings.Join(unit.Lint, "\n"))
-	}
-	return l, nil
+func (k *kernel) Name() string { return k.Kernel.Name }
+
+func (k *kernel) MaxThreads() int { return k.Kernel.MaxThreads }
+
+func (k *kernel) Release() {
+	k.released.Store(true)
+	k.use(0)
 }
 
-func (l *library) Release() {}
-
-func (l *library) Kernel(name string, consts ...gpu.Const) (gpu.Kernel, error) {
-	values := map[int]string{}
-	for _, c := range consts {
-		switch v := c.Value.(type) {
-		case bool, int32, uint32:
-			values[c.Index] = fmt.Sprint(v)
-		case float32:
-			values[c.Index] = fmt.Sprintf("%gf", v)
-		default:
-			return nil, fmt.Errorf("kernel %s: function constant %d is a %T, not bool, int32, uint32 or float32", name, c.Index, c.Value)
-		}
+// use counts commands; the code goes when the last one ended after the release.
+func (k *kernel) use(n int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.uses += n
+	if k.uses == 0 && k.released.Load() {
+		k.Close()
 	}
-	key := fmt.Sprint(values)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	lib := l.loaded[key]
-	if lib == nil {
-		var err error
-		lib, err = msltest.Load(l.source, msltest.Options{Consts: values})
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w\n%w", l.name, gpu.ErrCompile, err)
-		}
-		l.loaded[key] = lib
-	}
-	if !slices.ContainsFunc(lib.Unit.Kernels, func(k msltest.Kernel) bool { return k.Host == name }) {
-		return nil, fmt.Errorf("%s has no kernel %s", l.name, name)
-	}
-	return &kernel{lib: lib, name: name}, nil
 }
 
-func (k *kernel) Name() string { return k.name }
-
-func (k *kernel) MaxThreads() int { return 1024 }
-
-func (k *kernel) Release() { k.released.Store(true) }
-
-// run dispatches c, whose buffers are alive, on the cores.
-func (k *kernel) run(x msltest.Launch) error {
-	x.Kernel = k.name
-	r, err := k.lib.Run(x)
-	switch {
-	case err != nil:
-		return err
-	case r.DivBarriers > 0:
-		return errors.New("a barrier is not reached by all threads of its threadgroup")
-	case r.DivCollectives > 0 || r.InactiveMMA > 0:
-		return errors.New("a simdgroup operation or barrier is not reached by all lanes of its simdgroup")
-	case r.TGBytes > 32768:
-		return fmt.Errorf("%d bytes of threadgroup memory: Metal has 32768", r.TGBytes)
-	}
-	return nil
-}
+var errNotOurs = errors.New("it is not a kernel of the emulator's")

@@ -75,11 +75,8 @@ func (q *queue) encode(c gpu.Cmd) error {
 		}
 		c.Args = args
 		c.Threadgroup = slices.Clone(c.Threadgroup)
-		for i, a := range args {
-			if b, ok := a.Buffer.(*buffer); ok && !b.use() {
-				unuse(args[:i])
-				return fmt.Errorf("kernel %s: buffer(%d) was released before its use", kernelName(c), i)
-			}
+		if err := use(c); err != nil {
+			return fmt.Errorf("kernel %s: %w", kernelName(c), err)
 		}
 	default:
 		return fmt.Errorf("no command has the number %d", c.Op)
@@ -90,62 +87,32 @@ func (q *queue) encode(c gpu.Cmd) error {
 
 func kernelName(c gpu.Cmd) string {
 	if k, ok := c.Kernel.(*kernel); ok {
-		return k.name
+		return k.Name()
 	}
 	return fmt.Sprintf("%T", c.Kernel)
 }
 
-// checkDispatch gives the arguments, with bytes copied, or says what Metal would refuse.
-func checkDispatch(c gpu.Cmd) ([]gpu.Arg, error) {
-	k, ok := c.Kernel.(*kernel)
-	if !ok {
-		return nil, errors.New("it is not a kernel of the emulator's")
-	}
-	if k.released.Load() {
-		return nil, errors.New("it was released before its use")
-	}
-	for i := range 3 {
-		if c.Grid[i] < 1 || c.Group[i] < 1 {
-			return nil, fmt.Errorf("a grid of %v threads in groups of %v: each size must be at least 1", c.Grid, c.Group)
+// use keeps the kernel and the buffers of a dispatch until unuse.
+func use(c gpu.Cmd) error {
+	c.Kernel.(*kernel).use(1)
+	for i, a := range c.Args {
+		if b, ok := a.Buffer.(*buffer); ok && !b.use() {
+			c.Args = c.Args[:i]
+			unuse(c)
+			return fmt.Errorf("buffer(%d) was released before its use", i)
 		}
 	}
-	if n := c.Group[0] * c.Group[1] * c.Group[2]; n > k.MaxThreads() {
-		return nil, fmt.Errorf("a threadgroup of %v is %d threads: at most %d are possible", c.Group, n, k.MaxThreads())
-	}
-	for i, n := range c.Threadgroup {
-		if n < 0 || n%16 != 0 {
-			return nil, fmt.Errorf("threadgroup(%d) of %d bytes: the length must be a multiple of 16", i, n)
-		}
-	}
-	if len(c.Args) > maxArgs {
-		return nil, fmt.Errorf("%d arguments: Metal has %d", len(c.Args), maxArgs)
-	}
-	args := slices.Clone(c.Args)
-	for i, a := range args {
-		switch b, _ := a.Buffer.(*buffer); {
-		case a.Buffer != nil && b == nil:
-			return nil, fmt.Errorf("buffer(%d) is %T, not a buffer of the emulator's", i, a.Buffer)
-		case b != nil && a.Bytes != nil:
-			return nil, fmt.Errorf("buffer(%d) has both a buffer and bytes", i)
-		case b != nil && (a.Offset < 0 || a.Offset >= len(b.Host())):
-			return nil, fmt.Errorf("buffer(%d): the offset %d is outside of the buffer's %d bytes", i, a.Offset, len(b.Host()))
-		case len(a.Bytes) > gpu.MaxBytes:
-			return nil, fmt.Errorf("buffer(%d): %d bytes are more than the %d that an argument may carry", i, len(a.Bytes), gpu.MaxBytes)
-		case a.Bytes != nil:
-			args[i].Bytes = slices.Clone(a.Bytes)
-		}
-	}
-	return args, nil
+	return nil
 }
 
-// maxArgs is how many buffers Metal lets a kernel have.
-const maxArgs = 31
-
-func unuse(args []gpu.Arg) {
-	for _, a := range args {
+func unuse(c gpu.Cmd) {
+	for _, a := range c.Args {
 		if b, ok := a.Buffer.(*buffer); ok {
 			b.unuse()
 		}
+	}
+	if k, ok := c.Kernel.(*kernel); ok {
+		k.use(-1)
 	}
 }
 
@@ -164,7 +131,7 @@ func (q *queue) Commit(done func(error, float64)) {
 // Release lets what was committed end.
 func (q *queue) Release() {
 	for _, c := range q.encoded {
-		unuse(c.Args)
+		unuse(c)
 	}
 	q.encoded = nil
 	q.mu.Lock()
@@ -271,7 +238,7 @@ func (s *segment) ready() (list []int) {
 
 // dispatch runs a kernel, unless its batch has failed.
 func (q *queue) dispatch(it item) {
-	defer unuse(it.Args)
+	defer unuse(it.Cmd)
 	if it.batch.err != nil {
 		return
 	}
@@ -287,24 +254,23 @@ func (q *queue) launch(c gpu.Cmd) error {
 	if k.released.Load() {
 		return errors.New("it was released before it ran")
 	}
-	x := msltest.Launch{Order: 2, Seed: q.rng.Uint32(), Workers: q.dev.opts.Workers, Bufs: make([]unsafe.Pointer, maxArgs)}
+	l := launchOf(c)
+	l.Order, l.Seed, l.Workers = msltest.Shuffled, q.rng.Uint32(), q.dev.opts.Workers
 	for i, a := range c.Args {
 		switch b, _ := a.Buffer.(*buffer); {
 		case b != nil && b.isReleased():
 			return fmt.Errorf("buffer(%d) was released before it ran", i)
 		case b != nil:
-			x.Bufs[i] = unsafe.Pointer(&b.host[a.Offset])
+			l.Buffers[i] = unsafe.Pointer(&b.host[a.Offset])
 		case len(a.Bytes) > 0:
-			x.Bufs[i] = unsafe.Pointer(unsafe.SliceData(a.Bytes))
+			l.Buffers[i] = unsafe.Pointer(unsafe.SliceData(a.Bytes))
 		}
 	}
-	for i := range 3 {
-		x.Grid[i], x.Group[i] = uint32(c.Grid[i]), uint32(c.Group[i])
+	report, err := k.Run(l)
+	if err != nil {
+		return err
 	}
-	for _, n := range c.Threadgroup {
-		x.TGLen = append(x.TGLen, uint64(n))
-	}
-	if err := k.run(x); err != nil {
+	if err := report.Err(); err != nil {
 		return err
 	}
 	for i, a := range c.Args {

@@ -22,6 +22,7 @@ type Info struct {
 	MaxBuffer    int64  // the largest buffer
 	WorkingSet   int64  // what the GPU should use at most
 	PageSize     int    // what Wrap rounds to
+	System       string // macOS 15.1; "" if unknown
 	MSL          string // version of the language, "3.1"
 	Emulated     bool   // runs on the CPU
 }

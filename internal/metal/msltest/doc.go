@@ -1,0 +1,43 @@
+// Package msltest compiles kernels in the Metal Shading Language for the CPU, runs them
+// there, and looks for what would go wrong on a Mac. It is how kernels are tested where
+// there is no Apple GPU; package emu makes a device of it.
+//
+// # How it works
+//
+// clang -E expands the source; a rewriter ([Parse]) turns what is not C++ (attributes,
+// instantiations with host names, function constants, threadgroup variables, vector
+// constructors) into C++ and adds one function without parameters for each kernel; clang
+// compiles that with the library of cpp/msl.h in front to a shared object, kept in the
+// user's cache by content. The runtime (cpp/runtime.cpp) runs a threadgroup at a time on
+// each core, each thread of it as a fiber, 32 of them a simdgroup. Running needs the build
+// tag metalemu, Linux and cgo; the rewriter and the checks need only clang.
+//
+// # What finds what
+//
+//   - lint: words that Metal lacks (double, std::, lambdas), pointers without an address
+//     space, variables of the threadgroup outside of kernels, of the program outside of
+//     constant memory
+//   - Strict: conversions and functions that clang takes and Metal does not, as those of
+//     bfloat. It only checks syntax, as does
+//   - Spaces: pointers to device, constant, threadgroup and thread memory mixed up
+//   - running at all: wrong numbers; barriers and simdgroup operations that not all
+//     threads reach; too much threadgroup memory. Threadgroup memory begins as NaN, and so
+//     do local variables
+//   - running in several orders (ascending, descending, shuffled): missing barriers, when
+//     they show in results
+//   - TSan: races inside a threadgroup and between threadgroups, in whatever order, and
+//     barriers with mem_none
+//   - ASan: accesses past the end of a buffer or of a threadgroup array
+//   - MSan: results that depend on values that nobody set
+//
+// # What nothing finds
+//
+// Which memory a barrier orders is not told apart: mem_threadgroup where mem_device is
+// needed passes. Neither is Metal's weaker coherence of device memory between threadgroups
+// (waiting for another threadgroup), nor that Apple's compiler refuses a thing.
+//
+// # What cannot be used
+//
+// Textures, argument buffers, Metal 4 tensors and indirect commands; braced lists where a
+// vector is wanted by overload resolution; kernels inside of namespaces.
+package msltest

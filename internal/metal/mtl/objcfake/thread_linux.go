@@ -1,0 +1,6 @@
+package objcfake
+
+import "golang.org/x/sys/unix"
+
+// thread tells the thread that runs.
+func thread() int { return unix.Gettid() }

@@ -1,0 +1,7 @@
+//go:build cgo
+
+package mtl
+
+import "os"
+
+func systemPageSize() int { return os.Getpagesize() }
