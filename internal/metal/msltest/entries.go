@@ -36,6 +36,9 @@ var fields = map[string]string{
 // entryCode is C++ for the kernels that are asked for, all if names is empty: a function
 // without parameters for each, and the table msl_kernels.
 func (u *unit) entryCode(names []string) string {
+	if u.open {
+		return "" // the compiler says where
+	}
 	var out, table strings.Builder
 	// Messages about a parameter are to have the kernel's line.
 	for n, e := range u.entries {

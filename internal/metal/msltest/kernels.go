@@ -153,11 +153,11 @@ func (r *rewriter) params(i int) (list []Param, code string, next int) {
 			list = append(list, r.param(start, j, &out))
 		}
 		if j < end {
-			out.WriteString(",")
+			out.WriteString(r.tokens[j].space + ",")
 		}
 		start = j + 1
 	}
-	return list, "(" + out.String() + ")", end + 1
+	return list, "(" + out.String() + r.tokens[end].space + ")", end + 1
 }
 
 // skipNested gives the end of brackets or template arguments at i, or i.

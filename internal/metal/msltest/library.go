@@ -19,6 +19,7 @@ static void* run_of(const struct msl_kernel* k) { return (void*)k->run; }
 import "C"
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -26,8 +27,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"unsafe"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/mlxgo/mlx/internal/metal/gpu"
 )
@@ -140,22 +139,14 @@ func (l *Library) copyOf(constants string) (*code, error) {
 	return c, nil
 }
 
-// load loads the object from a file of its own in memory: the loader would give the same
-// code, with the same constants, for the same file.
+// load loads the object from a file of its own, which is gone afterwards: the loader would
+// give the same code, with the same constants, for the same file.
 func (l *Library) load(constants string) (*code, error) {
-	object, err := os.ReadFile(l.path)
+	path, err := copyOfFile(l.path)
 	if err != nil {
-		return nil, fmt.Errorf("a compiled kernel is gone from the cache: %w", err)
+		return nil, err
 	}
-	fd, err := unix.MemfdCreate("mlx-kernel", unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("cannot make a file in memory for a kernel: %w", err)
-	}
-	file := os.NewFile(uintptr(fd), "mlx-kernel")
-	defer file.Close()
-	if _, err := file.Write(object); err != nil {
-		return nil, fmt.Errorf("cannot copy a kernel into memory: %w", err)
-	}
+	defer os.Remove(path)
 
 	list := C.CString(constants)
 	defer C.free(unsafe.Pointer(list))
@@ -163,7 +154,7 @@ func (l *Library) load(constants string) (*code, error) {
 	defer loading.Unlock()
 	C.call_set_constants(l.runtime.setConstants, list)
 	defer C.call_set_constants(l.runtime.setConstants, nil)
-	h, err := open(fmt.Sprintf("/proc/self/fd/%d", fd), C.RTLD_NOW|C.RTLD_LOCAL)
+	h, err := open(path, C.RTLD_NOW|C.RTLD_LOCAL)
 	if err != nil {
 		return nil, err
 	}
@@ -176,6 +167,24 @@ func (l *Library) load(constants string) (*code, error) {
 		c.kernels[C.GoString(k.name)] = k
 	}
 	return c, nil
+}
+
+// copyOfFile copies a file of the cache beside it.
+func copyOfFile(path string) (string, error) {
+	object, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("a compiled kernel is gone from the cache: %w", err)
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), "loading-")
+	if err != nil {
+		return "", fmt.Errorf("cannot write into the cache of compiled kernels: %w", err)
+	}
+	_, err = file.Write(object)
+	if err := errors.Join(err, file.Close()); err != nil {
+		os.Remove(file.Name())
+		return "", fmt.Errorf("cannot write into the cache of compiled kernels: %w", err)
+	}
+	return file.Name(), nil
 }
 
 func next(k *C.struct_msl_kernel) *C.struct_msl_kernel {

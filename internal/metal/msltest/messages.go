@@ -80,6 +80,7 @@ func describe(m message, notes []message) (lines []string) {
 			}
 		}
 	}
+	m.text = withTypes(m.text, notes)
 	lines = append(lines, fmt.Sprintf("%s:%s: error: %s", m.file, m.line, inMetal(m.text)))
 	for _, n := range notes {
 		if inLibrary(n.file) || strings.Contains(n.text, "msl_run_") || strings.Contains(n.text, "msl_bind") {
@@ -90,10 +91,31 @@ func describe(m message, notes []message) (lines []string) {
 	return lines
 }
 
+var fromType = regexp.MustCompile(`no known conversion from ('[^']*'(?: \(aka '[^']*'\))?) to '(?:const )?bfloat'`)
+
+// withTypes names the types of an assignment that bfloat, which is a class when it is
+// checked, does not take.
+func withTypes(text string, notes []message) string {
+	if !strings.Contains(text, "no viable overloaded '='") {
+		return text
+	}
+	for _, n := range notes {
+		if m := fromType.FindStringSubmatch(n.text); m != nil {
+			return "assigning to 'bfloat' from incompatible type " + m[1]
+		}
+	}
+	return text
+}
+
 var words = []struct {
 	pattern *regexp.Regexp
 	metal   string
 }{
+	{regexp.MustCompile(`'[^']*msl_t\d+[^']*' \(aka ('[^']*')\)`), "$1"},
+	{regexp.MustCompile(`MSL_DEVICE`), "device"},
+	{regexp.MustCompile(`MSL_CONSTANT`), "constant"},
+	{regexp.MustCompile(`MSL_THREADGROUP`), "threadgroup"},
+	{regexp.MustCompile(`MSL_THREAD ?`), ""},
 	{regexp.MustCompile(`static assertion failed(?: due to requirement '.*')?: `), ""},
 	{regexp.MustCompile(`(?:const )?__attribute__\(\(address_space\(1\)\)\)`), "device"},
 	{regexp.MustCompile(`(?:const )?__attribute__\(\(address_space\(2\)\)\)`), "constant"},

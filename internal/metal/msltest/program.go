@@ -166,6 +166,9 @@ func (p *Program) flags(mode Mode, math gpu.Math) []string {
 		"-nostdinc", "-fPIC", "-ftls-model=initial-exec", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics",
 		"-fno-delete-null-pointer-checks", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=on",
 		"-Xclang", "-ffloat16-excess-precision=none", "-Xclang", "-fbfloat16-excess-precision=none",
+		// Barriers and collectives are told apart by the place of the call: there must be no copies of one.
+		"-Xclang", "-fconvergent-functions", "-mllvm", "-disable-tail-duplicate", "-mllvm", "-disable-early-taildup",
+		"-mllvm", "-tail-dup-placement=0",
 		"-fno-caret-diagnostics", "-fno-color-diagnostics", "-fno-elide-type", "-ferror-limit=20",
 		"-Wno-everything", "-Werror=vla", "-Werror=return-type",
 	}

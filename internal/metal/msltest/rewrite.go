@@ -12,6 +12,7 @@ type unit struct {
 	entries   []Entry
 	constants []Constant
 	lint      []string
+	open      bool // a bracket is never closed
 }
 
 // scope says where tokens are.
@@ -45,7 +46,7 @@ func rewrite(src string) *unit {
 		kernels: map[string]definition{},
 	}
 	r.block(0, len(r.tokens), inNamespace)
-	r.unit.code = r.out.String()
+	r.unit.code, r.unit.open = r.out.String(), r.open
 	r.unit.needs(&r.reader)
 	r.unit.lintEntries()
 	return r.unit
@@ -183,8 +184,8 @@ func isSpace(s string) bool { return slices.Contains(spaces, s) }
 // word rewrites one token.
 func (r *rewriter) word(i int) string {
 	t, before, after := r.text(i), r.text(i-1), r.text(i+1)
-	if before == "." || before == "->" {
-		return t // a member
+	if before == "." || before == "->" || before == "operator" {
+		return t // a member, a conversion
 	}
 	switch {
 	case isSpace(t) && before != "::":
@@ -195,6 +196,10 @@ func (r *rewriter) word(i int) string {
 		return "MSL_" + strings.ToUpper(t)
 	case isFloat(t):
 		return t + "f"
+	case t == "static_cast" && after == "<" && isName(r.text(i+2)) && r.castsToValue(i+1):
+		return "metal::cast_"
+	case after == "(" && (t == "half" || t == "bfloat") && r.text(i+2) != ")":
+		return "metal::cast_<" + t + ">"
 	case after == "(":
 		return r.constructor(i)
 	case t == "vec" && after == "<":
@@ -203,6 +208,17 @@ func (r *rewriter) word(i int) string {
 		}
 	}
 	return t
+}
+
+// castsToValue says whether the type between the angles at i is no pointer or reference.
+func (r *rewriter) castsToValue(i int) bool {
+	end, ok := r.angle(i)
+	for j := i; ok && j < end; j++ {
+		if t := r.text(j); t == "*" || t == "&" || t == "&&" || isSpace(t) {
+			return false
+		}
+	}
+	return ok && r.text(end+1) == "("
 }
 
 // constructor rewrites a name before a parenthesis: float4(a, b) is a call.

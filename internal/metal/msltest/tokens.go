@@ -5,6 +5,7 @@ import "strings"
 // A reader looks around in tokens. Positions beyond the ends read as the empty token.
 type reader struct {
 	tokens []token
+	open   bool  // a bracket is never closed
 	close  []int // of each opening ( [ {: the index of its partner, or of the last token
 }
 
@@ -32,6 +33,7 @@ func (r *reader) pair() {
 			}
 		}
 	}
+	r.open = len(open) > 0
 }
 
 func (r *reader) text(i int) string {

@@ -33,7 +33,8 @@ template <class T> MSL_FN enable_if_t<is_math_<T> && !is_vec_<T>, bool> isunorde
 
 // select takes b where c is true.
 template <class T> MSL_FN T select(T a, T b, bool c) { return c ? b : a; }
-template <class T> MSL_FN enable_if_t<is_vec_<T>, T> select(T a, T b, vec<bool, is_vec_<T> ? len_<T> : 2> c) {
+template <class T, class C> MSL_FN enable_if_t<is_vec_<T> && is_vec_<C> && is_integral_v<elem_t<C>>, T> select(T a, T b, C c) {
+  static_assert(len_<T> == len_<C>, "select takes vectors of one length");
   T r;
   for (int i = 0; i < len_<T>; i++) r[i] = c[i] ? b[i] : a[i];
   return r;

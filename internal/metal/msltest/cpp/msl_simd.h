@@ -127,7 +127,7 @@ template <class T> MSL_FN enable_if_t<is_simd_<T>, T> from_lane_(T v, int source
   return r;
 }
 
-#define MSL_SHUFFLE template <class T> MSL_FN T
+#define MSL_SHUFFLE template <class T> MSL_FN enable_if_t<is_simd_<T>, T>
 MSL_SHUFFLE simd_shuffle(T v, ushort l) { return from_lane_(v, l); }
 MSL_SHUFFLE simd_broadcast(T v, ushort l) { return from_lane_(v, l, true); }
 MSL_SHUFFLE simd_shuffle_xor(T v, ushort m) { return from_lane_(v, lane_() ^ m); }

@@ -77,6 +77,17 @@ template <class V, class... A> MSL_FN constexpr V construct_(A... a) {
     return V(a...);
 }
 
+// cast_ is static_cast to what is no pointer or reference. Some versions of the compiler do
+// not convert between half and bfloat, and none between vectors.
+template <class T, class A> MSL_FN constexpr T cast_(A a) {
+  if constexpr (is_vec_<T>)
+    return make_vec<elem_t<T>, len_<T>>(a);
+  else if constexpr (is_bfloat_<A> && __is_same(T, half) || is_bfloat_<T> && __is_same(A, half))
+    return static_cast<T>(static_cast<float>(a));
+  else
+    return static_cast<T>(a);
+}
+
 // vcast<T, N>() ->* x is (T##N)x, which converts element by element.
 template <class T, int N> struct vcast {};
 template <class T, int N, class A> MSL_FN vec<T, N> operator->*(vcast<T, N>, A a) { return make_vec<T, N>(a); }
