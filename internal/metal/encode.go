@@ -94,6 +94,8 @@ func encode(e *encoder, p tensor.Primitive, in, out []View) error {
 	// quant.go
 	case quant.MatMul:
 		return quantMatMul(e, p, in, out)
+	case quant.GatherMatMul:
+		return gatherQuantMatMul(e, p, in, out)
 	case quant.Quantize:
 		return quantize(e, p, in, out)
 	case quant.Dequantize:
