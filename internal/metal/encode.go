@@ -50,6 +50,9 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 	case tensor.MatMul:
 		_, ok := matrixOf(&v)
 		return ok
+	// gather.go, scatter.go
+	case tensor.Gather, tensor.Scatter, tensor.GatherAxis, tensor.ScatterAxis, tensor.SliceUpdate:
+		return true
 	// custom.go
 	case fast.Custom:
 		return acceptsCustom(p, &v)
@@ -100,6 +103,18 @@ func encode(e *encoder, p tensor.Primitive, in, out []View) error {
 		return quantize(e, p, in, out)
 	case quant.Dequantize:
 		return dequantize(e, p, in, out)
+
+	// gather.go, scatter.go
+	case tensor.Gather:
+		return gather(e, p, in, out)
+	case tensor.GatherAxis:
+		return gatherAxis(e, p, in, out)
+	case tensor.Scatter:
+		return scatter(e, p, in, out)
+	case tensor.ScatterAxis:
+		return scatterAxis(e, p, in, out)
+	case tensor.SliceUpdate:
+		return sliceUpdate(e, p, in, out)
 
 	// custom.go
 	case fast.Custom:
