@@ -53,6 +53,9 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 	// gather.go, scatter.go
 	case tensor.Gather, tensor.Scatter, tensor.GatherAxis, tensor.ScatterAxis, tensor.SliceUpdate:
 		return true
+	// attention_vjp.go
+	case fast.AttentionVJP:
+		return acceptsAttentionVJP(p, i, &v)
 	// custom.go
 	case fast.Custom:
 		return acceptsCustom(p, &v)
@@ -115,6 +118,10 @@ func encode(e *encoder, p tensor.Primitive, in, out []View) error {
 		return scatterAxis(e, p, in, out)
 	case tensor.SliceUpdate:
 		return sliceUpdate(e, p, in, out)
+
+	// attention_vjp.go
+	case fast.AttentionVJP:
+		return attentionVJPOp(e, p, in, out)
 
 	// custom.go
 	case fast.Custom:
