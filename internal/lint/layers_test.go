@@ -20,8 +20,8 @@ const module = "github.com/mlxgo/mlx"
 // earlier lines, never of its own. A name is a path below internal; mlx is the root
 // and mlx/X the public package X.
 const layers = `
-atomicfile opt fmap threefry cpu/simd hf/shards metal/gpu metal/msltest metal/mtl/objcfake
-dtype cpu/limits metal/mtl/objc
+atomicfile opt fmap threefry cpu/simd hf/shards metal/gpu metal/mtl/objcfake
+dtype cpu/limits metal/msltest metal/mtl/objc
 npy hf/safetensors hf/tokenizer hf/template hf/hub hf/dataset hf/gguf hf/torchfile launch/hostfile metal/mtl metal/emu
 launch
 launch/discover
@@ -36,7 +36,7 @@ mlx
 mlx/fast mlx/random mlx/tree mlx/distributed
 mlx/nn
 mlx/optim
-mlx/examples/all_sum mlx/examples/arrays mlx/examples/compile mlx/examples/data_parallel mlx/examples/fast mlx/examples/grad mlx/examples/indexing mlx/examples/lazy mlx/examples/mlp mlx/examples/nn_quantize mlx/examples/quantize mlx/examples/random mlx/examples/saving mlx/examples/unified_memory mlx/examples/value_and_grad mlx/examples/vmap
+mlx/examples/all_sum mlx/examples/arrays mlx/examples/compile mlx/examples/custom_kernel mlx/examples/data_parallel mlx/examples/fast mlx/examples/grad mlx/examples/indexing mlx/examples/lazy mlx/examples/mlp mlx/examples/nn_quantize mlx/examples/quantize mlx/examples/random mlx/examples/saving mlx/examples/unified_memory mlx/examples/value_and_grad mlx/examples/vmap
 llm/cache llm/sample llm/weights llm/peft
 llm/foreign
 llm
