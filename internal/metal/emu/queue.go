@@ -48,9 +48,15 @@ func (d *device) NewQueue() (gpu.Queue, error) {
 	return q, nil
 }
 
+// Encode takes all commands or, if one is wrong, none.
 func (q *queue) Encode(cmds []gpu.Cmd) error {
+	before := len(q.encoded)
 	for _, c := range cmds {
 		if err := q.encode(c); err != nil {
+			for _, taken := range q.encoded[before:] {
+				unuse(taken)
+			}
+			q.encoded = q.encoded[:before]
 			return err
 		}
 	}
@@ -208,7 +214,9 @@ func (s *segment) advance() {
 	for ; s.ended < len(s.items); s.ended++ {
 		switch it := s.items[s.ended]; {
 		case it.end:
-			it.batch.done(it.batch.err, it.batch.busy.Seconds())
+			if it.batch.done != nil {
+				it.batch.done(it.batch.err, it.batch.busy.Seconds())
+			}
 		case it.Op == gpu.Signal:
 			it.Event.(*event).Set(it.Value)
 		case it.Op == gpu.Wait && it.Event.(*event).Value() < it.Value:
