@@ -304,3 +304,41 @@ func TestCompileErrors(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+const racingSource = `#include <metal_stdlib>
+using namespace metal;
+kernel void reverse(device float* x [[buffer(0)]], uint i [[thread_position_in_threadgroup]], uint n [[threads_per_threadgroup]]) {
+  threadgroup float s[64];
+  s[i] = x[i];
+  threadgroup_barrier(mem_flags::FLAG);
+  x[i] = s[n - 1 - i];
+}
+`
+
+// Dispatches can run under a sanitizer.
+func TestSanitizer(t *testing.T) {
+	t.Setenv("MLX_METAL_SANITIZER", "tsan")
+	d, err := Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ flag, want string }{{"mem_threadgroup", "<nil>"}, {"mem_none", "kernel reverse: the sanitizer found a fault"}} {
+		q := newQueue(t, d)
+		k := compile(t, d, strings.ReplaceAll(racingSource, "FLAG", c.flag), "reverse")
+		x := newBuffer(t, d, 4*64)
+		for i := range floats(x) {
+			floats(x)[i] = float32(i)
+		}
+		if err := q.Encode([]gpu.Cmd{{Kernel: k, Args: []gpu.Arg{{Buffer: x}}, Grid: [3]int{64, 1, 1}, Group: [3]int{64, 1, 1}}}); err != nil {
+			t.Fatal(err)
+		}
+		err := finish(q)
+		if !strings.HasPrefix(fmt.Sprint(err), c.want) || err == nil && floats(x)[0] != 63 {
+			t.Errorf("%s: %v, want %s; %g", c.flag, err, c.want, floats(x)[0])
+		}
+	}
+	t.Setenv("MLX_METAL_SANITIZER", "nothing")
+	if _, err := Open(); err == nil || !strings.Contains(err.Error(), "it can be asan, tsan or msan") {
+		t.Error(err)
+	}
+}

@@ -257,6 +257,7 @@ func (q *queue) dispatch(it item) {
 	it.batch.busy += time.Since(start)
 }
 
+// launch runs a kernel, and tells what was wrong with what it did.
 func (q *queue) launch(c gpu.Cmd) error {
 	k := c.Kernel.(*kernel)
 	if k.released.Load() {
@@ -274,7 +275,13 @@ func (q *queue) launch(c gpu.Cmd) error {
 			l.Buffers[i] = unsafe.Pointer(unsafe.SliceData(a.Bytes))
 		}
 	}
-	report, err := k.Run(l)
+	var report msltest.Report
+	var err error
+	if mode := q.dev.opts.Sanitizer; mode != msltest.Plain && c.Grid[0]*c.Grid[1]*c.Grid[2] <= sanitized {
+		report, err = k.runSanitized(mode, c, l)
+	} else {
+		report, err = k.Run(l)
+	}
 	if err != nil {
 		return err
 	}

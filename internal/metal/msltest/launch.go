@@ -3,7 +3,6 @@ package msltest
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"unsafe"
 )
 
@@ -70,20 +69,6 @@ func (l Launch) check(maxThreads int) error {
 
 // Check says what Metal would refuse of a launch of an entry.
 func (e Entry) Check(l Launch) error { return l.check(e.MaxThreads) }
-
-// smallDispatch is how many threads are not worth a second worker.
-const smallDispatch = 512
-
-func (l Launch) workers() int {
-	n := l.Workers
-	if n <= 0 {
-		n = runtime.GOMAXPROCS(0)
-	}
-	if l.Grid[0]*l.Grid[1]*l.Grid[2] <= smallDispatch {
-		n = 1
-	}
-	return n
-}
 
 // A Report is what a dispatch did.
 type Report struct {

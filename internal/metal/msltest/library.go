@@ -57,6 +57,11 @@ var theRuntime = sync.OnceValues(func() (*runtimeLib, error) {
 	return r, nil
 })
 
+// runtimeObject gives the runtime as a shared object.
+func runtimeObject(clang Clang) (string, error) {
+	return compileRuntime(clang, ".so", "runtime.cpp", "-shared", "-fuse-ld="+linker(), "-lm", "-pthread")
+}
+
 func open(path string, flags C.int) (unsafe.Pointer, error) {
 	c := C.CString(path)
 	defer C.free(unsafe.Pointer(c))
@@ -104,6 +109,15 @@ func (p *Program) Load(math gpu.Math, names ...string) (*Library, error) {
 		return nil, err
 	}
 	return &Library{program: p, runtime: rt, path: path, copies: map[string]*code{}}, nil
+}
+
+// object compiles the kernels of those names, or all, into a shared object.
+func (p *Program) object(math gpu.Math, names []string) (string, error) {
+	args := append(p.flags(Plain, math), "-shared")
+	return p.compile(args, names, ".so", func(path string, args []string, code string) error {
+		_, err := p.clang.run(code, append(args, "-", "-o", path)...)
+		return translate(err, nil)
+	})
 }
 
 // Close lets go of the code. Kernels that were made live on.
@@ -290,4 +304,18 @@ func (k *Kernel) Run(l Launch) (Report, error) {
 		IncompleteMatrices:   int(r.incomplete_matrices),
 		ThreadgroupBytes:     int(r.threadgroup_bytes),
 	}, nil
+}
+
+// smallDispatch is how many threads are not worth a second worker.
+const smallDispatch = 512
+
+func (l Launch) workers() int {
+	n := l.Workers
+	if n <= 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	if l.Grid[0]*l.Grid[1]*l.Grid[2] <= smallDispatch {
+		n = 1
+	}
+	return n
 }
