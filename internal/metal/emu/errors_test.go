@@ -29,6 +29,7 @@ kernel void barrier_in_branch(device float* x [[buffer(0)]], uint i [[thread_pos
 }
 kernel void sum_in_branch(device float* x [[buffer(0)]], uint i [[thread_position_in_grid]]) {
   if (i < 3) x[i] = simd_sum(1.0f);
+  x[i] += simd_sum(2.0f);
 }
 kernel void big(device float* x [[buffer(0)]], uint i [[thread_position_in_grid]]) {
   threadgroup float s[8193];
@@ -97,7 +98,9 @@ func TestErrors(t *testing.T) {
 		{gpu.Cmd{Op: 77}, "no command has the number 77"},
 
 		{gpu.Cmd{Kernel: kernel("barrier_in_branch"), Args: bufs(gpu.Arg{Buffer: x}), Grid: [3]int{8, 1, 1}, Group: [3]int{8, 1, 1}},
-			"kernel barrier_in_branch: a barrier is not reached by all threads of its threadgroup"},
+			"kernel barrier_in_branch: various:12: a barrier is not reached by all threads of its threadgroup"},
+		{gpu.Cmd{Kernel: kernel("sum_in_branch"), Args: bufs(gpu.Arg{Buffer: x}), Grid: [3]int{8, 1, 1}, Group: [3]int{8, 1, 1}},
+			"kernel sum_in_branch: various:16: a simdgroup operation or barrier is not reached by all lanes of its simdgroup"},
 		{gpu.Cmd{Kernel: kernel("big"), Args: bufs(gpu.Arg{Buffer: x}), Grid: one, Group: one}, "kernel big: 32772 bytes of threadgroup memory: Metal has 32768"},
 	} {
 		err := q.Encode([]gpu.Cmd{c.cmd})

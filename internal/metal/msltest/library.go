@@ -293,7 +293,7 @@ func (k *Kernel) Run(l Launch) (Report, error) {
 	}
 	var r C.struct_msl_report
 	C.call_dispatch(k.runtime.dispatch, k.run, &c, &r)
-	return Report{
+	report := Report{
 		Threads:              int(r.threads),
 		Groups:               int(r.groups),
 		Switches:             int(r.switches),
@@ -303,7 +303,11 @@ func (k *Kernel) Run(l Launch) (Report, error) {
 		DivergentCollectives: int(r.divergent_collectives),
 		IncompleteMatrices:   int(r.incomplete_matrices),
 		ThreadgroupBytes:     int(r.threadgroup_bytes),
-	}, nil
+	}
+	if r.file != nil {
+		report.Where = fmt.Sprintf("%s:%d", C.GoString(r.file), int(r.line))
+	}
+	return report, nil
 }
 
 // smallDispatch is how many threads are not worth a second worker.

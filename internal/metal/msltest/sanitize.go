@@ -183,10 +183,15 @@ func runSanitized(program, constants string, args []string) (Report, error) {
 		return Report{}, err
 	}
 	var r Report
+	line := 0
 	_, err = fmt.Sscan(out.String(), &r.Threads, &r.Groups, &r.Switches, &r.Barriers, &r.Collectives,
-		&r.DivergentBarriers, &r.DivergentCollectives, &r.IncompleteMatrices, &r.ThreadgroupBytes)
+		&r.DivergentBarriers, &r.DivergentCollectives, &r.IncompleteMatrices, &r.ThreadgroupBytes, &line)
 	if err != nil {
 		return Report{}, fmt.Errorf("what it did cannot be read from %q: %w", &out, err)
+	}
+	if line > 0 {
+		fields := strings.SplitN(strings.TrimSpace(out.String()), " ", 11)
+		r.Where = fmt.Sprintf("%s:%d", fields[10], line)
 	}
 	return r, nil
 }

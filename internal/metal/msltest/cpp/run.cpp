@@ -94,7 +94,8 @@ int main(int argc, char** argv) {
 
   bool defined = true;
   for (int i = 0; i < buffer_count; i++) defined &= write(buffers[i]);
-  printf("%lu %lu %lu %lu %lu %lu %lu %lu %lu\n", r.threads, r.groups, r.switches, r.barriers, r.collectives,
-         r.divergent_barriers, r.divergent_collectives, r.incomplete_matrices, r.threadgroup_bytes);
+  printf("%lu %lu %lu %lu %lu %lu %lu %lu %lu %d %s\n", r.threads, r.groups, r.switches, r.barriers, r.collectives,
+         r.divergent_barriers, r.divergent_collectives, r.incomplete_matrices, r.threadgroup_bytes, r.line,
+         r.file ? r.file : "-");
   return defined ? 0 : 4;
 }
