@@ -216,3 +216,18 @@ func TestMatMulComplex(t *testing.T) {
 	}
 	wantKernels(t, "matmul", "gemm_complex_float2_float2", "gemm_complex_float_float2")
 }
+
+// A compiled function with a product in parts, whose memory is its own, run again and again.
+func TestMatMulCompiled(t *testing.T) {
+	w := uniform(1, mlx.Float32, 1100, 7)
+	f := mlx.Compile(func(in []*mlx.Array) []*mlx.Array {
+		return []*mlx.Array{mlx.MatMul(mlx.MatMul(in[0], w, mlx.GPU), in[1], mlx.GPU)}
+	})
+	back := uniform(2, mlx.Float32, 7, 5)
+	for seed := range uint64(4) {
+		x := uniform(10+seed, mlx.Float32, 3, 1100)
+		y := f([]*mlx.Array{x, back})[0]
+		checkSums(t, y, mlx.MatMul(x, w, mlx.CPU), back, 3e-6)
+	}
+	wantKernels(t, "matmul", "gemm_parts_float")
+}
