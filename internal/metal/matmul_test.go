@@ -160,6 +160,13 @@ func TestMatMulBatches(t *testing.T) {
 	for name, b := range map[string]*mlx.Array{"turned": turned, "broadcast": same, "vectors": every} {
 		t.Run(name, func(t *testing.T) { checkProduct(t, mlx.MatMul(part, b, mlx.GPU), part, b) })
 	}
+	t.Run("strided vectors", func(t *testing.T) {
+		x := slice(uniform(9, f, 33, 5), []int{32, 2}, []int{-1, 3}, []int{-1, 1}) // [33, 1], upwards
+		w := uniform(7, f, 9, 33)
+		checkProduct(t, mlx.MatMul(w, x, mlx.GPU), w, x)
+		w = matrixLayouts["columns"](w)
+		checkProduct(t, mlx.MatMul(w, x, mlx.GPU), w, x)
+	})
 	row := mlx.BroadcastTo(uniform(8, f, 1, 1, 1, 33), mlx.Shape{3, 2, 1, 33}, mlx.CPU)
 	t.Run("rows", func(t *testing.T) { checkProduct(t, mlx.MatMul(row, turned, mlx.GPU), row, turned) })
 }
