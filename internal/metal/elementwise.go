@@ -110,10 +110,10 @@ func mapLibrary(p tensor.Primitive, in, out []dtype.DType) (key, name string, op
 	name = p.Name()
 	switch q := p.(type) {
 	case tensor.Unary:
-		g := groupOf(unaryGroups, q.Op)
+		g := opGroup(unaryGroups, q.Op)
 		return fmt.Sprintf("map.unary%d.%v", g, in[0]), name, func() []mapped { return unaryGroup(g, in[0]) }
 	case tensor.Binary:
-		g := groupOf(binaryGroups, q.Op)
+		g := opGroup(binaryGroups, q.Op)
 		return fmt.Sprintf("map.binary%d.%v", g, in[0]), name, func() []mapped { return binaryGroup(g, in[0]) }
 	case tensor.Cast:
 		g := classOf(q.To) == floats
@@ -136,8 +136,8 @@ var (
 		tensor.OpFloorDivide, tensor.OpBitwiseAnd, tensor.NumBinary}
 )
 
-// groupOf is the group of an op.
-func groupOf[T ~uint8](groups []T, op T) int {
+// opGroup is the group of an op.
+func opGroup[T ~uint8](groups []T, op T) int {
 	g := 0
 	for groups[g+1] <= op {
 		g++

@@ -4,6 +4,7 @@ import (
 	"github.com/mlxgo/mlx/internal/quant"
 	"github.com/mlxgo/mlx/internal/tensor"
 	"github.com/mlxgo/mlx/internal/tensor/fast"
+	"github.com/mlxgo/mlx/internal/tensor/random"
 )
 
 // maxSize is how many elements an array may have here: indices are 32-bit numbers.
@@ -26,6 +27,9 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 	// elementwise.go
 	case tensor.Fused, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU, tensor.GELU, tensor.GateVJP:
 		return true
+	// random.go
+	case random.InverseCDF:
+		return i == 0 || v.Contiguous()
 	// reduce.go, rows.go, norm.go, rope.go
 	case tensor.Reduce, tensor.ArgReduce:
 		return true
@@ -76,6 +80,12 @@ func encode(e *encoder, p tensor.Primitive, in, out []View) error {
 	// elementwise.go
 	case tensor.Fused, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU, tensor.GELU, tensor.GateVJP:
 		return mapOp(e, p, in, out)
+
+	// random.go
+	case random.Bits:
+		return bitsOp(e, p, in, out)
+	case random.InverseCDF:
+		return inverseCDF(e, in, out)
 
 	// matmul.go
 	case tensor.MatMul:
