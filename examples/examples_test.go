@@ -2,6 +2,7 @@ package examples
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,7 +30,7 @@ func TestExamples(t *testing.T) {
 		t.Fatalf("%d examples, %v", len(mains), err)
 	}
 	dir := t.TempDir()
-	build := []string{"build", "-o", dir + string(filepath.Separator)}
+	build := []string{"build", "-tags", buildTags, "-o", dir + string(filepath.Separator)}
 	for _, m := range mains {
 		build = append(build, "./"+filepath.Dir(m))
 	}
@@ -51,6 +52,13 @@ func run(t *testing.T, name, program string) {
 	var stderr bytes.Buffer
 	cmd := exec.Command(program, arguments[name]...)
 	cmd.Stderr = &stderr
+	if name == "custom_kernel" {
+		if !hasMetal() {
+			refuses(t, cmd)
+			return
+		}
+		cmd.Env = append(os.Environ(), metalEnv)
+	}
 	out, err := cmd.Output()
 	if err != nil || stderr.Len() > 0 {
 		t.Fatalf("%v\n%s", err, &stderr)
@@ -62,6 +70,20 @@ func run(t *testing.T, name, program string) {
 	compare(t, string(out), string(want))
 	if name == "mlp" {
 		learned(t, string(out))
+	}
+}
+
+// refuses: an example that needs Metal says so, and fails.
+func refuses(t *testing.T, cmd *exec.Cmd) {
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 || len(out) > 0 {
+		t.Errorf("%v, %q", err, out)
+	}
+	if text := stderr.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "need a Metal GPU; on Linux build with -tags metalemu") {
+		t.Errorf("it says %q", text)
 	}
 }
 

@@ -6,7 +6,8 @@
 //	q = fast.RoPE{Dims: 64, Base: 10000}.Apply(q, offset)
 //	o := fast.ScaledDotProductAttention(q, k, v, 1/math.Sqrt(64), fast.Causal)
 //
-// Layers that hold the weights of norms are in package nn.
+// Layers that hold the weights of norms are in package nn. A [MetalKernel] is a fused
+// operation of your own.
 package fast
 
 import (

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -43,8 +42,8 @@ or whole weights, as mlx lora and mlx-lm write them, several of LoRA with streng
 Packed layers are packed again as they were, and what was left of each change is told;
 --dequantize writes the whole model unpacked instead, which keeps changes that few bits
 lose. Layers are fused one at a time, all else stays in its files: memory does not depend
-on the model's size. The result appears when it is complete; after a Ctrl-C or a crash the
-same command goes on.
+on the model's size. The result appears when it is complete, with its GGUF file; after a
+Ctrl-C or a crash the same command goes on.
 
 --export-gguf writes a file for llama.cpp too, of type f16, for the models that
 mlx convert --to gguf takes; packed layers are unpacked in it.`
@@ -113,12 +112,15 @@ func (o *fuseOptions) check(from sources) error {
 	return nil
 }
 
-// ggufFile is where --export-gguf writes.
-func (o *fuseOptions) ggufFile() string {
-	if filepath.IsAbs(o.GGUFPath) {
+// ggufFile is where --export-gguf writes, for a model that is in dir for now.
+func (o *fuseOptions) ggufFile(dir string) string {
+	switch {
+	case filepath.IsAbs(o.GGUFPath):
 		return o.GGUFPath
+	case !filepath.IsLocal(o.GGUFPath): // beside the model
+		return filepath.Join(o.SavePath, o.GGUFPath)
 	}
-	return filepath.Join(o.SavePath, o.GGUFPath)
+	return filepath.Join(dir, o.GGUFPath)
 }
 
 func runFuse(ctx context.Context, s *streams, o *fuseOptions) error {
@@ -156,6 +158,9 @@ func runFuse(ctx context.Context, s *streams, o *fuseOptions) error {
 		return err
 	}
 	c.KeepDTypes, c.Identity, c.Note, c.Progress = true, f.Identity(), view.note, view.progress
+	if o.ExportGGUF {
+		c.Complete = func(dir string) error { return o.writeGGUF(ctx, view, dir) }
+	}
 	r, err := convert.Run(ctx, f.Source(), o.SavePath, *c)
 	view.end()
 	if err != nil {
@@ -166,9 +171,7 @@ func runFuse(ctx context.Context, s *streams, o *fuseOptions) error {
 		return err
 	}
 	if o.ExportGGUF {
-		if err := o.writeGGUF(ctx, view); err != nil {
-			return err
-		}
+		view.line("Converted GGUF model saved as: " + o.ggufFile(o.SavePath))
 	}
 	return view.err
 }
@@ -216,29 +219,24 @@ func (o *fuseOptions) begin(view *convertView, f *tune.Fusion) error {
 
 func (o *fuseOptions) gguf() convert.GGUFOptions { return convert.GGUFOptions{Type: "f16"} }
 
-// writeGGUF writes the model that is there now once more.
-func (o *fuseOptions) writeGGUF(ctx context.Context, view *convertView) error {
+// writeGGUF writes the model in dir, which gets its name afterwards, once more.
+func (o *fuseOptions) writeGGUF(ctx context.Context, view *convertView, dir string) error {
+	view.end()
 	view.line("Converting to GGUF format")
-	source, files, err := llm.OpenDir(o.SavePath)
+	source, files, err := llm.OpenDir(dir)
 	if err != nil {
 		return err
 	}
 	defer files.Close()
-	path, options := o.ggufFile(), o.gguf()
+	source.Name = o.SavePath
+	path, options := o.ggufFile(dir), o.gguf()
 	options.Release = source.Release
 	options.Progress = func(done, total int64) { view.phase(filepath.Base(path), done, total) }
 	if err = os.MkdirAll(filepath.Dir(path), 0o777); err == nil {
 		err = convert.WriteGGUF(ctx, source, path, options)
 	}
 	view.end()
-	if err != nil {
-		if errors.Is(err, context.Canceled) {
-			err = errors.New("interrupted")
-		}
-		return fmt.Errorf("%w; the fused model is in %s, and mlx convert --model %s --to gguf --dtype float16 --mlx-path %s writes the file", err, o.SavePath, o.SavePath, path)
-	}
-	view.line("Converted GGUF model saved as: " + path)
-	return nil
+	return err
 }
 
 // report tells what is left of the changes.

@@ -204,6 +204,9 @@ func (r *loraRun) prepare(context.Context) error {
 	if err != nil {
 		return err
 	}
+	if r.layers.Keys != nil {
+		o.parameters.Keys = r.layers.Keys
+	}
 	if o.GradCheckpoint {
 		t, ok := r.m.Model.(llm.Trainable)
 		if !ok {
@@ -236,6 +239,9 @@ func (r *loraRun) begin(path string) error {
 	tensors, _, err := mlx.LoadAll(path)
 	if err != nil {
 		return err
+	}
+	if tensors, err = tune.InModel(r.m.Model, tensors); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	known := maps.Collect(nn.TrainableParameters(r.m.Model, r.layers.Filter))
 	for _, name := range sortedNames(tensors) {
@@ -311,15 +317,23 @@ func (r *loraRun) ended(err error) error {
 		return r.ranks.Agree(err)
 	case errors.Is(err, context.Canceled):
 		if err := r.ranks.Agree(r.stopped()); err != nil {
-			return err
+			return r.notFinite(err)
 		}
 		return r.ranks.Agree(fmt.Errorf("stopped after iteration %d of %d; the same command with --resume goes on", r.trainer.State().Iter, r.o.Iters))
 	case errors.Is(err, tune.ErrNotFinite):
-		return fmt.Errorf("%w; %s and the numbered adapters are those of before: try a lower --learning-rate or --max-grad-norm 1, with --resume-adapter-file", err, r.path(checkpointFile))
+		return r.notFinite(err)
 	case r.ranks.Size() > 1:
 		return fmt.Errorf("%w; the same command with --resume goes on from the last checkpoint", err)
 	}
 	return err
+}
+
+// notFinite adds to an error of numbers that are none what is left and what to do.
+func (r *loraRun) notFinite(err error) error {
+	if !errors.Is(err, tune.ErrNotFinite) {
+		return err
+	}
+	return fmt.Errorf("%w; %s and the numbered adapters are those of before: try a lower --learning-rate or --max-grad-norm 1, with --resume-adapter-file", err, r.path(checkpointFile))
 }
 
 // options are those of the trainer.
@@ -427,7 +441,7 @@ func (r *loraRun) save(iter int) error {
 }
 
 func (r *loraRun) saveAs(name string) error {
-	return mlx.SaveSafetensors(r.path(name), r.trainer.Weights(), nil)
+	return mlx.SaveSafetensors(r.path(name), tune.InFiles(r.m.Model, r.trainer.Weights()), nil)
 }
 
 // loadTrained reads the adapter for a test without training.

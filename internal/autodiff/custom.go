@@ -19,12 +19,14 @@ type Rules struct {
 type custom struct{ *call }
 
 // call is what a custom mark knows: inside marks what f computes from arguments,
-// at first; f repeats the draws of that run.
+// at first; f repeats the draws of that run. The gradients that Ahead computed are
+// results behind the value, for the arguments of ahead.
 type call struct {
 	f      Func
 	rules  Rules
 	n      int
 	inside *tensor.Trace
+	ahead  []int
 }
 
 func (custom) Name() string { return "custom_function" }
@@ -49,26 +51,38 @@ func (c custom) Forwards() int { return c.n }
 // leads to them on the tape; a rule knows nothing of them, so differentiating such
 // a function with a rule panics.
 func Custom(f Func, rules Rules) Func {
-	return func(primals []*Array) (outs []*Array) {
+	return func(primals []*Array) []*Array {
 		t := &tensor.Trace{}
 		defer t.End()
-		hidden := make([]*Array, len(primals))
-		for i, a := range primals {
-			hidden[i] = tensor.StopGradientOf(a, tensor.Stream{})
-		}
-		var draws tensor.Draws
-		draws.Record(func() { outs = f(t.Tracers(hidden)) })
+		_, outs, again := inside(f, primals, t)
 		if len(outs) == 0 {
 			return nil
 		}
 		refuseNil(custom{}.Name(), outs)
-		again := func(in []*Array) (outs []*Array) {
-			draws.Replay(func() { outs = f(in) })
-			return outs
-		}
-		c := custom{&call{f: again, rules: rules, n: len(primals), inside: t}}
-		return tensor.Apply(c, tensor.Stream{}, append(append([]*Array(nil), primals...), outs...)...)
+		return custom{&call{f: again, rules: rules, n: len(primals), inside: t}}.mark(primals, outs)
 	}
+}
+
+// inside runs f on tracers of t that are constants of other derivatives; again is f with
+// the draws of that run.
+func inside(f Func, primals []*Array, t *tensor.Trace) (ins, outs []*Array, again Func) {
+	hidden := make([]*Array, len(primals))
+	for i, a := range primals {
+		hidden[i] = tensor.StopGradientOf(a, tensor.Stream{})
+	}
+	ins = t.Tracers(hidden)
+	draws := new(tensor.Draws)
+	draws.Record(func() { outs = f(ins) })
+	again = func(in []*Array) (outs []*Array) {
+		draws.Replay(func() { outs = f(in) })
+		return outs
+	}
+	return ins, outs, again
+}
+
+// mark makes outs the results of a call.
+func (c custom) mark(primals, outs []*Array) []*Array {
+	return tensor.Apply(c, tensor.Stream{}, append(append([]*Array(nil), primals...), outs...)...)
 }
 
 // pull gives the cotangents of a custom function's arguments. Without a rule it

@@ -65,17 +65,22 @@ func (s *sums) take(n tensor.Node) *Array {
 // pullStep applies the rule of one op; direct is what reached ins on a way of its
 // own. Inputs that do not depend on t need nothing.
 func pullStep(s *step, cs, ins []*Array, t *tensor.Trace) (grads, direct []*Array) {
-	on := s.op.Stream()
-	for k, o := range s.out {
-		if cs[k] == nil {
-			cs[k] = tensor.ZerosLike(o, on)
-		}
-	}
 	need := make([]bool, len(s.in))
 	for k, n := range s.inNode {
 		need[k] = n.DependsOn(t)
 	}
-	if c, ok := s.op.Prim().(custom); ok {
+	c, marked := s.op.Prim().(custom)
+	if marked {
+		if args := c.scaled(s, cs, need); args != nil {
+			return args, nil
+		}
+	}
+	for k, o := range s.out {
+		if cs[k] == nil {
+			cs[k] = tensor.ZerosLike(o, s.op.Stream())
+		}
+	}
+	if marked {
 		return c.pull(s, cs, need, ins, t)
 	}
 	return s.vjp(cs, need), nil

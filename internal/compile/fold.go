@@ -5,14 +5,14 @@ import (
 )
 
 // foldLimit is the size up to which a constant that a kernel computes from mapped
-// memory is kept: dense copies of weights are not.
+// memory, or in a lean graph from larger memory, is kept: dense copies of weights are not.
 const foldLimit = 64 << 10
 
 // folder decides which values that depend on no placeholder become constants.
 type folder struct {
 	g      *Graph
 	views  []*tensor.View // memory of leaves and of views of them
-	mapped []bool         // computed from mapped memory
+	mapped []bool         // computed from mapped memory, or what counts as such
 	folded []bool
 }
 
@@ -30,7 +30,7 @@ func fold(g *Graph) error {
 		if err != nil {
 			return err
 		}
-		f.views[id], f.mapped[id] = &m, m.Buf.Borrowed()
+		f.views[id], f.mapped[id] = &m, m.Buf.Borrowed() || g.lean && v.Bytes() > foldLimit
 	}
 	for _, n := range g.Nodes {
 		f.decide(n)

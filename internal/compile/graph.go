@@ -16,6 +16,7 @@ type Graph struct {
 	Out, StateOut []int // values of the results; StateOut[i] replaces State[i]
 
 	hold []*tensor.Array // keeps the memory of src values until there is a Plan
+	lean bool            // see Step
 }
 
 // Value is an input, a state, a constant or a result of a node.

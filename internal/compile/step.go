@@ -23,6 +23,9 @@ type Step struct {
 	// Shapeless keeps traced graphs for other sizes of axes: the function is traced
 	// again for other ranks, dtypes and axes of size 0 or 1 alone.
 	Shapeless bool
+	// Lean keeps no large constants that are computed from large captured arrays, as it is
+	// anyway where those are mapped: unpacked copies of weights are made in each call.
+	Lean bool
 	// Rewrite, if not nil, gives what stands for a primitive of the function. Set it
 	// before the first use.
 	Rewrite func(tensor.Primitive) tensor.Primitive
@@ -127,6 +130,7 @@ func (s *Step) build(in, state []tensor.Spec, stream tensor.Stream) (*Exec, erro
 	if err != nil {
 		return nil, err
 	}
+	g.lean = s.Lean
 	if s.Rewrite != nil {
 		for i := range g.Nodes {
 			g.Nodes[i].Prim = s.Rewrite(g.Nodes[i].Prim)

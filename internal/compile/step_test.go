@@ -414,3 +414,27 @@ func (twoResults) Name() string { return "two" }
 func (twoResults) Infer(in []tensor.Spec) ([]tensor.Spec, error) {
 	return []tensor.Spec{in[0], in[0]}, nil
 }
+
+// A lean function makes what is as large as a captured array in each call; small constants
+// are computed once all the same.
+func TestLean(t *testing.T) {
+	for _, n := range []int{foldLimit / 4, foldLimit/4 + 1} {
+		w := tensor.FromSlice(make([]float32, n))
+		for lean, steps := range map[bool]int{false: 1, true: 1} {
+			if lean && 4*n > foldLimit {
+				steps = 2
+			}
+			f := New("lean", func(in, _ []*Array) ([]*Array, []*Array) {
+				return []*Array{tensor.Apply1(tensor.MatMul{}, none, in[0], tensor.ReshapeTo(neg(w), tensor.Shape{n, 1}, none))}, nil
+			})
+			f.Lean = lean
+			e, err := f.For([]tensor.Spec{f32(1, n)}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := len(e.Plan.Steps); got != steps {
+				t.Errorf("%d elements, lean %v: %d steps, want %d:\n%v", n, lean, got, steps, e.Plan)
+			}
+		}
+	}
+}

@@ -192,6 +192,8 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 		return convTask(p, in, out)
 	case quant.MatMul:
 		return qmatmulTask(p, in, out)
+	case quant.GatherMatMul:
+		return gatherQuantTask(p, in, out)
 	case quant.Quantize:
 		return quantizeTask(p, in, out)
 	case quant.Dequantize:

@@ -145,21 +145,22 @@ func (k *fused) run(s *scratch, c, nc int) {
 		return
 	}
 	n := min(blockLen, hi-lo)
-	var b fusedBlock
-	k.prepare(&b, s, lo, n)
+	b := &s.fused
+	k.prepare(b, s, lo, n)
 	if large(k.out) && !over(k.out, k.views) {
-		streamBlocks(s, k.out, k.views, lo, hi, func(y unsafe.Pointer, lo, n int) { k.block(&b, y, lo, n) })
-		return
+		streamBlocks(s, k.out, k.views, lo, hi, func(y unsafe.Pointer, lo, n int) { k.block(b, y, lo, n) })
+	} else {
+		for ; lo < hi; lo += n {
+			k.block(b, unsafe.Add(k.out.Ptr(), lo*k.out.DType.Size()), lo, min(n, hi-lo))
+		}
 	}
-	for ; lo < hi; lo += n {
-		k.block(&b, unsafe.Add(k.out.Ptr(), lo*k.out.DType.Size()), lo, min(n, hi-lo))
-	}
+	clear(b.at) // they would keep arrays alive
 }
 
 func (k *fused) prepare(b *fusedBlock, s *scratch, lo, n int) {
 	m := len(k.in)
-	b.raw, b.wide, b.same = make([][]uint64, m), make([][]float32, m), make([]bool, m)
-	b.at, b.tmp = make([]unsafe.Pointer, m+k.regs), piece[uint16](s, n)
+	b.raw, b.wide, b.same = zeros(b.raw, m), zeros(b.wide, m), zeros(b.same, m)
+	b.at, b.tmp = zeros(b.at, m+k.regs), piece[uint16](s, n)
 	for i := range k.in {
 		if !k.in[i].flat {
 			b.raw[i] = piece[uint64](s, (n*k.in[i].size+7)/8)

@@ -60,8 +60,8 @@ type gate struct {
 	k0, k1, k2 []float32
 }
 
-func newGate(p tensor.GateVJP, s *scratch) *gate {
-	g := &gate{kind: p.Kind, a: piece[float32](s, geluBlock), d: piece[float32](s, geluBlock), t: piece[float32](s, geluBlock)}
+func newGate(p tensor.GateVJP, s *scratch) gate {
+	g := gate{kind: p.Kind, a: piece[float32](s, geluBlock), d: piece[float32](s, geluBlock), t: piece[float32](s, geluBlock)}
 	fill := func(v float32) []float32 {
 		x := piece[float32](s, geluBlock)
 		for i := range x {

@@ -14,6 +14,8 @@ const (
 	tileM  = 64  // rows of x that share the converted rows of w
 	tileNT = 64  // columns of the result if the weight is transposed: rows of it
 	tileNN = 256 // else: long runs of its rows
+
+	turnedCols = 16 // of a transposed x that are turned at a time
 )
 
 // A matrix is the layout of the last two axes of a view.
@@ -74,13 +76,18 @@ func matmulTask(in, out []View) (task, error) {
 	if w := g.linear(); w != nil {
 		return productTask(&product{weights: w, x: g.a, y: g.y, k: g.k, n: g.n, across: !g.mb.transposed}, g.batch*g.m, simd.Exact), nil
 	}
+	cost := max(g.batch*g.m*g.n*g.k/2, g.batch*g.m*g.n)
+	if g.swapped() {
+		g.bm = (g.m + tileNN - 1) / tileNN
+		return newTask(g.batch*g.bm, cost, g.runSwapped), nil
+	}
 	g.width = tileNN
 	if g.mb.transposed {
 		g.width = tileNT
 	}
 	g.bm, g.bn = (g.m+tileM-1)/tileM, (g.n+g.width-1)/g.width
 	units := g.batch * g.bm * g.bn
-	return newTask(units, max(g.batch*g.m*g.n*g.k/2, g.batch*g.m*g.n), g.run), nil
+	return newTask(units, cost, g.run), nil
 }
 
 // linear is b as a matrix of weights if g is the product of rows and one such
@@ -124,7 +131,10 @@ func (g *gemm) run(s *scratch, c, nc int) {
 	var x []float32
 	var ldx int
 	xbuf := piece[float32](s, min(tileM, g.m)*g.k)
-	var ybuf []float32
+	var cols, ybuf []float32
+	if g.ma.transposed {
+		cols = piece[float32](s, turnedCols*tileM)
+	}
 	if g.y.DType != dtype.Float32 {
 		ybuf = piece[float32](s, min(tileM, g.m)*g.width)
 	}
@@ -133,15 +143,16 @@ func (g *gemm) run(s *scratch, c, nc int) {
 		t, i0 := tb/g.bm, tb%g.bm*tileM
 		rows := min(tileM, g.m-i0)
 		if tb != have {
-			x, ldx = g.loadX(xbuf, t, i0, rows)
+			x, ldx = g.loadX(xbuf, cols, t, i0, rows)
 			have = tb
 		}
 		g.tile(ybuf, x, ldx, t, i0, rows, j*g.width, min(g.width, g.n-j*g.width))
 	}
 }
 
-// loadX is rows [i0, i0+rows) of a as float32.
-func (g *gemm) loadX(buf []float32, t, i0, rows int) ([]float32, int) {
+// loadX is rows [i0, i0+rows) of a as float32; cols is memory for some columns of a
+// transposed one.
+func (g *gemm) loadX(buf, cols []float32, t, i0, rows int) ([]float32, int) {
 	if g.k == 0 {
 		return nil, 0
 	}
@@ -157,17 +168,15 @@ func (g *gemm) loadX(buf []float32, t, i0, rows int) ([]float32, int) {
 		}
 		return buf, g.k
 	}
-	for k := range g.k { // column k holds rows next to each other
-		if g.a.DType == dtype.Float32 {
-			for i, v := range at[float32](g.a, off+i0+k*g.ma.ld, rows) {
-				buf[i*g.k+k] = v
-			}
-			continue
+	for k := 0; k < g.k; k += turnedCols { // column k holds rows next to each other
+		n := min(turnedCols, g.k-k)
+		for j := range n {
+			simd.K.Load(cols[j*tileM:j*tileM+rows], rawAt(g.a, off+i0+(k+j)*g.ma.ld, rows))
 		}
-		var col [tileM]float32
-		simd.K.Load(col[:rows], rawAt(g.a, off+i0+k*g.ma.ld, rows))
-		for i, v := range col[:rows] {
-			buf[i*g.k+k] = v
+		for i := range rows {
+			for j := range buf[i*g.k+k:][:n] {
+				buf[i*g.k+k+j] = cols[j*tileM+i]
+			}
 		}
 	}
 	return buf, g.k

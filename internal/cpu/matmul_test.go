@@ -64,6 +64,29 @@ func TestMatMulRows(t *testing.T) {
 	}
 }
 
+// Products of a transposed matrix and few columns have the bits of those of its copy, of
+// all types, batched and not, and of a matrix that a batch shares.
+func TestMatMulSwapped(t *testing.T) {
+	types := []dtype.DType{dtype.Float32, dtype.BFloat16, dtype.Float16}
+	rng := newRand(12)
+	for _, da := range types {
+		for _, db := range types {
+			for _, s := range [][4]int{{1, 2, 1, 1}, {1, 300, 70, 8}, {3, 257, 33, 1}, {2, 700, 5, 64}, {1, 70, 4, 65}, {2, 5, 9, 8}, {1, 3, 0, 2}} {
+				batch, m, k, n := s[0], s[1], s[2], s[3]
+				at, _ := normalArray(rng, da, batch, k, m)
+				b, _ := normalArray(rng, db, batch, k, n)
+				a := tensor.SwapAxes(at, 1, 2, none)
+				for _, b := range []*tensor.Array{b, tensor.SliceAxis(b, 0, 0, 1, none)} {
+					got, want := tensor.MatMulOf(a, b, none), tensor.MatMulOf(tensor.CopyOf(a, none), b, none)
+					if string(got.Bytes()) != string(want.Bytes()) {
+						t.Errorf("%v @ %v of %v: other bits than of a copy", da, db, s)
+					}
+				}
+			}
+		}
+	}
+}
+
 func schemes() (out []quant.Scheme) {
 	for _, bits := range []int{2, 3, 4, 5, 6, 8} {
 		for _, g := range []int{32, 64, 128} {

@@ -232,6 +232,38 @@ func TestProgramAllocatesNothing(t *testing.T) {
 	SetWorkers(0)
 }
 
+// TestElementwiseAllocatesNothing: training runs long chains of elementwise ops over many
+// chunks, of halves and of float32, with an operand that is one element everywhere.
+func TestElementwiseAllocatesNothing(t *testing.T) {
+	for _, d := range []dtype.DType{dtype.Float32, dtype.BFloat16} {
+		for _, n := range []int{1 << 10, 1 << 16} {
+			b := &planner{p: &tensor.Plan{Stream: tensor.DefaultStream(device)}}
+			x := b.bound(tensor.SlotIn, &b.p.In, spec(d, n))
+			one := b.bound(tensor.SlotIn, &b.p.In, spec(d, 1))
+			one.Shape, one.Strides = tensor.Shape{n}, []int{0}
+			chain := tensor.Fused{FusedProgram: &tensor.FusedProgram{In: []tensor.Spec{x.Spec, one.Spec}, Steps: []tensor.FusedStep{
+				{Prim: tensor.Binary{Op: tensor.OpAdd}, In: []int{0, 1}, Out: d},
+				{Prim: tensor.Binary{Op: tensor.OpMultiply}, In: []int{2, 0}, Out: d},
+				{Prim: tensor.Unary{Op: tensor.OpExp}, In: []int{3}, Out: d},
+			}}}
+			y := b.step(t, chain, x, one)
+			for _, kind := range []tensor.Gate{tensor.GateSiLU, tensor.GateGELU, tensor.GateGELUTanh} {
+				b.step(t, tensor.GateVJP{Kind: kind}, x, x, y)
+			}
+			g := prepare(t, b.p)
+			bind := boundViews(t, tensor.FullOf(tensor.FloatScalar(0.5, d, none), tensor.Shape{n}, none), tensor.FullOf(tensor.FloatScalar(0.25, d, none), tensor.Shape{1}, none))
+			for _, workers := range []int{1, 2} {
+				SetWorkers(workers)
+				runProgram(t, g, bind)
+				if got := testing.AllocsPerRun(20, func() { runProgram(t, g, bind) }); got != 0 {
+					t.Errorf("%v, %d elements, %d workers: %v allocations a run", d, n, workers, got)
+				}
+			}
+			SetWorkers(0)
+		}
+	}
+}
+
 // Barriers stand only where one step needs another.
 func TestHazards(t *testing.T) {
 	d := newDecoder()

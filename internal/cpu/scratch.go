@@ -22,6 +22,8 @@ type scratch struct {
 	q   simd.QMatrix
 	att simd.Attention
 	seg simd.Attention // a segment of att
+
+	fused fusedBlock // of a chunk; only its lists last longer
 }
 
 // reset gives all pieces back; it is called before each chunk.
@@ -51,6 +53,16 @@ func piece[T any](s *scratch, n int) []T {
 	}
 	w := s.take((n*int(unsafe.Sizeof(*new(T))) + 7) / 8)
 	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(w))), n)
+}
+
+// zeros is n zeros in the memory of x, if they fit.
+func zeros[T any](x []T, n int) []T {
+	if n > cap(x) {
+		return make([]T, n)
+	}
+	x = x[:n]
+	clear(x)
+	return x
 }
 
 // grown is b with at least n bytes; what was in it is lost when it grows.

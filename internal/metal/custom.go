@@ -2,7 +2,6 @@ package metal
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"regexp"
@@ -57,7 +56,7 @@ func customKernel(e *encoder, p fast.Custom, in, out []View) error {
 	for i := range out {
 		a := e.outputOrNothing(&out[i])
 		if p.HasInit {
-			if err := e.fill(&out[i], p.Init.Value()); err != nil {
+			if err := e.initialize(&out[i], p.Init.Value()); err != nil {
 				return err
 			}
 			a.mode |= reads
@@ -84,16 +83,14 @@ func (e *encoder) outputOrNothing(v *View) arg {
 	return e.out(v)
 }
 
-// fill writes x into all elements of v.
-func (e *encoder) fill(v *View, x float64) error {
-	size := v.DType.Size()
-	k, err := e.kernel("custom", "custom_fill", []string{bitsType(size)})
+// initialize writes x into all elements of v.
+func (e *encoder) initialize(v *View, x float64) error {
+	k, err := e.kernel("copy", "store", []string{bitsType(v.DType.Size())})
 	if err != nil {
 		return err
 	}
-	value := binary.LittleEndian.AppendUint64(nil, tensor.MakeConst(x, v.DType).Bits)
 	grid, group := linear(v.Shape.Size())
-	e.run(k, grid, group, e.out(v), arg{bytes: value[:size]})
+	e.run(k, grid, group, e.out(v), i64(int(tensor.MakeConst(x, v.DType).Bits)))
 	return nil
 }
 
@@ -123,8 +120,12 @@ func (f customSource) source() (string, error) {
 	return prelude + f.Text, err
 }
 
-// message finds one of the compiler's, in lines of Source or of Header.
-var message = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*)(\.\w+)?:(\d+):(?:\d+:)? (?:fatal )?error: (.*)$`)
+// message finds one of the compiler's, in lines of Source or of Header. What the emulator
+// says itself is no "error:".
+var message = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*)(\.\w+)?:(\d+):(?:\d+:)? (?:(?:fatal )?error: )?(.*)$`)
+
+// beside begins what the compiler adds to its errors.
+var beside = regexp.MustCompile(`^(note|warning|remark): `)
 
 // compileFault shows what the compiler says with the lines that it is about.
 func compileFault(p fast.Custom, err error) error {
@@ -134,7 +135,7 @@ func compileFault(p fast.Custom, err error) error {
 	var b strings.Builder
 	for line := range strings.Lines(err.Error()) {
 		m := message.FindStringSubmatch(strings.TrimSpace(line))
-		if m == nil || m[1] != p.Kernel {
+		if m == nil || m[1] != p.Kernel || beside.MatchString(m[4]) {
 			continue
 		}
 		part, text := "Source", p.Source

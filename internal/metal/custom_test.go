@@ -115,10 +115,13 @@ func TestCustomStrides(t *testing.T) {
 		"sliced":     x.Index(mlx.From(1), mlx.Step(-1)),
 		"broadcast":  mlx.BroadcastTo(x.Index(2), mlx.Shape{3, 6}),
 		"whole":      x,
+		"few halves": x.AsType(mlx.Float16).Flatten().Index(mlx.Range(1, 4)),
 		"odd halves": x.AsType(mlx.Float16).Flatten().Index(mlx.Range(1, 20)),
 	} {
 		want := floatsOf(mlx.Contiguous(v, false, mlx.CPU))
 		wantNear(t, name+", in rows", rows.Call(on1(v.Size(), v.Shape(), v.DType(), v))[0], want, 0)
+		copied := mlx.Compile(func(v *mlx.Array) *mlx.Array { return rows.Call(on1(v.Size(), v.Shape(), v.DType(), v))[0] })
+		wantNear(t, name+", compiled", copied(v), want, 0)
 		wantNear(t, name+", strided", strided.Call(on1(v.Size(), v.Shape(), v.DType(), v))[0], want, 0)
 	}
 	// What lies in memory shows that nothing was copied.
@@ -217,6 +220,21 @@ func TestCustomInit(t *testing.T) {
 	}
 }
 
+// TestCustomEmpty: outputs without elements beside others.
+func TestCustomEmpty(t *testing.T) {
+	k := &fast.MetalKernel{
+		Name: "some", InputNames: []string{"a"}, OutputNames: []string{"none", "two"},
+		Source: "if (a_shape[0] > 0) {\n  none[0] = a[0];\n}\ntwo[thread_position_in_grid.x] += 1;",
+	}
+	five := 5.0
+	out := k.Call(fast.Launch{
+		Inputs: mlx.Arrays{mlx.Zeros(mlx.Shape{0})}, OutputShapes: []mlx.Shape{{0, 3}, {2}}, OutputDTypes: []mlx.DType{mlx.Float32, mlx.Int32},
+		Grid: [3]int{2, 1, 1}, ThreadGroup: [3]int{2, 1, 1}, InitValue: &five,
+	})
+	wantNear(t, "none", out[0], nil, 0)
+	wantNear(t, "two", out[1], []float64{6, 6}, 0)
+}
+
 // rowSum adds up rows, one threadgroup each, over simdgroups and then threadgroup memory.
 var rowSum = &fast.MetalKernel{
 	Name: "row_sum", InputNames: []string{"a"}, OutputNames: []string{"o"},
@@ -277,6 +295,7 @@ func TestCustomFaults(t *testing.T) {
 			"\nSource, line 3: cannot initialize a variable of type 'float'", "\n\tfloat q = p;",
 			"\nSource, line 4: use of undeclared identifier 'b'",
 		}},
+		{fast.MetalKernel{Source: "\ndouble x = a[0];\no[0] = x;"}, []string{"\nSource, line 2: Metal has no double\n\tdouble x = a[0];"}},
 		{fast.MetalKernel{Source: "if (true) {\no[0] = a[0];"}, []string{"bad: the kernel does not compile\nthe end"}},
 		{fast.MetalKernel{Source: "T x = a[0];\no[0] = x;"}, []string{"\nSource, line 1: unknown type name 'T'"}},
 	} {

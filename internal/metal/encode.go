@@ -4,6 +4,7 @@ import (
 	"github.com/mlxgo/mlx/internal/quant"
 	"github.com/mlxgo/mlx/internal/tensor"
 	"github.com/mlxgo/mlx/internal/tensor/fast"
+	"github.com/mlxgo/mlx/internal/tensor/random"
 )
 
 // maxSize is how many elements an array may have here: indices are 32-bit numbers.
@@ -14,7 +15,7 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 	if v.Shape.Size() > maxSize {
 		return true // it goes to the CPU, which may read it in place
 	}
-	if v.Offset%v.DType.Size() != 0 {
+	if !aligned(&v) {
 		_, copies := p.(tensor.Contiguous)
 		return copies
 	}
@@ -26,6 +27,9 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 	// elementwise.go
 	case tensor.Fused, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU, tensor.GELU, tensor.GateVJP:
 		return true
+	// random.go
+	case random.InverseCDF:
+		return i == 0 || v.Contiguous()
 	// reduce.go, rows.go, norm.go, rope.go
 	case tensor.Reduce, tensor.ArgReduce:
 		return true
@@ -77,6 +81,12 @@ func encode(e *encoder, p tensor.Primitive, in, out []View) error {
 	case tensor.Fused, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU, tensor.GELU, tensor.GateVJP:
 		return mapOp(e, p, in, out)
 
+	// random.go
+	case random.Bits:
+		return bitsOp(e, p, in, out)
+	case random.InverseCDF:
+		return inverseCDF(e, in, out)
+
 	// matmul.go
 	case tensor.MatMul:
 		return matmul(e, in, out)
@@ -84,6 +94,8 @@ func encode(e *encoder, p tensor.Primitive, in, out []View) error {
 	// quant.go
 	case quant.MatMul:
 		return quantMatMul(e, p, in, out)
+	case quant.GatherMatMul:
+		return gatherQuantMatMul(e, p, in, out)
 	case quant.Quantize:
 		return quantize(e, p, in, out)
 	case quant.Dequantize:

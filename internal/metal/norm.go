@@ -18,10 +18,8 @@ func rmsNorm(e *encoder, p fast.RMSNorm, in, out []View) error {
 		return err
 	}
 	x := newRows(&in[0])
-	group := threadsFor(x.k, 4, k.MaxThreads())
 	args := []arg{e.in(&in[0]), e.in(weight), e.out(&out[0]), i32(x.k), i32(len(in) - 1), f32(p.Eps.Value()), f32(p.Offset.Value())}
-	e.run(k, [3]int{x.n * group, 1, 1}, [3]int{group, 1, 1}, append(args, x.args()...)...)
-	return nil
+	return e.runGroups(k, x.n, threadsFor(x.k, 4, k.MaxThreads()), append(args, x.outer.args()...)...)
 }
 
 func layerNorm(e *encoder, p fast.LayerNorm, in, out []View) error {
@@ -41,11 +39,9 @@ func layerNorm(e *encoder, p fast.LayerNorm, in, out []View) error {
 		return err
 	}
 	x := newRows(&in[0])
-	group := threadsFor(x.k, 4, k.MaxThreads())
 	args := []arg{e.in(&in[0]), e.in(weight), e.in(bias), e.out(&out[0]), i32(x.k), flag(p.Weight), flag(p.Bias),
 		f32(p.Eps.Value()), f32(p.Offset.Value())}
-	e.run(k, [3]int{x.n * group, 1, 1}, [3]int{group, 1, 1}, append(args, x.args()...)...)
-	return nil
+	return e.runGroups(k, x.n, threadsFor(x.k, 4, k.MaxThreads()), append(args, x.outer.args()...)...)
 }
 
 // flag is an int argument.
@@ -90,11 +86,12 @@ func normVJP(e *encoder, p fast.NormVJP, in, out []View) error {
 			sums[i] = e.scratch(blocks * x.k * 4)
 		}
 	}
-	group := threadsFor(x.k, 4, k.MaxThreads())
 	params := ints(x.k, x.n, blocks, bit(p.Layer), bit(p.Weight), bit(p.Bias), floatBits(p.Eps.Value()), floatBits(p.Offset.Value()))
 	args := []arg{e.in(&in[0]), e.in(weight), e.in(cotangent), e.out(&out[0]), sums[0], sums[1], params}
-	args = append(append(args, x.args()...), c.args()...)
-	e.run(k, [3]int{blocks * group, 1, 1}, [3]int{group, 1, 1}, args...)
+	args = append(append(args, x.outer.args()...), c.outer.args()...)
+	if err := e.runGroups(k, blocks, threadsFor(x.k, 4, k.MaxThreads()), args...); err != nil {
+		return err
+	}
 	if p.Weight {
 		if err := sumColumns(e, sums[0], blocks, &out[1]); err != nil {
 			return err

@@ -1,4 +1,4 @@
-//go:build !(linux && metalemu)
+//go:build !(linux && metalemu) && !darwin
 
 package metal
 

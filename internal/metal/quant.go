@@ -48,50 +48,96 @@ func (p *packed) code() []string {
 // shift is the logarithm of the group size.
 func (p *packed) shift() int { return bits.TrailingZeros(uint(p.GroupSize)) }
 
-// quantMatMul picks kernels for products with packed matrices.
+// A quantProduct is x [M, K] times a packed matrix, transposed or not, or such products of
+// matrices of x and packed ones that indices pick.
+type quantProduct struct {
+	packed
+	x, y      *View
+	m, n, k   int
+	transpose bool
+	alone     bool // rows have the bits of a product of one
+	halve     bool // weights may be rounded to the type of x
+	pairs     int  // of indices; 0 if there are none
+	lhs, rhs  *View
+	matrices  [2]int // of x, and packed
+}
+
+// quantMatMul is the product with one packed matrix.
 func quantMatMul(e *encoder, p quant.MatMul, in, out []View) error {
 	w, ok := packedOf(p.Scheme, in[1:])
-	x, y := &in[0], &out[0]
-	tx, ty := floatType(x.DType), floatType(y.DType)
-	m := x.Shape[:len(x.Shape)-1].Size()
-	n, k := w.rows, w.cols
-	if !p.Transpose {
-		n, k = k, n
-	}
-	if !ok || tx == "" || ty == "" || max(m, n, k) > math.MaxInt32/64 {
+	if !ok {
 		return tensor.ErrUnsupported
 	}
-	if k == 0 {
-		return (&product{y: y, ty: ty}).zero(e)
+	x := &in[0]
+	g := quantProduct{packed: w, x: x, y: &out[0], m: x.Shape[:len(x.Shape)-1].Size(), n: w.rows, k: w.cols,
+		transpose: p.Transpose, alone: p.Alone, halve: p.Halve && x.DType == dtype.BFloat16}
+	return g.encode(e)
+}
+
+// gatherQuantMatMul is products with picked matrices.
+func gatherQuantMatMul(e *encoder, p quant.GatherMatMul, in, out []View) error {
+	last := len(in) - 2
+	w, ok := packedOf(p.Scheme, in[1:last])
+	lhs, rhs := &in[last], &in[last+1]
+	if !ok || lhs.DType != dtype.Int64 || rhs.DType != dtype.Int64 {
+		return tensor.ErrUnsupported
 	}
-	name, types := "qmm", []string{tx, w.ts, ty}
-	grid, group := [3]int{(n + 31) / 32 * 128, (m + 31) / 32, 1}, [3]int{128, 1, 1}
+	x := &in[0]
+	ax, aw := len(x.Shape), len(w.words.Shape)
+	g := quantProduct{packed: w, x: x, y: &out[0], m: x.Shape[ax-2], n: w.words.Shape[aw-2], k: w.cols, transpose: p.Transpose,
+		pairs: lhs.Shape.Size(), lhs: lhs, rhs: rhs, matrices: [2]int{x.Shape[:ax-2].Size(), w.words.Shape[:aw-2].Size()}}
+	return g.encode(e)
+}
+
+// encode picks a kernel: for few rows one that reads the weights at the speed of memory,
+// else tiles.
+func (g *quantProduct) encode(e *encoder) error {
+	tx, ty := floatType(g.x.DType), floatType(g.y.DType)
+	if !g.transpose {
+		g.n, g.k = g.k, g.n
+	}
+	if tx == "" || ty == "" || max(g.m, g.n, g.k, g.pairs) > math.MaxInt32/64 {
+		return tensor.ErrUnsupported
+	}
+	if g.k == 0 {
+		return (&product{y: g.y, ty: ty}).zero(e)
+	}
+	name, types, z := "qmm", []string{tx, g.ts, ty}, max(g.pairs, 1)
+	grid, group := [3]int{(g.n + 31) / 32 * 128, (g.m + 31) / 32, z}, [3]int{128, 1, 1}
 	var variant []string
-	switch vectors := e.b.vectorRows(n, k); {
-	case p.Transpose && (p.Alone || m <= vectors):
+	switch {
+	case g.transpose && (g.alone || g.m <= e.b.vectorRows(g.n, g.k)):
 		rows := 1
-		if m > 1 {
+		if g.m > 1 {
 			rows = 4
 		}
 		name, variant = "qmv", []string{strconv.Itoa(rows)}
-		grid, group = [3]int{(n + 7) / 8 * 64, (m + rows - 1) / rows, 1}, [3]int{64, 1, 1}
-	case !p.Transpose && m <= 4:
+		grid, group = [3]int{(g.n + 7) / 8 * 64, (g.m + rows - 1) / rows, z}, [3]int{64, 1, 1}
+	case !g.transpose && g.m <= 4:
 		name = "qvm"
-		grid, group = [3]int{(n + 63) / 64 * 256, m, 1}, [3]int{256, 1, 1}
+		grid, group = [3]int{(g.n + 63) / 64 * 256, g.m, z}, [3]int{256, 1, 1}
 	default:
 		held := "float" // weights are not rounded, unless they may be
-		if p.Halve && x.DType.Size() == 2 {
+		if g.halve {
 			held = tx
 		}
 		types = append(types, held)
-		variant = []string{strconv.FormatBool(p.Transpose)}
+		variant = []string{strconv.FormatBool(g.transpose)}
 	}
-	kernel, err := e.kernel("quant", name, append(append(types, w.code()...), variant...))
+	kernel, err := e.kernel("quant", name, append(append(types, g.code()...), variant...))
 	if err != nil {
 		return err
 	}
-	e.run(kernel, grid, group, e.in(w.words), e.in(w.scales), e.in(w.biases), e.in(x), e.out(y), ints(m, n, k, w.shift()))
+	e.run(kernel, grid, group, g.arguments(e)...)
 	return nil
+}
+
+func (g *quantProduct) arguments(e *encoder) []arg {
+	args := []arg{e.in(g.words), e.in(g.scales), e.in(g.biases), e.in(g.x), e.out(g.y)}
+	if g.pairs == 0 {
+		return append(args, ints(g.m, g.n, g.k, g.shift(), 0, 0), e.in(g.words), e.in(g.words)) // no indices are read
+	}
+	return append(args, ints(g.m, g.n, g.k, g.shift(), g.matrices[0], g.matrices[1]), e.in(g.lhs), e.in(g.rhs))
 }
 
 // dequantize picks the kernel that unpacks.

@@ -122,6 +122,9 @@ func (e *encoder) add(p tensor.Primitive, in, out []View) error {
 		err = e.err
 	}
 	e.err = nil
+	if f := observer.Load(); f != nil {
+		(*f)(p, in, out, err)
+	}
 	if err != nil {
 		e.cmds, e.hz.touched = e.cmds[:n], hz
 	}
@@ -132,9 +135,23 @@ func tooLarge(vs []View) bool {
 	return slices.ContainsFunc(vs, func(v View) bool { return v.Shape.Size() > maxSize })
 }
 
-// open begins a batch if there is none.
+// observer is told of each primitive that was encoded, or was not.
+var observer atomic.Pointer[func(p tensor.Primitive, in, out []View, err error)]
+
+// Observe calls f, under the lock of a queue, with each primitive that is encoded from now
+// on and what came of it; nil ends it. It is for tests and the table of what runs where.
+func Observe(f func(p tensor.Primitive, in, out []View, err error)) {
+	if f == nil {
+		observer.Store(nil)
+		return
+	}
+	observer.Store(&f)
+}
+
+// open begins a batch if there is none. What it does comes after all earlier batches.
 func (q *queue) open() {
 	if q.batch == nil {
+		q.cmds = append(q.cmds, gpu.Cmd{Op: gpu.Barrier})
 		q.ended++
 		q.batch = &event{q: q, number: q.ended, done: make(chan struct{})}
 	}
@@ -209,7 +226,7 @@ func (q *queue) appendCommands(cmds []command, bound []arg) {
 	}
 }
 
-// commit gives the open batch to the device. A commit is a barrier.
+// commit gives the open batch to the device. The next one begins with a barrier.
 func (q *queue) commit() error {
 	if q.batch == nil {
 		return nil

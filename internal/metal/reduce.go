@@ -51,7 +51,7 @@ type axis struct{ size, stride int }
 // reduce folds along axes.
 func reduce(e *encoder, p tensor.Reduce, in, out []View) error {
 	acc := foldTypes[p.Op][in[0].DType]
-	if acc == "" || !indexable(in, out) {
+	if acc == "" {
 		return tensor.ErrUnsupported
 	}
 	r := newReduction(p.Axes, &in[0])
@@ -110,6 +110,7 @@ const (
 	simdMost   = 1024    // elements that a simdgroup folds alone
 	splitRow   = 8192    // elements of a part
 	splitCol   = 256     // the same, of a column
+	longCol    = 1 << 14 // the most: threads add one by one
 	fewGroups  = 256     // threadgroups that keep a GPU busy
 )
 
@@ -133,14 +134,7 @@ func (f folding) run(e *encoder, r *reduction, src, out arg) error {
 	case side && inner >= 8:
 		return f.columns(e, r, src, out, inner)
 	case r.k <= simdMost:
-		k, err := f.kernel(e, "simd")
-		if err != nil {
-			return err
-		}
-		const simds = 8
-		group := simdWidth * min(simds, r.n)
-		e.run(k, [3]int{roundUp(r.n*simdWidth, group), 1, 1}, [3]int{group, 1, 1}, f.args(r, src, out, 1, r.kept)...)
-		return nil
+		return f.simds(e, r.n, f.args(r, src, out, 1, r.kept))
 	}
 	splits := max(1, min(r.k/splitRow, fewGroups/r.n))
 	return f.split(e, r, splits, out, func(f folding, out arg) error {
@@ -148,9 +142,7 @@ func (f folding) run(e *encoder, r *reduction, src, out arg) error {
 		if err != nil {
 			return err
 		}
-		group := threadsFor(r.k/splits, 16, k.MaxThreads())
-		e.run(k, [3]int{r.n * splits * group, 1, 1}, [3]int{group, 1, 1}, f.args(r, src, out, splits, r.kept)...)
-		return nil
+		return e.runGroups(k, r.n*splits, threadsFor(r.k/splits, 16, k.MaxThreads()), f.args(r, src, out, splits, r.kept)...)
 	})
 }
 
@@ -162,7 +154,7 @@ func (f folding) columns(e *encoder, r *reduction, src, out arg, inner int) erro
 		outer = newWalk(nil, nil)
 	}
 	groups := (inner + simdWidth - 1) / simdWidth * (r.n / inner)
-	splits := max(1, min(r.k/splitCol, fewGroups/groups))
+	splits := max(1, min(r.k/splitCol, fewGroups/groups), r.k/longCol)
 	return f.split(e, r, splits, out, func(f folding, out arg) error {
 		k, err := f.kernel(e, "col")
 		if err != nil {
@@ -193,16 +185,20 @@ func (f folding) split(e *encoder, r *reduction, splits int, out arg, first func
 	if err := first(part, parts); err != nil {
 		return err
 	}
-	k, err := join.kernel(e, "simd")
-	if err != nil {
-		return err
-	}
 	rest := &reduction{n: r.n, k: splits, kept: newWalk([]int{r.n}, []int{splits}), red: newWalk([]int{splits}, []int{1})}
 	args := join.args(rest, parts.reading(), out, 1, rest.kept)
 	args[2] = params(rest, 1, rest.kept, r.k)
-	group := simdWidth * min(8, r.n)
-	e.run(k, [3]int{roundUp(r.n*simdWidth, group), 1, 1}, [3]int{group, 1, 1}, args...)
-	return nil
+	return join.simds(e, r.n, args)
+}
+
+// simds gives each of n results a simdgroup.
+func (f folding) simds(e *encoder, n int, args []arg) error {
+	k, err := f.kernel(e, "simd")
+	if err != nil {
+		return err
+	}
+	together := min(8, n, k.MaxThreads()/simdWidth)
+	return e.runGroups(k, (n+together-1)/together, together*simdWidth, args...)
 }
 
 func (f folding) args(r *reduction, src, out arg, splits int, kept walk) []arg {
@@ -235,8 +231,6 @@ func argReduce(e *encoder, p tensor.ArgReduce, in, out []View) error {
 		return err
 	}
 	x := newRows(&in[0])
-	group := threadsFor(x.k, 4, k.MaxThreads())
-	args := append([]arg{e.in(&in[0]), e.out(&out[0]), i32(x.k), i64(x.step), flag(p.Min)}, x.args()...)
-	e.run(k, [3]int{x.n * group, 1, 1}, [3]int{group, 1, 1}, args...)
-	return nil
+	args := append([]arg{e.in(&in[0]), e.out(&out[0]), i32(x.k), i64(x.step), flag(p.Min)}, x.outer.args()...)
+	return e.runGroups(k, x.n, threadsFor(x.k, 4, k.MaxThreads()), args...)
 }

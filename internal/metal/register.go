@@ -72,6 +72,21 @@ func Choose(name string) error {
 	return nil
 }
 
+// Use makes dev the GPU of the process and its default device, for tests of devices. There
+// must be none yet.
+func Use(dev gpu.Device) error {
+	used.Lock()
+	defer used.Unlock()
+	if used.b != nil {
+		return errors.New("the process has a Metal GPU")
+	}
+	used.b = newBackend(dev)
+	tensor.Register(used.b)
+	tensor.SetStrict(true)
+	tensor.SetDefaultDevice(tensor.Device{Kind: tensor.KindGPU})
+	return nil
+}
+
 // opened is the device of the process, or an error that says why there is none.
 func opened() (gpu.Device, error) {
 	used.Lock()

@@ -2,6 +2,7 @@ package metal
 
 import (
 	"github.com/mlxgo/mlx/internal/dtype"
+	"github.com/mlxgo/mlx/internal/metal/gpu"
 	"github.com/mlxgo/mlx/internal/tensor"
 )
 
@@ -23,10 +24,7 @@ func newRows(v *View) rowsOf {
 	}
 }
 
-// args are what strided_offset needs to find a row.
-func (r *rowsOf) args() []arg { return r.outer.args() }
-
-// args are shape, strides and the number of axes.
+// args are shape, strides and the number of axes, as strided_offset takes them.
 func (w *walk) args() []arg {
 	return []arg{ints(w.shape...), longs(w.stride...), i32(len(w.shape))}
 }
@@ -37,18 +35,6 @@ func rowsPacked(v *View) bool {
 	return n == 0 || v.Shape[n-1] <= 1 || v.Strides[n-1] == 1
 }
 
-// indexable reports whether 32-bit indices count the elements of views.
-func indexable(views ...[]View) bool {
-	for _, l := range views {
-		for i := range l {
-			if l[i].Shape.Size() >= 1<<31 {
-				return false
-			}
-		}
-	}
-	return true
-}
-
 // elementTypes are the names in Metal of what the kernels on rows compute with. There is
 // no float64; complex64 is two floats; boolean is our own.
 var elementTypes = [dtype.Count]string{
@@ -57,11 +43,11 @@ var elementTypes = [dtype.Count]string{
 	dtype.Float16: "half", dtype.BFloat16: "bfloat", dtype.Float32: "float", dtype.Complex64: "float2",
 }
 
-// elements names the types of views; ok is false if one has none, or too many elements.
+// elements names the types of views; ok is false if one has none.
 func elements(views ...View) (names []string, ok bool) {
 	for i := range views {
 		t := elementTypes[views[i].DType]
-		if t == "" || views[i].Shape.Size() >= 1<<31 {
+		if t == "" {
 			return nil, false
 		}
 		names = append(names, t)
@@ -79,6 +65,15 @@ func threadsFor(k, each, most int) int {
 // simdWidth is how many threads a simdgroup has on every Apple GPU.
 const simdWidth = 32
 
+// runGroups runs a kernel whose threadgroups of so many threads take n rows, one each.
+func (e *encoder) runGroups(k gpu.Kernel, n, threads int, args ...arg) error {
+	if n*threads > maxSize {
+		return tensor.ErrUnsupported
+	}
+	e.run(k, [3]int{n * threads, 1, 1}, [3]int{threads, 1, 1}, args...)
+	return nil
+}
+
 // softmax is Softmax, and LogSumExp by another kernel.
 func softmax(e *encoder, kernel string, in, out []View) error {
 	t, ok := elements(in[0], out[0])
@@ -93,8 +88,6 @@ func softmax(e *encoder, kernel string, in, out []View) error {
 	if err != nil {
 		return err
 	}
-	group := threadsFor(x.k, 4, k.MaxThreads())
-	args := append([]arg{e.in(&in[0]), e.out(&out[0]), i32(x.k)}, x.args()...)
-	e.run(k, [3]int{x.n * group, 1, 1}, [3]int{group, 1, 1}, args...)
-	return nil
+	args := append([]arg{e.in(&in[0]), e.out(&out[0]), i32(x.k)}, x.outer.args()...)
+	return e.runGroups(k, x.n, threadsFor(x.k, 4, k.MaxThreads()), args...)
 }

@@ -8,7 +8,7 @@ import (
 // scan goes along rows; strides may be any.
 func scan(e *encoder, p tensor.Scan, in, out []View) error {
 	op := scanOp(p.Op, in[0].DType)
-	if op == "" || !indexable(in) {
+	if op == "" {
 		return tensor.ErrUnsupported
 	}
 	k, err := e.kernel("scan", "scan", []string{op, elementTypes[in[0].DType], elementTypes[out[0].DType]})
@@ -16,10 +16,8 @@ func scan(e *encoder, p tensor.Scan, in, out []View) error {
 		return err
 	}
 	x := newRows(&in[0])
-	group := threadsFor(x.k, 4, k.MaxThreads())
 	args := append([]arg{e.in(&in[0]), e.out(&out[0]), i32(x.k), i64(x.step), flag(p.Reverse), flag(p.Exclusive)}, x.outer.args()...)
-	e.run(k, [3]int{x.n * group, 1, 1}, [3]int{group, 1, 1}, args...)
-	return nil
+	return e.runGroups(k, x.n, threadsFor(x.k, 4, k.MaxThreads()), args...)
 }
 
 // scanOp names the operation, "" if there is none.
@@ -58,7 +56,6 @@ func linearScan(e *encoder, p tensor.LinearScan, in, out []View) error {
 	}
 	x := newRows(&out[0])
 	groups := (x.n + simdWidth - 1) / simdWidth
-	e.run(k, [3]int{groups * simdWidth, 1, 1}, [3]int{simdWidth, 1, 1},
+	return e.runGroups(k, groups, simdWidth,
 		e.in(&in[0]), e.in(&in[1]), e.out(&out[0]), i32(x.n), i32(x.k), flag(p.Reverse))
-	return nil
 }

@@ -35,6 +35,9 @@ func sortRows(e *encoder, in, out []View, leaves int) error {
 	if err != nil {
 		return err
 	}
+	if k.MaxThreads() < threads {
+		return tensor.ErrUnsupported
+	}
 	args := append([]arg{e.in(&in[0]), e.out(&out[0]), e.out(&out[0]), i32(x.k), i64(x.step)}, x.outer.args()...)
 	e.runWith(k, [3]int{threads, x.n, 1}, [3]int{threads, 1, 1}, sortMemory(threads, keySize(in[0].DType)), args...)
 	return nil
@@ -71,6 +74,9 @@ func sortLong(e *encoder, in, out []View, leaves int) error {
 	if err != nil {
 		return err
 	}
+	if min(first.MaxThreads(), merge.MaxThreads()) < sortThreads {
+		return tensor.ErrUnsupported
+	}
 	var runs [2]sortRun
 	for i := range runs {
 		runs[i] = sortRun{e.scratch(x.n * x.k * size), e.scratch(x.n * x.k * 4)}
@@ -99,9 +105,6 @@ func argSort(e *encoder, in, out []View) error { return sortRows(e, in, out, sor
 
 // permuteRows takes elements of x, whose strides may be any, in a row-major order.
 func permuteRows(e *encoder, x *View, order arg, out *View) error {
-	if !indexable([]View{*x}) {
-		return tensor.ErrUnsupported
-	}
 	k, err := e.kernel("sort", "permute_row", []string{bitsType(x.DType.Size())})
 	if err != nil {
 		return err

@@ -1,6 +1,9 @@
 package tensor
 
-import "sync/atomic"
+import (
+	"slices"
+	"sync/atomic"
+)
 
 // A Trace is one transformation at work. A value carries the set of traces that
 // it depends on; tracing spreads through data alone. A trace ends: afterwards
@@ -59,6 +62,12 @@ func (t *Trace) Placeholder(s Spec) *Array {
 
 // Traced reports whether a depends on a live transformation.
 func Traced(a *Array) bool { return countLive(a.n.traces) > 0 }
+
+// Differentiated reports whether a derivative by what leads to a is being taken, by
+// another trace than t.
+func Differentiated(a *Array, t *Trace) bool {
+	return slices.ContainsFunc(a.n.traces, func(o *Trace) bool { return o != t && !o.Abstract && o.Live() })
+}
 
 // union drops traces that have ended, and shares slices where it can.
 func union(a, b []*Trace) []*Trace {

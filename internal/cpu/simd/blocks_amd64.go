@@ -26,7 +26,7 @@ const (
 	panelCols  = 32
 	panels     = 4 // share a pass over x
 	blockK     = 2048
-	blockRows  = 504 // of x, so that their results stay in L2
+	blockRows  = 516 // of x, so that their results stay in L2
 	tileX      = 12  // rows of the widest tile
 	rowsPanels = 8   // of x, the fewest that pay for unpacking w
 	rowsTiles  = 16  // for tiles
@@ -466,8 +466,24 @@ func (b *blockJob) unpack(dst []byte, meta []float32, n, cols, k0, kc int) {
 	}
 }
 
+type packAcrossFunc func(dst *byte, dstep int, src *byte, sstride int, s, b *byte, mstride, pairs, groups int)
+
+// packersAcross by group/64.
+var packersAcross = [3][3]packAcrossFunc{
+	F32:  {packAcrossQ4G32F32, packAcrossQ4G64F32, packAcrossQ4G128F32},
+	F16:  {packAcrossQ4G32F16, packAcrossQ4G64F16, packAcrossQ4G128F16},
+	BF16: {packAcrossQ4G32BF16, packAcrossQ4G64BF16, packAcrossQ4G128BF16},
+}
+
 // unpackAcross makes np panels of columns [n, n+cols) and rows [k0, k0+kc) of w.
 func (b *blockJob) unpackAcross(np, n, cols, k0, kc int) {
+	if q := b.q; q.Mode == Affine && q.Bits == 4 {
+		words, size := q.rowWords(), q.Elem.Size()
+		first, meta := k0*words+n/8, (k0*q.groups()+n/q.Group)*size
+		packersAcross[q.Elem][q.Group/64](&b.w[0], kc/2*128, (*byte)(unsafe.Pointer(&q.Words[first])), 4*words,
+			&q.Scales[meta], &q.Biases[meta], size*q.groups(), kc/2, cols/q.Group)
+		return
+	}
 	f := Float32s(b.src)
 	two := [2][]float32{f[:panels*panelCols], f[panels*panelCols:][:panels*panelCols]}
 	for _, row := range two {

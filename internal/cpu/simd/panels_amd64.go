@@ -44,6 +44,33 @@ func packQ8BF16G64(dst *byte, dstep int, src *byte, sstride, n int, wm *float32)
 func pairRows(dst *byte, dstep int, a, b *float32, n int)
 
 //go:noescape
+func packAcrossQ4G32F32(dst *byte, dstep int, src *byte, sstride int, s, b *byte, mstride, pairs, groups int)
+
+//go:noescape
+func packAcrossQ4G64F32(dst *byte, dstep int, src *byte, sstride int, s, b *byte, mstride, pairs, groups int)
+
+//go:noescape
+func packAcrossQ4G128F32(dst *byte, dstep int, src *byte, sstride int, s, b *byte, mstride, pairs, groups int)
+
+//go:noescape
+func packAcrossQ4G32F16(dst *byte, dstep int, src *byte, sstride int, s, b *byte, mstride, pairs, groups int)
+
+//go:noescape
+func packAcrossQ4G64F16(dst *byte, dstep int, src *byte, sstride int, s, b *byte, mstride, pairs, groups int)
+
+//go:noescape
+func packAcrossQ4G128F16(dst *byte, dstep int, src *byte, sstride int, s, b *byte, mstride, pairs, groups int)
+
+//go:noescape
+func packAcrossQ4G32BF16(dst *byte, dstep int, src *byte, sstride int, s, b *byte, mstride, pairs, groups int)
+
+//go:noescape
+func packAcrossQ4G64BF16(dst *byte, dstep int, src *byte, sstride int, s, b *byte, mstride, pairs, groups int)
+
+//go:noescape
+func packAcrossQ4G128BF16(dst *byte, dstep int, src *byte, sstride int, s, b *byte, mstride, pairs, groups int)
+
+//go:noescape
 func quantX8(dst *byte, meta, x *float32, xstride, groups int, perm *byte)
 
 //go:noescape

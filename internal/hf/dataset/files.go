@@ -6,8 +6,9 @@ import (
 	"path"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/mlxgo/mlx/internal/hf/shards"
 )
 
 // The splits that names of files stand for, and the words that name them.
@@ -64,8 +65,8 @@ func Files(names []string, l Layout) (map[string][]string, error) {
 		return nil, err
 	}
 	for _, split := range slices.Sorted(maps.Keys(splits)) {
-		if err := shards(splits[split]); err != nil {
-			return nil, err
+		if missing, _ := shards.Missing(splits[split], shards.OfData); missing != "" {
+			return nil, fmt.Errorf("%s is missing", missing)
 		}
 	}
 	return splits, nil
@@ -249,23 +250,4 @@ type FormatError struct{ Name string } // one of them
 
 func (e *FormatError) Error() string {
 	return fmt.Sprintf("its data are files as %s, and only JSON and JSON Lines (.jsonl, .json, .jsonl.gz) are read", e.Name)
-}
-
-var partOf = regexp.MustCompile(`^(.*-)(\d{5})(-of-)(\d{5})(.*)$`)
-
-// shards checks that what is in numbered pieces is there whole.
-func shards(names []string) error {
-	for _, name := range names {
-		m := partOf.FindStringSubmatch(name)
-		if m == nil {
-			continue
-		}
-		n, _ := strconv.Atoi(m[4])
-		for i := range n {
-			if want := fmt.Sprintf("%s%05d%s%s%s", m[1], i, m[3], m[4], m[5]); !slices.Contains(names, want) {
-				return fmt.Errorf("%s is missing", want)
-			}
-		}
-	}
-	return nil
 }

@@ -55,6 +55,11 @@ type Options struct {
 	// checked and on the disk; nil: sources stay.
 	Remove func(path string) error
 
+	// Complete gets the directory of the result when all is written, before that takes its
+	// place: it may add to it. It is called again if its error, or a kill, was the end of an
+	// earlier run; what it had added is gone then. nil: nothing is added.
+	Complete func(dir string) error
+
 	// Line gets mlx-lm's lines, Note what else a user should know, Progress how many bytes
 	// of the source are done. They may be nil.
 	Line, Note func(text string)

@@ -109,6 +109,45 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// TestComplete adds a file to a result before that is there: after an error the same call
+// goes on, and what a run that was killed left of small files is in no result.
+func TestComplete(t *testing.T) {
+	dir := shardedModel(t)
+	want := convertDir(t, dir, small())
+	out := filepath.Join(t.TempDir(), "out")
+	o := small()
+	bad := errors.New("bad")
+	o.Complete = func(dir string) error {
+		for _, name := range []string{".config.json.1-0.tmp", "half.gguf", "sub"} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte("{"), 0o666); err != nil {
+				return err
+			}
+		}
+		return bad
+	}
+	var stopped *Interrupted
+	if _, err := tryConvert(context.Background(), dir, out, o); !errors.Is(err, bad) || !errors.As(err, &stopped) || stopped.Done != stopped.Total {
+		t.Fatalf("%v", err)
+	}
+	if _, err := os.Stat(out); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the result is there: %v", err)
+	}
+	o.Complete = func(dir string) error {
+		sameFiles(t, want, dir)
+		return os.WriteFile(filepath.Join(dir, "whole.gguf"), []byte("whole"), 0o666)
+	}
+	if _, err := tryConvert(context.Background(), dir, out, o); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(filepath.Join(out, "whole.gguf")); err != nil || string(text) != "whole" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if err := os.Remove(filepath.Join(out, "whole.gguf")); err != nil {
+		t.Fatal(err)
+	}
+	sameFiles(t, want, out)
+}
+
 // TestResumeDamaged: what the disk lost of finished tensors is written again.
 func TestResumeDamaged(t *testing.T) {
 	dir := shardedModel(t)

@@ -22,7 +22,8 @@ import (
 )
 
 // The work directory beside a result: the plan, a lock, and the result as far as it is
-// there. When that is complete it is renamed; until then it has no config.json.
+// there. When that is complete it is renamed; it has no config.json until all tensors are
+// there.
 const (
 	workSuffix  = ".partial"
 	planName    = "plan.json"
@@ -128,7 +129,29 @@ func (w *work) begin(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return os.MkdirAll(filepath.Join(w.dir, resultName), 0o777)
+	return w.clean()
+}
+
+// clean makes the result's directory, and removes from it all but shards: small files, of
+// which a run that was killed may have left parts, and what Complete made.
+func (w *work) clean() error {
+	dir := filepath.Join(w.dir, resultName)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if slices.ContainsFunc(w.shards, func(s *shard) bool { return s.name == e.Name() }) {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readState reads the plan file of a work directory.
@@ -402,6 +425,11 @@ func (w *work) finish() error {
 	}
 	if err := CheckOut(w.out); err != nil {
 		return err
+	}
+	if w.o.Complete != nil {
+		if err := w.o.Complete(filepath.Join(w.dir, resultName)); err != nil {
+			return err
+		}
 	}
 	syncDir(filepath.Join(w.dir, resultName))
 	if err := os.Rename(filepath.Join(w.dir, resultName), w.out); err != nil {

@@ -191,6 +191,38 @@ func (a *Adapter) put(model any, strength float64) ([]string, error) {
 	return slices.Sorted(maps.Keys(adapted)), err
 }
 
+// InFiles are arrays that are called by a model's paths under the names that mlx-lm writes:
+// those of a model that also sees begin with language_model.
+func InFiles(model any, arrays map[string]*mlx.Array) map[string]*mlx.Array {
+	out, name := make(map[string]*mlx.Array, len(arrays)), fileNames(model)
+	for path, a := range arrays {
+		out[name(path)] = a
+	}
+	return out
+}
+
+// InModel are the tensors of a file by a model's paths, which they may have already. It is
+// an error if two are of the same path.
+func InModel(model any, tensors map[string]*mlx.Array) (map[string]*mlx.Array, error) {
+	out, pathOf := make(map[string]*mlx.Array, len(tensors)), pathsIn(model)
+	for _, name := range slices.Sorted(maps.Keys(tensors)) {
+		path := pathOf(name)
+		if out[path] != nil {
+			return nil, fmt.Errorf("%s is there under two names, of which one is %s", path, name)
+		}
+		out[path] = tensors[name]
+	}
+	return out, nil
+}
+
+// fileNames gives paths in a model the names that they have in files.
+func fileNames(model any) func(path string) string {
+	if n, ok := model.(llm.FileNamer); ok {
+		return n.FileName
+	}
+	return func(path string) string { return path }
+}
+
 // pathsIn gives names in files the paths that they have in a model: mlx-lm's adapters of a
 // model that also sees have those of files.
 func pathsIn(model any) func(name string) string {

@@ -148,6 +148,28 @@ func TestAdapters(t *testing.T) {
 	}
 }
 
+// TestPackedDoRAEmbedding is refused with a way out, for training and for an adapter of
+// the unpacked model; the model stays as it was.
+func TestPackedDoRAEmbedding(t *testing.T) {
+	o := tune.Layers{Kind: tune.DoRA, Num: 1, Rank: 4, Scale: 10, Keys: []string{"model.embed_tokens"}}
+	m := base(t, 4)
+	before := logits(t, m)
+	_, err := tune.Prepare(m, o)
+	a, open := tune.OpenAdapter(written(t, base(t, 0), o))
+	if open != nil {
+		t.Fatal(open)
+	}
+	_, put := a.Put(m, 1)
+	for _, err := range []error{err, put} {
+		if err == nil || !strings.Contains(err.Error(), "model.embed_tokens: dora of a quantized embedding is not supported, as in mlx-lm: train it by lora, or the model that mlx convert --dequantize writes") {
+			t.Errorf("%v", err)
+		}
+	}
+	if apart(logits(t, m), before) != 0 {
+		t.Error("the model changed")
+	}
+}
+
 // TestBeginsAsBase: before the first step, adapters change nothing.
 func TestBeginsAsBase(t *testing.T) {
 	for _, kind := range []tune.Kind{tune.LoRA, tune.DoRA} {

@@ -88,12 +88,14 @@ func (s *Set) Batch(i, rank, n int) Batch {
 		longest = max(longest, len(s.Rows[k].Tokens))
 	}
 	width := min(1+padStep*((longest+padStep-1)/padStep), s.maxLen)
-	var tokens, lengths []int32
+	most := (len(all) + n - 1) / n
+	tokens, lengths := make([]int32, 0, most*width), make([]int32, 0, 2*most)
 	rows := 0
 	for j := rank; j < len(all); j += n {
 		r := s.Rows[all[j]]
 		t := r.Tokens[:min(len(r.Tokens), s.maxLen)]
-		tokens = append(append(tokens, t...), make([]int32, max(0, width-len(t)))...)
+		tokens = append(tokens, t...)
+		tokens = tokens[:len(tokens)+max(0, width-len(t))] // zeros
 		lengths = append(lengths, int32(r.Offset), int32(len(t)))
 		rows++
 	}

@@ -31,8 +31,12 @@ const (
 )
 
 // SaveCheckpoint writes all that the run needs to go on exactly, with settings that a run
-// must share to do so. It replaces the file at path in one step.
+// must share to do so. It replaces the file at path in one step; weights that are no
+// numbers are ErrNotFinite, and the file stays as it is.
 func (t *Trainer) SaveCheckpoint(path string, settings map[string]string) error {
+	if err := t.sound(); err != nil {
+		return err
+	}
 	t.state.Iters = t.o.Iters
 	state, err := json.Marshal(t.state)
 	if err != nil {
@@ -62,6 +66,7 @@ func Unfinished(path string) (iter, iters int, ok bool) {
 
 // arrays are those of a checkpoint.
 func (t *Trainer) arrays() map[string]*mlx.Array {
+	t.step.release()
 	all := map[string]*mlx.Array{randomName: random.State().A}
 	for path, a := range nn.TrainableParameters(t.model, t.trained.Filter) {
 		all[weightPrefix+path] = a
@@ -133,6 +138,7 @@ func sameSettings(before, now map[string]string) error {
 
 // set puts the arrays of a checkpoint where they belong.
 func (t *Trainer) set(all map[string]*mlx.Array) error {
+	t.step.release()
 	under := func(prefix string) map[string]*mlx.Array {
 		out := map[string]*mlx.Array{}
 		for name, a := range all {

@@ -30,8 +30,8 @@ type Layers struct {
 	Rank    int
 	Scale   float64
 	Dropout float64
-	// Keys are the layers' paths inside a block, or whole paths of layers outside of
-	// blocks; nil means all linear layers and embeddings of the blocks.
+	// Keys are the layers' paths inside a block, or whole paths or names in files of layers
+	// outside of blocks; nil means all linear layers and embeddings of the blocks.
 	Keys []string
 }
 
@@ -39,6 +39,7 @@ type Layers struct {
 type Trained struct {
 	Filter  nn.Filter
 	Changed []string // paths of the layers that got adapters; of full, the blocks
+	Keys    []string // those of Layers, as mlx-lm calls them in this model
 }
 
 // Prepare puts adapters into the last blocks of a model, as linear_to_lora_layers does, or
@@ -60,7 +61,7 @@ func Prepare(model any, o Layers) (*Trained, error) {
 	if o.Kind == Full {
 		return &Trained{Filter: nn.Under(chosen...), Changed: chosen}, nil
 	}
-	p := &placer{o: o, blocks: chosen, used: map[string]bool{}}
+	p := &placer{o: o, blocks: chosen, fileName: fileNames(model), used: map[string]string{}}
 	var fault error
 	err := mlx.Try(func() {
 		machinery.Replace(model, func(path string, l nn.Layer) nn.Layer {
@@ -86,7 +87,11 @@ func Prepare(model any, o Layers) (*Trained, error) {
 		return nil, err
 	}
 	slices.Sort(p.changed)
-	return &Trained{Filter: nn.Named("lora_a", "lora_b", "m"), Changed: p.changed}, nil
+	t := &Trained{Filter: nn.Named("lora_a", "lora_b", "m"), Changed: p.changed}
+	for _, k := range o.Keys {
+		t.Keys = append(t.Keys, p.used[k])
+	}
+	return t, nil
 }
 
 // blockPaths are the paths of a decoder's layers in order: those of the longest list of
@@ -114,10 +119,11 @@ func blockPaths(model any) []string {
 
 // placer decides where adapters go.
 type placer struct {
-	o       Layers
-	blocks  []string
-	used    map[string]bool // keys that named a layer
-	changed []string
+	o        Layers
+	blocks   []string
+	fileName func(path string) string
+	used     map[string]string // keys that named a layer, as mlx-lm calls them
+	changed  []string
 }
 
 // wants reports whether the layer at path is adapted.
@@ -134,11 +140,17 @@ func (p *placer) wants(path string, l nn.Layer) bool {
 	if p.o.Keys == nil {
 		return inside != ""
 	}
+	name := p.fileName(path)
 	for _, k := range p.o.Keys {
-		if inside != "" && k == inside || k == path {
-			p.used[k] = true
-			return true
+		switch {
+		case inside != "" && k == inside:
+			p.used[k] = k
+		case k == path, k == name:
+			p.used[k] = name
+		default:
+			continue
 		}
+		return true
 	}
 	return false
 }
@@ -146,7 +158,7 @@ func (p *placer) wants(path string, l nn.Layer) bool {
 // unused is the error of keys that name no layer.
 func (p *placer) unused() error {
 	for _, k := range p.o.Keys {
-		if !p.used[k] {
+		if p.used[k] == "" {
 			return fmt.Errorf("lora_parameters: keys: %q names no linear layer or embedding of the chosen layers", k)
 		}
 	}

@@ -271,17 +271,7 @@ func TestFusionKeeps(t *testing.T) {
 
 // TestFusionOfFiles: names of files with a prefix, and an adapter with the names of mlx-lm.
 func TestFusionOfFiles(t *testing.T) {
-	c := llmtest.Tiny("llama")
-	inner := map[string]any{}
-	for key, v := range c {
-		inner[key] = v
-	}
-	tensors := llmtest.Random(t, c, 1, mlx.Float32)
-	for i := range tensors {
-		tensors[i].Name = "language_model." + tensors[i].Name
-	}
-	inner["model_type"] = "ministral3"
-	dir := llmtest.Write(t, llmtest.Config{"model_type": "mistral3", "text_config": inner}, tensors)
+	dir := seeingDir(t)
 	path := written(t, load(t, dir), tune.Layers{Kind: tune.LoRA, Num: 1, Rank: 4, Scale: 10})
 	file := filepath.Join(path, tune.AdapterFile)
 	own, _, err := mlx.LoadAll(file)

@@ -223,7 +223,7 @@ func wrap(kind Kind, l nn.Layer, p part) (nn.Layer, error) {
 		}
 		table, ok := e.(*nn.Embedding)
 		if !ok {
-			return nil, errors.New("dora of a quantized embedding is not supported")
+			return nil, errors.New("dora of a quantized embedding is not supported, as in mlx-lm: train it by lora, or the model that mlx convert --dequantize writes")
 		}
 		return &DoRAEmbedding{Embedding: table, LoraA: p.a, LoraB: p.b, M: p.m, Dropout: p.dropout, Scale: p.scale}, nil
 	}

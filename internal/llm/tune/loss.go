@@ -2,6 +2,7 @@ package tune
 
 import (
 	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/autodiff"
 	"github.com/mlxgo/mlx/internal/llm"
 	"github.com/mlxgo/mlx/internal/llm/cache"
 	"github.com/mlxgo/mlx/internal/tensor"
@@ -35,7 +36,8 @@ var chunkBytes = 64 << 20
 
 // crossEntropy is the sum of the cross-entropy over the targets that count. Logits are
 // made and forgotten a piece at a time when they are large: those of a batch of long rows
-// take more memory than the model.
+// take more memory than the model. The gradient of a piece is made with its value, unless
+// what makes logits is trained, too: then the logits are made again for it.
 func crossEntropy(m llm.Model, in, targets, mask *mlx.Array) *mlx.Array {
 	B, L := in.Dims2()
 	kv := cache.Fresh(m.Layout(), B, L)
@@ -47,12 +49,16 @@ func crossEntropy(m llm.Model, in, targets, mask *mlx.Array) *mlx.Array {
 	if !ok || piece >= B*L {
 		return sum(m.Forward(in, nil, kv), targets, mask)
 	}
+	pieces := (B*L + piece - 1) / piece
+	piece = (B*L + pieces - 1) / pieces // of about one size
 	x := t.Hidden(in, kv).Reshape(B*L, -1)
 	targets, mask = targets.Reshape(B*L), mask.Reshape(B*L)
 	var total *mlx.Array
 	for from := 0; from < B*L; from += piece {
 		rows := func(a *mlx.Array) *mlx.Array { return tensor.SliceAxis(a, 0, from, min(from+piece, B*L), mlx.Stream{}) }
-		part := mlx.Checkpoint(func(x *mlx.Array) *mlx.Array { return sum(t.Outputs(x), rows(targets), rows(mask)) })(rows(x))
+		part := autodiff.Ahead(func(x []*mlx.Array) []*mlx.Array {
+			return []*mlx.Array{sum(t.Outputs(x[0]), rows(targets), rows(mask))}
+		})([]*mlx.Array{rows(x)})[0]
 		if total == nil {
 			total = part
 		} else {

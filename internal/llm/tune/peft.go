@@ -122,8 +122,8 @@ func (a *Adapter) ToMLX(model any, base string) (tensors map[string]*mlx.Array, 
 		pathOf := a.paths(model)
 		rename = func(layer string) (string, error) {
 			path := pathOf(layer)
-			if n, ok := model.(llm.FileNamer); ok && path != "" {
-				path = n.FileName(path)
+			if path != "" {
+				path = fileNames(model)(path)
 			}
 			return path, nil
 		}

@@ -15,7 +15,6 @@ import (
 	"github.com/mlxgo/mlx/internal/tree"
 	"github.com/mlxgo/mlx/nn"
 	"github.com/mlxgo/mlx/optim"
-	"github.com/mlxgo/mlx/random"
 )
 
 // Options say how to train. Counts are above 0 unless they say otherwise.
@@ -63,7 +62,8 @@ type Validation struct {
 	Took time.Duration
 }
 
-// A Trainer trains a model. What it needs to go on is its State.
+// A Trainer trains a model. What it needs to go on is its State. While it runs, what is
+// trained is in its hands, see Weights, and the model's own arrays are dead.
 type Trainer struct {
 	model   llm.Model
 	trained *Trained
@@ -76,7 +76,7 @@ type Trainer struct {
 
 	state State
 	sums  *sums
-	step  func(b Batch, update bool) (loss, count, norm *mlx.Array)
+	step  *stepper
 	loss  func(b Batch) (loss, count *mlx.Array)
 }
 
@@ -119,7 +119,7 @@ func NewTrainer(m llm.Model, t *Trained, opt *optim.Optimizer, train, valid *Set
 			tr.sums.Grads[path] = mlx.ZerosLike(p)
 		}
 	}
-	tr.step = mlx.Compile(tr.update, mlx.State(&tr.model, opt, tr.sums, random.State()))
+	tr.step = newStepper(tr)
 	tr.loss = mlx.Compile(func(b Batch) (*mlx.Array, *mlx.Array) { return Loss(tr.model, b, o.MLXLMLoss) }, mlx.Inputs(&tr.model))
 	return tr
 }
@@ -186,6 +186,7 @@ var ErrNotFinite = errors.New("not a finite number")
 // the state is that after the last whole batch. Several ranks stop together when the
 // context of one ends, and those whose own goes on return context.Canceled.
 func (t *Trainer) Run(ctx context.Context) error {
+	defer t.step.release()
 	began, counted := time.Now(), 0
 	before := t.state.Tokens // of the stopped run: no part of this one's speed
 	for t.state.Iter < t.o.Iters {
@@ -221,10 +222,8 @@ func (t *Trainer) Run(ctx context.Context) error {
 
 // save calls the hook. What is saved is what all ranks go on with.
 func (t *Trainer) save(i int) error {
-	var err error
-	if at := t.where(); at != "" { // an update can overflow after a finite loss
-		err = fmt.Errorf("iteration %d: the loss was finite, and its update is %w%s", i, ErrNotFinite, at)
-	} else if t.hooks.Save != nil {
+	err := t.sound()
+	if err == nil && t.hooks.Save != nil {
 		err = t.hooks.Save(i)
 	}
 	if err = t.o.Ranks.Agree(err); err != nil {
@@ -244,16 +243,12 @@ func (t *Trainer) batch(i int) error {
 		t.state.epoch, t.state.Next = t.permutation(t.train.Len(), false), 0
 	}
 	b := t.batchOf(t.train, t.state.epoch[t.state.Next])
-	var loss, count, norm *mlx.Array
-	err := mlx.Try(func() { loss, count, norm = t.step(b, i%t.o.Accumulation == 0) })
-	if err == nil {
-		err = mlx.Eval(t.model, t.opt, t.sums, random.State(), loss, count, norm)
-	}
+	l, count, g, err := t.step.run(b, i%t.o.Accumulation == 0)
 	if err != nil {
 		return fmt.Errorf("iteration %d: %w", i, err)
 	}
-	l, n := float64(mlx.Item[float32](loss)), int(mlx.Item[float32](count))
-	if g := float64(mlx.Item[float32](norm)); !finite(l) || !finite(g) {
+	n := int(count)
+	if !finite(l) || !finite(g) {
 		return t.o.Ranks.Agree(fmt.Errorf("iteration %d: the loss is %v and the norm of the gradient %v: %w%s", i, l, g, ErrNotFinite, t.where()))
 	}
 	if limit := t.o.ClearCacheAbove; limit > 0 && mlx.CacheMemory() > limit {
@@ -275,6 +270,7 @@ func (t *Trainer) batchOf(s *Set, i int) Batch { return s.Batch(i, t.o.Ranks.Ran
 
 // where names a trained tensor that holds something else than numbers.
 func (t *Trainer) where() string {
+	t.step.release()
 	for path, a := range nn.TrainableParameters(t.model, t.trained.Filter) {
 		bad := mlx.Any(mlx.IsNaN(a).Add(mlx.IsInf(a)))
 		if mlx.Eval(bad) == nil && mlx.Item[bool](bad) {
@@ -282,6 +278,14 @@ func (t *Trainer) where() string {
 		}
 	}
 	return ""
+}
+
+// sound is an error if weights are no numbers: an update can overflow after a finite loss.
+func (t *Trainer) sound() error {
+	if at := t.where(); at != "" {
+		return fmt.Errorf("iteration %d: the loss was finite, and its update is %w%s", t.state.Iter, ErrNotFinite, at)
+	}
+	return nil
 }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
@@ -298,6 +302,7 @@ func (t *Trainer) permutation(n int, validation bool) []int {
 
 // report tells the mean since the last report.
 func (t *Trainer) report(took time.Duration, iters, before int) {
+	t.step.release()
 	s := &t.state
 	sum := 0.0
 	for _, l := range s.Losses {
@@ -327,8 +332,8 @@ func (t *Trainer) validate(ctx context.Context, i int) error {
 	}
 	if s := &t.state; finite(loss) && (s.BestIter == 0 || loss < s.Best) {
 		s.Best, s.BestIter = loss, i
-		var err error
-		if t.hooks.Best != nil {
+		err := t.sound()
+		if err == nil && t.hooks.Best != nil {
 			err = t.hooks.Best(i-1, loss)
 		}
 		return t.o.Ranks.Agree(err)
@@ -356,11 +361,11 @@ func (t *Trainer) Measure() (Cost, error) {
 	var c Cost
 	for range 2 {
 		start := time.Now()
-		loss, count, norm := t.step(b, true)
-		if err := mlx.Eval(t.model, t.opt, t.sums, random.State(), loss, count, norm); err != nil {
+		_, count, _, err := t.step.run(b, true)
+		if err != nil {
 			return c, err
 		}
-		c.TokensPerSecond = float64(mlx.Item[float32](count)) / time.Since(start).Seconds()
+		c.TokensPerSecond = count / time.Since(start).Seconds()
 	}
 	c.PeakBytes = mlx.PeakMemory()
 	return c, nil
@@ -369,6 +374,7 @@ func (t *Trainer) Measure() (Cost, error) {
 // Evaluate is the mean loss over targets of n batches of a set, below 0 of all, without
 // dropout.
 func (t *Trainer) Evaluate(ctx context.Context, s *Set, n int) (float64, error) {
+	t.step.release()
 	order := t.permutation(s.Len(), true)
 	if n >= 0 && n < len(order) {
 		order = order[:n]
@@ -415,8 +421,9 @@ func (t *Trainer) sumOf(ctx context.Context, s *Set, batches []int) (sum, target
 // State is where the run is.
 func (t *Trainer) State() State { return t.state }
 
-// Weights are what is trained, by path.
+// Weights are what is trained, by path, until the next step: that writes over them.
 func (t *Trainer) Weights() map[string]*mlx.Array {
+	t.step.release()
 	return maps.Collect(nn.TrainableParameters(t.model, t.trained.Filter))
 }
 

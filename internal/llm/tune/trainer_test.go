@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,6 +29,11 @@ type setup struct {
 	bits   int
 	mlxLM  bool
 	config llmtest.Config // changes of the model
+	rate   optim.Schedule // nil: 1e-3
+	tokens int            // of each row; 0: several
+
+	optimizer  string // "": adam
+	checkpoint bool
 }
 
 var small = setup{
@@ -57,7 +63,24 @@ func (s setup) newTrainer(t *testing.T, h tune.Hooks) (*tune.Trainer, llm.Model)
 	if s.mlxLM {
 		order = tune.NewTwister(3)
 	}
-	return tune.NewTrainer(l.Model, trained, optim.Adam(1e-3), train, valid, order, s.o, h), l.Model
+	rate := s.rate
+	if rate == nil {
+		rate = optim.Constant(1e-3)
+	}
+	name := s.optimizer
+	if name == "" {
+		name = "adam"
+	}
+	opt, err := tune.NewOptimizer(name, rate, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.checkpoint {
+		if err := l.Model.(llm.Trainable).SetCheckpoint(true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return tune.NewTrainer(l.Model, trained, opt, train, valid, order, s.o, h), l.Model
 }
 
 func (s setup) set(t *testing.T, n int, m llm.Model) *tune.Set {
@@ -65,11 +88,15 @@ func (s setup) set(t *testing.T, n int, m llm.Model) *tune.Set {
 	rng := rand.New(rand.NewPCG(1, uint64(n)))
 	rows := make([]tune.Row, n)
 	for i := range rows {
-		for range 3 + rng.IntN(40) {
+		n := s.tokens
+		if n == 0 {
+			n = 3 + rng.IntN(40)
+		}
+		for range n {
 			rows[i].Tokens = append(rows[i].Tokens, int32(rng.IntN(m.Info().VocabSize)))
 		}
 	}
-	set, err := tune.NewSet(rows, 4, 64, s.mlxLM)
+	set, err := tune.NewSet(rows, 4, max(64, s.tokens), s.mlxLM)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,6 +232,102 @@ func TestNotFinite(t *testing.T) {
 	err := tr.Run(t.Context())
 	if !errors.Is(err, tune.ErrNotFinite) || !strings.Contains(err.Error(), "iteration 1:") || !strings.Contains(err.Error(), "lora_") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestOverflowingUpdate: an update whose loss and gradient were finite can leave weights
+// that are no numbers. Then nothing is saved any more, neither as usual, nor as the best,
+// nor by a stop.
+func TestOverflowingUpdate(t *testing.T) {
+	for name, at := range map[string]int{"as usual": 6, "after a stop": 4} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "checkpoint.safetensors")
+			var saved []int
+			var tr *tune.Trainer
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			s := small
+			s.o.ValBatches = 0
+			s.rate = optim.StepDecay(1e-3, 1e41, at-1) // the last update has a rate above the greatest float32
+			tr, _ = s.newTrainer(t, tune.Hooks{
+				Save: func(i int) error { saved = append(saved, i); return tr.SaveCheckpoint(path, nil) },
+				Step: func(i int, _ float64) {
+					if i == 4 && at == 4 {
+						cancel()
+					}
+				},
+			})
+			err := tr.Run(ctx)
+			if at == 4 {
+				if !errors.Is(err, context.Canceled) {
+					t.Fatal(err)
+				}
+				err = tr.SaveCheckpoint(path, nil)
+			}
+			if want := fmt.Sprintf("iteration %d: the loss was finite, and its update is not a finite number; so are weights of model.", at); !errors.Is(err, tune.ErrNotFinite) || !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("%v, want %s", err, want)
+			}
+			if !slices.Equal(saved, []int{3}) {
+				t.Errorf("saved after %v, want 3", saved)
+			}
+			again, _ := s.newTrainer(t, tune.Hooks{})
+			if err := again.Resume(path, nil); err != nil {
+				t.Fatal(err)
+			}
+			for path, a := range again.Weights() {
+				if mlx.Item[bool](mlx.Any(mlx.IsNaN(a).Add(mlx.IsInf(a)))) {
+					t.Errorf("the checkpoint's %s is no number", path)
+				}
+			}
+			if again.State().Iter != 3 {
+				t.Errorf("the checkpoint is of iteration %d", again.State().Iter)
+			}
+		})
+	}
+}
+
+// TestSpeedAfterResume: iterations and tokens per second are those of this run alone, by
+// the same time, though the loss is the mean since the last report.
+func TestSpeedAfterResume(t *testing.T) {
+	const stop = 3 // of 5 to the first report
+	path := filepath.Join(t.TempDir(), "checkpoint.safetensors")
+	trained := map[int]int{}
+	var tr *tune.Trainer
+	var first tune.Report
+	ctx, cancel := context.WithCancel(t.Context())
+	h := tune.Hooks{
+		Step: func(i int, _ float64) {
+			trained[i] = tr.State().Trained
+			if i == stop {
+				cancel()
+			}
+		},
+		Report: func(r tune.Report) {
+			if first.Iter == 0 {
+				first = r
+			}
+		},
+	}
+	tr, _ = small.newTrainer(t, h)
+	if err := tr.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if err := tr.SaveCheckpoint(path, nil); err != nil {
+		t.Fatal(err)
+	}
+	tr, _ = small.newTrainer(t, h)
+	if err := tr.Resume(path, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := float64(trained[5]-trained[stop]) / (5 - stop)
+	if got := first.TokensPerSecond / first.ItersPerSecond; first.Iter != 5 || math.Abs(got-want) > 1e-9*want {
+		t.Errorf("report of iteration %d: %v tokens per iteration, want %v", first.Iter, got, want)
+	}
+	if first.TrainedTokens != trained[5] {
+		t.Errorf("%d trained tokens, want %d", first.TrainedTokens, trained[5])
 	}
 }
 

@@ -148,7 +148,7 @@ METAL_FUNC T wide_int(wide a) {
   return v > top ? metal::numeric_limits<T>::max() : static_cast<T>(v);
 }
 
-// arange has T float for all floats; kind says what an element is.
+// arange has elements of kind 0: floats, 1: integers, 2: bools, 3: complex numbers.
 template <typename T, int kind>
 [[kernel]] void arange(
     device T* out [[buffer(0)]],
@@ -163,6 +163,9 @@ template <typename T, int kind>
   } else if constexpr (kind == 2) {
     out[i] = static_cast<T>(x.m != 0ul ? 1 : 0);
   } else {
-    out[i] = T(wide_float(x), 0.0f);
+    T z;
+    z.x = wide_float(x);
+    z.y = 0.0f;
+    out[i] = z;
   }
 }

@@ -1,5 +1,6 @@
 // Codes of packed matrices. A row is a stream of bits, little end first. MODE is 0 for
 // affine codes 0 … 2^BITS-1, 1 for mxfp4, 2 for mxfp8, 3 for nvfp4.
+#include "unroll.h"
 
 // code_value is what a code stands for, without scale and bias.
 template <int MODE>
@@ -45,10 +46,10 @@ template <int BITS, int MODE>
 METAL_FUNC void codes16(const device ushort* w, thread float* q) {
   constexpr uint mask = (1u << BITS) - 1u;
   uint words[BITS];
-  for (int i = 0; i < BITS; i++) {
+  UNROLL for (int i = 0; i < BITS; i++) {
     words[i] = w[i];
   }
-  for (int i = 0; i < 16; i++) {
+  UNROLL for (int i = 0; i < 16; i++) {
     int word = i * BITS / 16;
     int at = i * BITS % 16;
     if (at + BITS > 16) {
@@ -76,7 +77,7 @@ METAL_FUNC void codes8(const device uchar* p, thread float* q) {
     lo = reinterpret_cast<const device uint*>(p)[0];
     hi = reinterpret_cast<const device uint*>(p)[1];
   } else {
-    for (int i = 0; i < BITS; i++) {
+    UNROLL for (int i = 0; i < BITS; i++) {
       if (i < 4) {
         lo |= static_cast<uint>(p[i]) << 8 * i;
       } else {
@@ -84,7 +85,7 @@ METAL_FUNC void codes8(const device uchar* p, thread float* q) {
       }
     }
   }
-  for (int i = 0; i < 8; i++) {
+  UNROLL for (int i = 0; i < 8; i++) {
     int at = i * BITS;
     uint c = 0;
     if (at >= 32) {

@@ -22,3 +22,14 @@ METAL_FUNC long strided_offset(uint i, constant int* shape, constant long* strid
   }
   return at + static_cast<long>(i) * strides[0];
 }
+
+// row_offset is where row i of a strided array begins, in elements; rows are its last axis.
+METAL_FUNC long row_offset(uint i, constant int* shape, constant long* strides, int ndim) {
+  long at = 0;
+  for (int k = ndim - 2; k >= 0; k--) {
+    uint d = static_cast<uint>(shape[k]);
+    at += static_cast<long>(i % d) * strides[k];
+    i /= d;
+  }
+  return at;
+}

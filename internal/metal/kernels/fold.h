@@ -1,10 +1,9 @@
 // Ways to combine values, over a simdgroup and over a threadgroup.
 #include "common.h"
 
-// A boolean is an element of a bool array: any byte but 0 is true.
-struct boolean {
-  uchar bits;
-};
+// A boolean is an element of a bool array: any byte but 0 is true. It is no bool, which a
+// compiler may take to be 0 or 1, and no uchar, which is an element of another kind.
+enum class boolean : uchar { no = 0, yes = 1 };
 
 // widened makes an element of T what is computed with, an A.
 template <typename A, typename T>
@@ -14,7 +13,7 @@ struct widened {
 
 template <typename A>
 struct widened<A, boolean> {
-  static METAL_FUNC A of(boolean v) { return static_cast<A>(v.bits != 0); }
+  static METAL_FUNC A of(boolean v) { return static_cast<A>(v != boolean::no); }
 };
 
 // narrowed makes a result of A an element of U.
@@ -26,9 +25,7 @@ struct narrowed {
 template <typename A>
 struct narrowed<boolean, A> {
   static METAL_FUNC boolean of(A v) {
-    boolean b;
-    b.bits = v != static_cast<A>(0) ? 1 : 0;
-    return b;
+    return v != static_cast<A>(0) ? boolean::yes : boolean::no;
   }
 };
 
@@ -140,7 +137,7 @@ METAL_FUNC A least() {
   if constexpr (is_same_v<A, float> || is_same_v<A, float2>) {
     return A(-INFINITY);
   } else {
-    return numeric_limits<A>::lowest();
+    return numeric_limits<A>::min();
   }
 }
 

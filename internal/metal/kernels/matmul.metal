@@ -5,6 +5,7 @@
 
 constant bool a_transposed [[function_constant(0)]]; // columns of a lie without gaps
 constant bool b_transposed [[function_constant(1)]];
+constant bool x_packed [[function_constant(2)]]; // the elements of a vector are neighbours
 
 // batch_offset is where matrix i lies.
 METAL_FUNC long batch_offset(uint i, constant int* shape, constant long* strides, int ndim) {
@@ -62,7 +63,7 @@ template <typename A, typename B, typename Y, int BM, int BN>
   int k_col = fragment_col(lane);
   int ti = static_cast<int>(thread_index);
   float2 acc[TM * TN];
-  for (int i = 0; i < TM * TN; i++) {
+  UNROLL for (int i = 0; i < TM * TN; i++) {
     acc[i] = float2(0.0f, 0.0f);
   }
   for (int k = from; k < to; k += BK) {
@@ -140,42 +141,44 @@ template <typename W, typename X, typename Y>
     row = row * 8 + sg * 4;
   }
   const device W* rows[4];
-  for (int r = 0; r < 4; r++) {
+  UNROLL for (int r = 0; r < 4; r++) {
     rows[r] = w + static_cast<long>(min(row + r, R - 1)) * ld[0];
   }
-  long xs = ld[1];
+  long xs = x_packed ? 1 : ld[1];
   float acc[4] = {0.0f, 0.0f, 0.0f, 0.0f};
   for (; k + 4 <= K; k += step) {
     float v[4];
-    for (int i = 0; i < 4; i++) {
-      v[i] = static_cast<float>(x[(k + i) * xs]);
+    UNROLL for (int i = 0; i < 4; i++) {
+      v[i] = static_cast<float>(x_packed ? x[k + i] : x[(k + i) * xs]);
     }
-    for (int r = 0; r < 4; r++) {
+    UNROLL for (int r = 0; r < 4; r++) {
       const device W* p = rows[r] + k;
-      for (int i = 0; i < 4; i++) {
+      UNROLL for (int i = 0; i < 4; i++) {
         acc[r] = fma(static_cast<float>(p[i]), v[i], acc[r]);
       }
     }
   }
   for (int end = min(K, k + 4); k < end; k++) {
     float v = static_cast<float>(x[k * xs]);
-    for (int r = 0; r < 4; r++) {
+    UNROLL for (int r = 0; r < 4; r++) {
       acc[r] = fma(static_cast<float>(rows[r][k]), v, acc[r]);
     }
   }
-  for (int r = 0; r < 4; r++) {
+  UNROLL for (int r = 0; r < 4; r++) {
     acc[r] = simd_sum(acc[r]);
   }
   if (!share) {
     if (lane == 0) {
-      for (int r = 0; r < 4 && row + r < R; r++) {
-        y[row + r] = static_cast<Y>(acc[r]);
+      UNROLL for (int r = 0; r < 4; r++) {
+        if (row + r < R) {
+          y[row + r] = static_cast<Y>(acc[r]);
+        }
       }
     }
     return;
   }
   if (lane == 0) {
-    for (int r = 0; r < 4; r++) {
+    UNROLL for (int r = 0; r < 4; r++) {
       sums[sg * 4 + r] = acc[r];
     }
   }
@@ -220,21 +223,23 @@ template <typename W, typename X, typename Y>
     float v = static_cast<float>(x[k * ld[1]]);
     const device W* p = w + k * ld[0] + row;
     if (row + 4 <= R) {
-      for (int i = 0; i < 4; i++) {
+      UNROLL for (int i = 0; i < 4; i++) {
         acc[i] = fma(static_cast<float>(p[i]), v, acc[i]);
       }
     } else {
-      for (int i = 0; i < 4 && row + i < R; i++) {
-        acc[i] = fma(static_cast<float>(p[i]), v, acc[i]);
+      UNROLL for (int i = 0; i < 4; i++) {
+        if (row + i < R) {
+          acc[i] = fma(static_cast<float>(p[i]), v, acc[i]);
+        }
       }
     }
   }
-  for (int i = 0; i < 4; i++) {
+  UNROLL for (int i = 0; i < 4; i++) {
     acc[i] += simd_shuffle_xor(acc[i], 8);
     acc[i] += simd_shuffle_xor(acc[i], 16);
   }
   if (lane < 8) {
-    for (int i = 0; i < 4; i++) {
+    UNROLL for (int i = 0; i < 4; i++) {
       sums[static_cast<int>(simdgroup) * 32 + col + i] = acc[i];
     }
   }

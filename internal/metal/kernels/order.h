@@ -24,7 +24,7 @@ template <>
 struct ordering<boolean> {
   using key = uint;
   static METAL_FUNC bool nans() { return false; }
-  static METAL_FUNC uint of(boolean v) { return v.bits != 0 ? 1u : 0u; }
+  static METAL_FUNC uint of(boolean v) { return v != boolean::no ? 1u : 0u; }
 };
 
 METAL_FUNC uint signed_key(int v) { return as_type<uint>(v) ^ 0x80000000u; }

@@ -5,6 +5,16 @@
 // of the result. sizes are M, N, K and the logarithm of the group size. Modes without
 // biases have scales in their place. Sums have an order of their own that neither the
 // number of rows nor the kernel's variant changes: fma is always meant.
+//
+// If sizes[4] is not 0, there are as many matrices in x and sizes[5] packed ones, and the
+// product of a threadgroup at z is that of the matrices numbered x_ids[z] and w_ids[z].
+
+// Indices are int64, little end first; where there are none the buffer is one that holds
+// something else.
+METAL_FUNC long picked(const device uint* ids, uint z, int n) {
+  long i = static_cast<long>(static_cast<ulong>(ids[2 * z + 1]) << 32 | ids[2 * z]);
+  return clamp(i < 0 ? i + n : i, static_cast<long>(0), static_cast<long>(n - 1));
+}
 
 // qmv is x [M, K] @ w^T, w [N, K] packed along K. A simdgroup takes 4 rows of w and ROWS
 // rows of x; its lanes take 16 neighbours of K each.
@@ -16,6 +26,8 @@ template <typename X, typename S, typename Y, int BITS, int MODE, int ROWS>
     const device X* x [[buffer(3)]],
     device Y* y [[buffer(4)]],
     constant int* sizes [[buffer(5)]],
+    const device uint* x_ids [[buffer(6)]],
+    const device uint* w_ids [[buffer(7)]],
     uint3 group [[threadgroup_position_in_grid]],
     uint simdgroup [[simdgroup_index_in_threadgroup]],
     uint lane [[thread_index_in_simdgroup]]) {
@@ -24,43 +36,51 @@ template <typename X, typename S, typename Y, int BITS, int MODE, int ROWS>
   int N = sizes[1];
   int K = sizes[2];
   int shift = sizes[3];
+  if (sizes[4] != 0) {
+    long i = picked(w_ids, group.z, sizes[5]) * N;
+    w += i * (K / 16 * BITS);
+    scales += i * (K >> shift);
+    biases += i * (K >> shift);
+    x += picked(x_ids, group.z, sizes[4]) * M * K;
+    y += static_cast<long>(group.z) * M * N;
+  }
   int n0 = static_cast<int>(group.x * 8 + simdgroup * W);
   int m0 = static_cast<int>(group.y) * ROWS;
   int k0 = static_cast<int>(lane) * 16;
   const device ushort* words[W];
   long groups[W];
-  for (int r = 0; r < W; r++) {
+  UNROLL for (int r = 0; r < W; r++) {
     long n = min(n0 + r, N - 1);
     words[r] = w + n * (K / 16 * BITS);
     groups[r] = n * (K >> shift);
   }
   const device X* rows[ROWS];
-  for (int m = 0; m < ROWS; m++) {
+  UNROLL for (int m = 0; m < ROWS; m++) {
     rows[m] = x + static_cast<long>(min(m0 + m, M - 1)) * K;
   }
   float acc[ROWS * W];
-  for (int i = 0; i < ROWS * W; i++) {
+  UNROLL for (int i = 0; i < ROWS * W; i++) {
     acc[i] = 0.0f;
   }
   for (int k = k0; k < K; k += 512) {
     float v[ROWS * 16];
     float sums[ROWS];
-    for (int m = 0; m < ROWS; m++) {
+    UNROLL for (int m = 0; m < ROWS; m++) {
       sums[m] = 0.0f;
-      for (int i = 0; i < 16; i++) {
+      UNROLL for (int i = 0; i < 16; i++) {
         float xi = static_cast<float>(rows[m][k + i]);
         sums[m] += xi;
         v[m * 16 + i] = xi * code_shrink<BITS, MODE>(i);
       }
     }
-    for (int r = 0; r < W; r++) {
+    UNROLL for (int r = 0; r < W; r++) {
       float q[16];
       codes16<BITS, MODE>(words[r] + k / 16 * BITS, q);
       long g = groups[r] + (k >> shift);
       float s = scale_value<S, MODE>(scales[g]);
-      for (int m = 0; m < ROWS; m++) {
+      UNROLL for (int m = 0; m < ROWS; m++) {
         float dot = 0.0f;
-        for (int i = 0; i < 16; i++) {
+        UNROLL for (int i = 0; i < 16; i++) {
           dot = fma(q[i], v[m * 16 + i], dot);
         }
         float sum = fma(s, dot, acc[m * W + r]);
@@ -71,8 +91,8 @@ template <typename X, typename S, typename Y, int BITS, int MODE, int ROWS>
       }
     }
   }
-  for (int m = 0; m < ROWS; m++) {
-    for (int r = 0; r < W; r++) {
+  UNROLL for (int m = 0; m < ROWS; m++) {
+    UNROLL for (int r = 0; r < W; r++) {
       float sum = simd_sum(acc[m * W + r]);
       if (lane == 0 && m0 + m < M && n0 + r < N) {
         y[static_cast<long>(m0 + m) * N + n0 + r] = static_cast<Y>(sum);
@@ -91,19 +111,30 @@ template <typename X, typename S, typename Y, int BITS, int MODE>
     const device X* x [[buffer(3)]],
     device Y* y [[buffer(4)]],
     constant int* sizes [[buffer(5)]],
+    const device uint* x_ids [[buffer(6)]],
+    const device uint* w_ids [[buffer(7)]],
     uint3 group [[threadgroup_position_in_grid]],
     uint thread_index [[thread_index_in_threadgroup]],
     uint simdgroup [[simdgroup_index_in_threadgroup]],
     uint lane [[thread_index_in_simdgroup]]) {
   threadgroup float sums[8 * 64];
+  int M = sizes[0];
   int N = sizes[1];
   int K = sizes[2];
   int shift = sizes[3];
+  if (sizes[4] != 0) {
+    long i = picked(w_ids, group.z, sizes[5]) * K;
+    w += i * (N / 16 * BITS);
+    scales += i * (N >> shift);
+    biases += i * (N >> shift);
+    x += picked(x_ids, group.z, sizes[4]) * M * K;
+    y += static_cast<long>(group.z) * M * N;
+  }
   int col = static_cast<int>(lane % 4) * 16;
   int n = static_cast<int>(group.x) * 64 + col;
   x += static_cast<long>(group.y) * K;
   float acc[16];
-  for (int i = 0; i < 16; i++) {
+  UNROLL for (int i = 0; i < 16; i++) {
     acc[i] = 0.0f;
   }
   float bias = 0.0f;
@@ -114,7 +145,7 @@ template <typename X, typename S, typename Y, int BITS, int MODE>
       codes16<BITS, MODE>(w + (static_cast<long>(k) * (N / 16) + n / 16) * BITS, q);
       long g = static_cast<long>(k) * (N >> shift) + (n >> shift);
       float s = v * scale_value<S, MODE>(scales[g]);
-      for (int i = 0; i < 16; i++) {
+      UNROLL for (int i = 0; i < 16; i++) {
         acc[i] = fma(s, q[i] * code_shrink<BITS, MODE>(i), acc[i]);
       }
       if constexpr (MODE == 0) {
@@ -122,7 +153,7 @@ template <typename X, typename S, typename Y, int BITS, int MODE>
       }
     }
   }
-  for (int i = 0; i < 16; i++) {
+  UNROLL for (int i = 0; i < 16; i++) {
     float sum = acc[i] + bias;
     sum += simd_shuffle_xor(sum, 4);
     sum += simd_shuffle_xor(sum, 8);
@@ -153,6 +184,8 @@ template <typename X, typename S, typename Y, typename W, int BITS, int MODE, bo
     const device X* x [[buffer(3)]],
     device Y* y [[buffer(4)]],
     constant int* sizes [[buffer(5)]],
+    const device uint* x_ids [[buffer(6)]],
+    const device uint* w_ids [[buffer(7)]],
     uint3 group [[threadgroup_position_in_grid]],
     uint thread_index [[thread_index_in_threadgroup]],
     uint simdgroup [[simdgroup_index_in_threadgroup]],
@@ -173,11 +206,19 @@ template <typename X, typename S, typename Y, typename W, int BITS, int MODE, bo
   int tcol = ti % 4 * 8;
   int rows = TRANSPOSED ? N : K; // of w
   int cols = TRANSPOSED ? K : N;
+  if (sizes[4] != 0) {
+    long i = picked(w_ids, group.z, sizes[5]) * rows;
+    w += i * (cols / 8 * BITS);
+    scales += i * (cols >> shift);
+    biases += i * (cols >> shift);
+    x += picked(x_ids, group.z, sizes[4]) * M * K;
+    y += static_cast<long>(group.z) * M * N;
+  }
   int row = static_cast<int>(simdgroup / 2) * 16 + fragment_row(lane);
   int col = static_cast<int>(simdgroup % 2) * 16 + fragment_col(lane);
   x += static_cast<long>(m0) * K;
   float2 acc[4];
-  for (int i = 0; i < 4; i++) {
+  UNROLL for (int i = 0; i < 4; i++) {
     acc[i] = float2(0.0f, 0.0f);
   }
   for (int k = 0; k < K; k += B) {
@@ -195,11 +236,11 @@ template <typename X, typename S, typename Y, typename W, int BITS, int MODE, bo
       if constexpr (MODE == 0) {
         b = static_cast<float>(biases[g]);
       }
-      for (int i = 0; i < 8; i++) {
+      UNROLL for (int i = 0; i < 8; i++) {
         d[i] = static_cast<W>(fma(q[i], s, b));
       }
     } else {
-      for (int i = 0; i < 8; i++) {
+      UNROLL for (int i = 0; i < 8; i++) {
         d[i] = static_cast<W>(0.0f);
       }
     }
@@ -232,12 +273,12 @@ template <typename S, typename Y, int BITS, int MODE>
   y += at;
   if constexpr (MODE == 0) {
     float b = static_cast<float>(biases[at >> shift]);
-    for (int k = 0; k < 8; k++) {
+    UNROLL for (int k = 0; k < 8; k++) {
       Y p = static_cast<Y>(q[k] * s);
       y[k] = static_cast<Y>(static_cast<float>(p) + b);
     }
   } else {
-    for (int k = 0; k < 8; k++) {
+    UNROLL for (int k = 0; k < 8; k++) {
       y[k] = static_cast<Y>(q[k] * s);
     }
   }

@@ -5,12 +5,12 @@
 // its Metal kernels if rounding is 0, that of its CPU if it is 1. sizes are the number of
 // groups, their size, the bits of a code and the rounding.
 
-constant int per_threadgroup = 8; // groups
+constant constexpr int per_threadgroup = 8; // groups
 
 // pack writes the codes of a group, of which this lane has every 32nd.
 METAL_FUNC void pack(
     device uint* words, threadgroup uchar* shared, const thread uint* codes, int size, int bits, int lane) {
-  for (int j = 0; j < 4; j++) {
+  UNROLL for (int j = 0; j < 4; j++) {
     if (lane + 32 * j < size) {
       shared[lane + 32 * j] = static_cast<uchar>(codes[j]);
     }
@@ -52,7 +52,7 @@ template <typename T>
   float v[4];
   float hi = -INFINITY;
   float lo = INFINITY;
-  for (int j = 0; j < 4; j++) {
+  UNROLL for (int j = 0; j < 4; j++) {
     v[j] = 0.0f;
     if (lane + 32 * j < size) {
       v[j] = static_cast<float>(x[g * size + lane + 32 * j]);
@@ -79,7 +79,7 @@ template <typename T>
     bias = edge;
   }
   uint codes[4];
-  for (int j = 0; j < 4; j++) {
+  UNROLL for (int j = 0; j < 4; j++) {
     float q = (v[j] - bias) / s;
     codes[j] = 0; // also for NaN
     if (q > n) {

@@ -2,6 +2,7 @@
 // and tiles in threadgroup memory. Sums are float.
 #include <metal_simdgroup_matrix>
 #include "common.h"
+#include "unroll.h"
 
 // A lane holds the elements (row, col) and (row, col + 1) of a fragment.
 METAL_FUNC int fragment_row(uint lane) { return static_cast<int>((lane >> 2 & 4) + (lane >> 1 & 3)); }
@@ -29,20 +30,20 @@ METAL_FUNC void tile_mma(
     thread float2* acc,
     const threadgroup A* as, int ars, int acs,
     const threadgroup B* bs, int brs, int bcs) {
-  for (int k = 0; k < K; k += 8) {
+  UNROLL for (int k = 0; k < K; k += 8) {
     float2 a[TM];
     float2 b[TN];
-    for (int i = 0; i < TM; i++) {
+    UNROLL for (int i = 0; i < TM; i++) {
       const threadgroup A* p = as + 8 * i * ars + k * acs;
       a[i] = float2(static_cast<float>(p[0]), static_cast<float>(p[acs]));
     }
-    for (int j = 0; j < TN; j++) {
+    UNROLL for (int j = 0; j < TN; j++) {
       const threadgroup B* p = bs + k * brs + 8 * j * bcs;
       b[j] = float2(static_cast<float>(p[0]), static_cast<float>(p[bcs]));
     }
     simdgroup_barrier(mem_flags::mem_none);
-    for (int i = 0; i < TM; i++) {
-      for (int j = 0; j < TN; j++) {
+    UNROLL for (int i = 0; i < TM; i++) {
+      UNROLL for (int j = 0; j < TN; j++) {
         acc[i * TN + j] = fragment_mma(a[i], b[j], acc[i * TN + j]);
       }
     }
@@ -63,11 +64,11 @@ METAL_FUNC void tile_load(
     threadgroup T* d = dst + row * LD + col;
     const device T* s = src + static_cast<long>(row) * ld + col;
     if (whole) {
-      for (int i = 0; i < run; i++) {
+      UNROLL for (int i = 0; i < run; i++) {
         d[i] = s[i];
       }
     } else {
-      for (int i = 0; i < run; i++) {
+      UNROLL for (int i = 0; i < run; i++) {
         d[i] = row < rows && col + i < cols ? s[i] : static_cast<T>(0);
       }
     }
@@ -78,16 +79,13 @@ METAL_FUNC void tile_load(
 // elements exist; y is that of this lane's first element.
 template <typename Y, int TM, int TN>
 METAL_FUNC void tile_store(device Y* y, const thread float2* acc, long ld, int rows, int cols) {
-  for (int i = 0; i < TM; i++) {
-    if (8 * i >= rows) {
-      break;
-    }
+  UNROLL for (int i = 0; i < TM; i++) {
     device Y* p = y + static_cast<long>(8 * i) * ld;
-    for (int j = 0; j < TN; j++) {
-      if (8 * j < cols) {
+    UNROLL for (int j = 0; j < TN; j++) {
+      if (8 * i < rows && 8 * j < cols) {
         p[8 * j] = static_cast<Y>(acc[i * TN + j].x);
       }
-      if (8 * j + 1 < cols) {
+      if (8 * i < rows && 8 * j + 1 < cols) {
         p[8 * j + 1] = static_cast<Y>(acc[i * TN + j].y);
       }
     }

@@ -285,12 +285,17 @@ func TestGPUError(t *testing.T) {
 	r, d := machine(t, objcfake.M3Max())
 	s := newScene(t, d, 2)
 	defer s.release()
+	e := ok(d.NewEvent())(t)
+	defer e.Release()
 	r.Kernel("scale", func(*objcfake.Dispatch) error { return errors.New("Caused GPU Hang Error") })
-	if err := s.queue.Encode([]gpu.Cmd{s.step(0, 1, 1)}); err != nil {
+	if err := s.queue.Encode([]gpu.Cmd{s.step(0, 1, 1), {Op: gpu.Signal, Event: e, Value: 3}}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := commitAndWait(s.queue); err == nil || err.Error() != "the GPU failed: Caused GPU Hang Error" {
 		t.Errorf("error %v", err)
+	}
+	if e.Value() != 3 {
+		t.Errorf("the event is %d: who waits for it waits for ever", e.Value())
 	}
 	r.Kernel("scale", scale)
 	if err := s.queue.Encode([]gpu.Cmd{s.step(0, 1, 1)}); err != nil {

@@ -34,14 +34,22 @@ type queue struct {
 	encoder objc.Object // nil but while dispatches are encoded
 	ran     bool        // the encoder has a dispatch since its last barrier
 	tape    objc.Tape   // dispatches that the encoder does not have yet
+	signals []signal    // of the command buffer
 	pending chan commit
 	ended   chan struct{}
 }
 
 // A commit is a command buffer on its way.
 type commit struct {
-	buffer objc.Object
-	done   func(error, float64)
+	buffer  objc.Object
+	signals []signal
+	done    func(error, float64)
+}
+
+// A signal is an event that a command buffer gives a value.
+type signal struct {
+	event *event
+	value uint64
 }
 
 // NewQueue makes a queue, with a goroutine that waits for its command buffers.
@@ -133,7 +141,11 @@ func (q *queue) event(selector string, c *gpu.Cmd) error {
 	if err := q.openBuffer(); err != nil {
 		return err
 	}
-	tell(q.buffer, selector, c.Event.(*event).object, c.Value)
+	e := c.Event.(*event)
+	tell(q.buffer, selector, e.object, c.Value)
+	if c.Op == gpu.Signal {
+		q.signals = append(q.signals, signal{e, c.Value})
+	}
 	return nil
 }
 
@@ -211,7 +223,8 @@ func (q *queue) Commit(done func(err error, seconds float64)) {
 		after := done
 		done = func(error, float64) { after(failed, 0) }
 	}
-	q.pending <- commit{b, done}
+	q.pending <- commit{b, q.signals, done}
+	q.signals = nil
 }
 
 // wait waits for command buffers, in order. Completion handlers would be blocks, and
@@ -222,7 +235,19 @@ func (q *queue) wait() {
 		var err error
 		var seconds float64
 		pooled(func() { seconds, err = finish(c.buffer) })
+		if err != nil {
+			c.signal()
+		}
 		c.done(err, seconds)
+	}
+}
+
+// signal does what a failed command buffer may have left undone, for those who wait.
+func (c commit) signal() {
+	for _, s := range c.signals {
+		if s.event.Value() < s.value {
+			s.event.Set(s.value)
+		}
 	}
 }
 

@@ -148,13 +148,13 @@ func checkThreads(grid, group [3]int) error {
 	threads := 1
 	for i, axis := range []string{"x", "y", "z"} {
 		if g := grid[i]; g <= 0 || g > math.MaxUint32 {
-			return fmt.Errorf("Grid %v must have 1 to 2^32-1 threads along %s", grid, axis)
+			return fmt.Errorf("the grid %v must have 1 to 2^32-1 threads along %s", grid, axis)
 		}
 		if g := group[i]; g <= 0 {
-			return fmt.Errorf("ThreadGroup %v must have at least one thread along %s", group, axis)
+			return fmt.Errorf("the threadgroup %v must have at least one thread along %s", group, axis)
 		}
 		if threads *= min(group[i], maxGroup+1); threads > maxGroup {
-			return fmt.Errorf("ThreadGroup %v has more than %d threads", group, maxGroup)
+			return fmt.Errorf("the threadgroup %v has more than %d threads", group, maxGroup)
 		}
 	}
 	return nil
@@ -223,7 +223,7 @@ func (p Custom) checkOutput(d tensor.DType) error {
 	case dtype.Int32, dtype.Uint32, dtype.Uint64, dtype.Float32:
 		return nil
 	}
-	return fmt.Errorf("Metal has no atomic<%s>: with AtomicOutputs use float32, int32, uint32 or uint64", text)
+	return fmt.Errorf("there is no atomic<%s> in Metal: with AtomicOutputs use float32, int32, uint32 or uint64", text)
 }
 
 // specs unpacks the results.

@@ -20,7 +20,7 @@ func metalType(d tensor.DType) (string, error) {
 	if text, ok := metalTypes[d]; ok {
 		return text, nil
 	}
-	return "", fmt.Errorf("Metal has no type for %v", d)
+	return "", fmt.Errorf("there is no type of Metal for %v", d)
 }
 
 // attributes are the arguments that Metal gives to a kernel that asks for them (table 5.8

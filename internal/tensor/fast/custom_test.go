@@ -161,3 +161,31 @@ func TestCustomsCompare(t *testing.T) {
 		}
 	}
 }
+
+// FuzzCustom: whatever a kernel is called and made of, it is refused or its source holds
+// what was given, once.
+func FuzzCustom(f *testing.F) {
+	f.Add("k", "a", "o", "T", "o[0] = a[0];", "// h", 2)
+	f.Add("", "a\nb", "a", "int", "a_shape", "", -1)
+	f.Add("k", "a_shape", "o", "o", "\x00\"\\", "#", 1<<40)
+	f.Fuzz(func(t *testing.T, name, in, out, arg, source, header string, n int) {
+		d := Definition{Name: name, InputNames: []string{in}, OutputNames: []string{out}, Source: source, Header: header}
+		l := launchOf(dtype.Float32)
+		l.Template = []TemplateArg{{arg, n}}
+		p, err := customFor(d, l)
+		if err != nil {
+			return
+		}
+		specs := []Spec{{Shape: tensor.Shape{n & 15}, DType: dtype.Int8}}
+		if _, err := p.Infer(specs); err != nil {
+			t.Fatalf("%+v: %v", d, err)
+		}
+		f := p.Signature(specs).Function()
+		if !strings.Contains(f.Text, "\n"+source+"\n") || !strings.Contains(f.Text, header) || len(f.Facts) != 1 {
+			t.Errorf("%+v:\n%s", d, f.Text)
+		}
+		if !isIdentifier(f.Name) || strings.Count(f.Text, "[[buffer(") < 2 {
+			t.Errorf("%+v:\n%s", d, f.Text)
+		}
+	})
+}

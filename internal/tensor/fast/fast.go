@@ -1,8 +1,8 @@
-// Package fast declares mx.fast's primitives: RMSNorm, LayerNorm, RoPE, Attention, and the
-// CacheWrite that decoders need. The functions take plain parameters; the public
+// Package fast declares mx.fast's primitives: RMSNorm, LayerNorm, RoPE, Attention, the
+// CacheWrite that decoders need, and Custom, a kernel of the caller's own. The functions take plain parameters; the public
 // package mlx/fast gives them MLX's keywords.
 //
-// All compute in float32 inside, whatever the dtype of their inputs.
+// All but Custom compute in float32 inside, whatever the dtype of their inputs.
 package fast
 
 import (

@@ -36,6 +36,12 @@ func panels() {
 		}
 	}
 	pairRows()
+	acrossTables()
+	for _, e := range []string{"F32", "F16", "BF16"} {
+		for _, g := range []int{32, 64, 128} {
+			packAcross(g, e)
+		}
+	}
 	quantX8()
 	packX16()
 	for _, e := range []string{"F32", "F16", "BF16"} {

@@ -2,7 +2,7 @@
 # Writes the assembly of the amd64 tiers and its declarations.
 set -e
 cd "$(dirname "$0")"
-gen="main.go map.go ops.go quantize.go wide.go matvec.go panels.go amx.go attention.go attention_score.go"
+gen="main.go map.go ops.go quantize.go wide.go matvec.go panels.go across.go amx.go attention.go attention_score.go"
 for f in dot map ops matvec panels amx attend peak avx2_map avx2_dot avx2_packed avx2_blocks; do
 	case $f in
 	avx2_*) go run avx2.go avx2_*.go ${f#avx2_} ;;

@@ -193,3 +193,22 @@ func runHarness(t *testing.T, program string, tape *Tape) []string {
 	}
 	return strings.Split(string(out), "\n")
 }
+
+// BenchmarkTape writes what a step of a language model may be: 1000 dispatches of 5
+// arguments.
+func BenchmarkTape(b *testing.B) {
+	var tape Tape
+	constant := make([]byte, 16)
+	b.ReportAllocs()
+	for b.Loop() {
+		tape.Reset()
+		for range 1000 {
+			tape.Run(Object{}, 5, 0, [3]int{4096, 1, 1}, [3]int{64, 1, 1})
+			for range 4 {
+				tape.Buffer(Object{}, 64)
+			}
+			tape.Bytes(constant)
+			tape.Barrier()
+		}
+	}
+}

@@ -156,8 +156,8 @@ func dispatchThreads(c *call, e *encoder) {
 		c.fault("a dispatch without a pipeline")
 	case grid.Width*grid.Height*grid.Depth == 0 || total == 0:
 		c.fault("a dispatch of no threads: grid %v, threadgroup %v", grid, group)
-	case total > c.r.config.MaxThreads:
-		c.fault("a threadgroup of %d threads: the pipeline takes %d", total, c.r.config.MaxThreads)
+	case total > c.r.maxThreads(e.pipeline):
+		c.fault("a threadgroup of %d threads: the pipeline takes %d", total, c.r.maxThreads(e.pipeline))
 	default:
 		e.commands = append(e.commands, &dispatch{e.pipeline, maps.Clone(e.bound), maps.Clone(e.memory), grid, group})
 	}
@@ -234,6 +234,9 @@ func (r *Runtime) checkOrder(q *queue, e *encoder) {
 	}
 	q.recent = append(q.recent, e)
 	if n := len(q.recent); n > 8 {
+		for _, old := range q.recent[:n-8] {
+			old.commands, old.after = nil, nil
+		}
 		q.recent = q.recent[n-8:]
 	}
 }
@@ -282,6 +285,9 @@ func (r *Runtime) runDispatch(d *dispatch) error {
 		seen.Constants[int(i)] = v
 	}
 	kernel := r.kernels[f.name]
+	if f.code != nil {
+		kernel = f.code.Run
+	}
 	if kernel == nil {
 		r.fault("the kernel %s has no Go function", f.name)
 		return fmt.Errorf("no kernel %s", f.name)

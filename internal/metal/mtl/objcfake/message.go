@@ -212,6 +212,9 @@ func (r *Runtime) send(self *instance, selector string, params []any, want strin
 	if !ok {
 		return nil, false
 	}
+	if len(r.messages) == 2*keptMessages {
+		r.messages = append([]string(nil), r.messages[keptMessages:]...)
+	}
 	r.messages = append(r.messages, name+written(args))
 	return r.deliver(selector, want, m.do(&call{r: r, self: self, args: args}))
 }

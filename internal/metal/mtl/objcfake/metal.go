@@ -11,20 +11,20 @@ import (
 
 // Constants of Metal's headers.
 const (
-	language31       = 3<<16 | 1
-	modeShared       = 0 << 4
-	untracked        = 1 << 8
-	dataTypeBool     = 53
-	dataTypeInt      = 29
-	dataTypeUInt     = 33
-	dataTypeFloat    = 3
-	compileFailure   = 3
-	libraryDomain    = "MTLLibraryErrorDomain"
-	bufferDomain     = "MTLCommandBufferErrorDomain"
-	statusNotEnqueed = 0
-	statusCommitted  = 2
-	statusCompleted  = 4
-	statusError      = 5
+	language31        = 3<<16 | 1
+	modeShared        = 0 << 4
+	untracked         = 1 << 8
+	dataTypeBool      = 53
+	dataTypeInt       = 29
+	dataTypeUInt      = 33
+	dataTypeFloat     = 3
+	compileFailure    = 3
+	libraryDomain     = "MTLLibraryErrorDomain"
+	bufferDomain      = "MTLCommandBufferErrorDomain"
+	statusNotEnqueued = 0
+	statusCommitted   = 2
+	statusCompleted   = 4
+	statusError       = 5
 )
 
 // PageSize is that of Apple silicon.
@@ -70,16 +70,24 @@ type compileOptions struct {
 }
 
 // library is the value of an MTLLibrary.
-type library struct{ functions map[string]bool }
+type library struct {
+	functions map[string]bool // or
+	program   Program
+}
 
-// function is the value of an MTLFunction and, with a width, of a pipeline.
+// function is the value of an MTLFunction and of a pipeline.
 type function struct {
 	name      string
 	constants map[uint64]any
+	program   Program // nil if a Go function is to run
+	code      Code    // the pipeline's, if there is a program
 }
 
 // buffer is the value of an MTLBuffer.
-type buffer struct{ mem []byte }
+type buffer struct {
+	mem []byte
+	own bool // it goes with the object
+}
 
 func bufferOf(o *instance) *buffer { return o.value.(*buffer) }
 
@@ -90,7 +98,14 @@ func defineMetal(r *Runtime) {
 		"contents":      {"^", func(c *call) any { return unsafe.Pointer(unsafe.SliceData(bufferOf(c.self).mem)) }},
 		"length":        {"Q", func(c *call) any { return uint64(len(bufferOf(c.self).mem)) }},
 		"allocatedSize": allocated,
-	}, nil)
+	}, nil).dealloc = func(_ *Runtime, o *instance) {
+		if b := bufferOf(o); b.own {
+			for i := range b.mem { // who still reads it is to see
+				b.mem[i] = 0xa5
+			}
+		}
+		bufferOf(o).mem = nil
+	}
 	r.define("MTLFence", nil, nil)
 	r.define("MTLSharedEvent", map[string]method{
 		"signaledValue": {"Q", func(c *call) any { return *c.self.value.(*uint64) }},
@@ -144,7 +159,7 @@ func newBuffer(c *call) any {
 	if c.uint(0) > 1<<30 { // more than the machine of the tests has to spare
 		return nil
 	}
-	return made{c.r.create("MTLBuffer", &buffer{make([]byte, c.uint(0))})}
+	return made{c.r.create("MTLBuffer", &buffer{make([]byte, c.uint(0)), true})}
 }
 
 func wrapBuffer(c *call) any {
@@ -157,7 +172,7 @@ func wrapBuffer(c *call) any {
 	if c.pointer(3) != nil {
 		c.fault("a deallocator block is given: darwinkit's blocks read freed memory")
 	}
-	return made{c.r.create("MTLBuffer", &buffer{unsafe.Slice((*byte)(p), n)})}
+	return made{c.r.create("MTLBuffer", &buffer{unsafe.Slice((*byte)(p), n), false})}
 }
 
 func defineCompiler(r *Runtime) {
@@ -185,13 +200,29 @@ func defineCompiler(r *Runtime) {
 	r.define("MTLLibrary", map[string]method{
 		"newFunctionWithName:":                      {"@@", newFunction},
 		"newFunctionWithName:constantValues:error:": {"@@@^", newFunction},
-	}, nil)
+	}, nil).dealloc = func(_ *Runtime, o *instance) {
+		if p := o.value.(*library).program; p != nil {
+			p.Close()
+		}
+	}
 	r.define("MTLFunction", nil, nil)
 	r.define("MTLComputePipelineState", map[string]method{
-		"maxTotalThreadsPerThreadgroup": {"Q", func(c *call) any { return c.r.config.MaxThreads }},
+		"maxTotalThreadsPerThreadgroup": {"Q", func(c *call) any { return c.r.maxThreads(c.self) }},
 		"threadExecutionWidth":          {"Q", func(c *call) any { return c.r.config.SIMDWidth }},
 		"staticThreadgroupMemoryLength": {"Q", func(*call) any { return uint64(0) }},
-	}, nil)
+	}, nil).dealloc = func(_ *Runtime, o *instance) {
+		if code := o.value.(*function).code; code != nil {
+			code.Close()
+		}
+	}
+}
+
+// maxThreads is how many threads a threadgroup of a pipeline has at most.
+func (r *Runtime) maxThreads(pipeline *instance) uint64 {
+	if code := pipeline.value.(*function).code; code != nil {
+		return uint64(code.MaxThreads())
+	}
+	return r.config.MaxThreads
 }
 
 func setConstant(c *call) any {
@@ -218,13 +249,16 @@ var kernelName = regexp.MustCompile(`kernel\s+void\s+(\w+)\s*\(`)
 func newLibrary(c *call) any {
 	checkCompileOptions(c)
 	source := c.text(0)
+	if c.r.compiler != nil {
+		return compiled(c, source)
+	}
 	for i, line := range strings.Split(source, "\n") {
 		if message, ok := strings.CutPrefix(line, "#error "); ok {
 			c.fail(2, libraryDomain, compileFailure, fmt.Sprintf("program_source:%d:2: error: %q\n%s\n ^\n", i+1, message, line))
 			return nil
 		}
 	}
-	lib := &library{map[string]bool{}}
+	lib := &library{functions: map[string]bool{}}
 	for _, m := range kernelName.FindAllStringSubmatch(source, -1) {
 		lib.functions[m[1]] = true
 	}
@@ -256,7 +290,9 @@ func newFunction(c *call) any {
 			f.constants[i] = v
 		}
 	}
-	if c.self.value.(*library).functions[name] {
+	lib := c.self.value.(*library)
+	f.program = lib.program
+	if lib.has(name) {
 		return made{c.r.create("MTLFunction", f)}
 	}
 	if len(c.args) > 1 {
@@ -271,5 +307,13 @@ func newPipeline(c *call) any {
 		c.fail(1, "AGXMetalG15S", 3, "Compiler encountered an internal error")
 		return nil
 	}
-	return made{c.r.create("MTLComputePipelineState", f)}
+	p := *f
+	if f.program != nil {
+		var err error
+		if p.code, err = codeOf(f); err != nil {
+			c.fail(1, "MTLComputePipelineErrorDomain", 1, err.Error())
+			return nil
+		}
+	}
+	return made{c.r.create("MTLComputePipelineState", &p)}
 }

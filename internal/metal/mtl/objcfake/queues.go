@@ -76,7 +76,7 @@ func defineQueues(r *Runtime) {
 func encodable(c *call, what string) bool {
 	b := c.self.value.(*commandBuffer)
 	switch {
-	case b.status != statusNotEnqueed:
+	case b.status != statusNotEnqueued:
 		c.fault("%s after the commit of its command buffer", what)
 	case b.open != nil:
 		c.fault("missing endEncoding: %s while an encoder of the command buffer is open", what)
@@ -112,7 +112,7 @@ func commit(c *call) any {
 
 func waitUntilCompleted(c *call) any {
 	b := c.self.value.(*commandBuffer)
-	if b.status == statusNotEnqueed {
+	if b.status == statusNotEnqueued {
 		c.fault("waitUntilCompleted on a command buffer that was not committed")
 		return nil
 	}

@@ -55,6 +55,7 @@ type Runtime struct {
 	faults   []string
 	messages []string
 	kernels  map[string]func(*Dispatch) error
+	compiler Compiler // nil if kernels are Go functions
 	rng      *rand.Rand
 	closed   bool
 	device   *instance
@@ -117,7 +118,10 @@ func (r *Runtime) Faults() []string {
 	return slices.Clone(r.faults)
 }
 
-// Messages are the messages sent so far, as "MTLSharedEvent setSignaledValue: 1".
+// keptMessages is how many messages are kept at least.
+const keptMessages = 1 << 16
+
+// Messages are the messages sent so far, or the last of very many, as "MTLSharedEvent setSignaledValue: 1".
 func (r *Runtime) Messages() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
