@@ -21,6 +21,7 @@ var rewrites = []struct{ source, want string }{
 	{"typedef float2 A; auto v = A(1, 2);", "typedef float2 A; auto v = metal::construct_<A>(1, 2);"},
 	{"using A = float; auto v = A(1);", "using A = float; auto v = A(1);"},
 	{"void f() { short2 a(x, y); const vec<T, 2> b(x); metal::int3 c(1); }", "void f() { short2 a = metal::make_vec<short,2>(x, y); const vec<T, 2> b = metal::make_vec<T, 2>(x); metal::int3 c = metal::make_vec<int,3>(1); }"},
+	{"template <typename T, class U = T, int N> T f(U x) { T y(x); return T(y) + U(1, 2) + N(3); }", "template <typename T, class U = T, int N> T f(U x) { T y = metal::construct_<T>(x); return metal::construct_<T>(y) + metal::construct_<U>(1, 2) + N(3); }"},
 	{"float4 f(float4 x);", "float4 f(float4 x);"},
 	{"int a = s.float4(1) + p->half2(2);", "int a = s.float4(1) + p->half2(2);"},
 	{"auto v = (half4)x; auto w = (metal::float2)(y); auto z = (float2x2)x; f(float4);", "auto v = metal::vcast<half,4>() ->* x; auto w = metal::vcast<float,2>() ->* (y); auto z = (float2x2)x; f(float4);"},
