@@ -100,6 +100,9 @@ func encode(e *encoder, p tensor.Primitive, in, out []View) error {
 		return quantize(e, p, in, out)
 	case quant.Dequantize:
 		return dequantize(e, p, in, out)
+	case fast.Unpack:
+		affine := quant.Scheme{Mode: quant.Affine, Bits: p.Bits, GroupSize: p.Group}
+		return dequantize(e, quant.Dequantize{Scheme: affine, To: out[0].DType}, in, out)
 
 	// custom.go
 	case fast.Custom:
