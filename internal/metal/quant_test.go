@@ -177,6 +177,9 @@ func TestQuantize(t *testing.T) {
 						if want.Biases != nil {
 							same(t, "biases", got.Biases, want.Biases)
 						}
+						if i != j%3 && os.Getenv("MLX_FULL") == "" {
+							continue
+						}
 						same(t, "values", mlx.Dequantize(got, d, mlx.GPU), mlx.Dequantize(want, d, mlx.CPU))
 					}
 				})
@@ -184,7 +187,7 @@ func TestQuantize(t *testing.T) {
 		}
 	}
 	wantKernels(t, "quantize", "quantize_affine_float", "quantize_affine_half", "quantize_fp_bfloat_3", "quantize_fp_float_1")
-	wantKernels(t, "quant", "dequantize_float_float_2_0", "dequantize_uchar_bfloat_8_2")
+	wantKernels(t, "quant", "dequantize_float_float_2_0", "dequantize_uchar_half_8_2")
 }
 
 // same compares bytes.
