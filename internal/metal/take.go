@@ -42,8 +42,8 @@ func takeOp(e *encoder, in, out []View) error {
 // partsOfRows is a grid of threads for four of the elements of each row, rows, and more.
 func partsOfRows(width, rows, more int) (grid, group [3]int) {
 	grid = [3]int{(width + moved - 1) / moved, rows, more}
-	group[0] = min(grid[0], 256)
-	group[1] = min(rows, 256/group[0])
+	group[0] = max(1, min(grid[0], 256))
+	group[1] = max(1, min(rows, 256/group[0]))
 	group[2] = min(more, 256/(group[0]*group[1]))
 	return grid, group
 }
