@@ -149,13 +149,28 @@ func (a *attention) inTiles(e *encoder, sizes []string) error {
 // attentionWidths are how many elements of a row a lane may have.
 var attentionWidths = []int{1, 2, 3, 4, 6, 8, 16, 32}
 
+// partKeys is keys_of_part of kernels/attention.metal.
+const partKeys = 1024
+
+// parts is how many threadgroups may share the keys that one query sees.
+func (a *attention) parts() int {
+	n := (a.keys + partKeys - 1) / partKeys
+	if a.p.Ring {
+		n++ // the keys may begin anywhere
+	}
+	if a.p.Window > 0 {
+		n = min(n, (a.p.Window+partKeys-2)/partKeys+1)
+	}
+	return n
+}
+
 // byRows gives each query threadgroups of its own, whose parts are merged if there are
 // several.
 func (a *attention) byRows(e *encoder) error {
 	dl, _ := atLeast(attentionWidths, (a.d+simdWidth-1)/simdWidth)
 	vl, _ := atLeast(attentionWidths, (a.dv+simdWidth-1)/simdWidth)
 	rows := a.b * a.hq * a.l
-	parts := e.b.attentionParts(rows, a.keys, a.hq > a.hk)
+	parts := a.parts()
 	types, y := slices.Clone(a.types), e.out(a.y)
 	stats := y
 	if parts > 1 {
@@ -166,7 +181,11 @@ func (a *attention) byRows(e *encoder) error {
 	if err != nil {
 		return err
 	}
-	threads := min(32, k.MaxThreads()/simdWidth, (a.keys+parts-1)/parts) * simdWidth
+	simds := min(32, k.MaxThreads()/simdWidth)
+	if !a.p.Ring {
+		simds = min(simds, a.keys)
+	}
+	threads := simds * simdWidth
 	e.run(k, [3]int{parts * threads, a.l * a.hq, a.b}, [3]int{threads, 1, 1}, a.args(e, y, stats, parts)...)
 	if parts == 1 {
 		return nil

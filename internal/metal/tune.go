@@ -29,17 +29,3 @@ func (b *backend) vectorRows(n, k int) int {
 	}
 	return 8
 }
-
-// attentionParts is how many threadgroups share the keys of each of so many queries. It
-// follows MLX in kind: long contexts are cut, on large chips and where heads share keys
-// earlier, until the device has enough to do.
-func (b *backend) attentionParts(rows, keys int, shared bool) int {
-	least := 4096
-	if b.info.Tier == 's' || b.info.Tier == 'd' || shared {
-		least = 1024
-	}
-	if keys < least || rows >= 1024 {
-		return 1
-	}
-	return max(1, min(32, keys/256, 2048/rows))
-}

@@ -14,7 +14,7 @@ struct attention {
   int causal;
   int window;     // > 0: so many keys are seen, up to the query's own
   int positioned; // the first query is at a given place, not the last one at the last key
-  int parts;      // that keys are cut into, each for a threadgroup
+  int parts;      // of the keys, each for a threadgroup
   float scale;
   float cap;         // > 0: bounds the scores
   long q_strides[3]; // of B, heads and rows
@@ -27,6 +27,10 @@ constant bool masked [[function_constant(0)]];
 constant bool with_sinks [[function_constant(1)]];
 constant bool ring [[function_constant(2)]]; // key t lies in row t % keys
 constant bool partial [[function_constant(3)]]; // results of parts are merged later
+
+// Keys are cut at multiples of it, wherever they lie, so that results have the same bits
+// for a ring and for all keys in order.
+constant constexpr int keys_of_part = 1024;
 
 constant constexpr float log2e = 1.44269504088896341f;
 
@@ -125,9 +129,9 @@ template <typename Q, typename K, typename V, typename Y, typename M, typename S
   int query = static_cast<int>(group.y % queries);
   uint key_head = head / static_cast<uint>(p.shared);
   span see = seen_by(p, place_of_queries(p, positions, group.z), query);
-  int part = max((see.to - see.from + p.parts - 1) / p.parts, 0);
-  int from = see.from + static_cast<int>(group.x) * part;
-  int to = min(see.to, from + part);
+  int part = see.from / keys_of_part + static_cast<int>(group.x);
+  int from = max(see.from, part * keys_of_part);
+  int to = min(see.to, (part + 1) * keys_of_part);
   q += group.z * p.q_strides[0] + head * p.q_strides[1] + query * p.q_strides[2];
   k += group.z * p.k_strides[0] + key_head * p.k_strides[1];
   v += group.z * p.v_strides[0] + key_head * p.v_strides[1];
