@@ -16,8 +16,19 @@ type mapping struct {
 	body    []string
 }
 
-// perThread is how many elements a thread computes.
-const perThread = 4
+// perThread is how many elements a thread computes: 16 bytes of the largest ones, but
+// from 2 to 8.
+func perThread(in, out []dtype.DType) int {
+	largest := 1
+	for _, l := range [][]dtype.DType{in, out} {
+		for _, d := range l {
+			largest = max(largest, d.Size())
+		}
+	}
+	return min(16/largest, 8)
+}
+
+func (m *mapping) perThread() int { return perThread(m.in, m.out) }
 
 // header is what elementwise kernels include.
 func mappingHeader() (string, error) {
@@ -126,10 +137,11 @@ func (m *mapping) head(b *strings.Builder, variant string) (next int) {
 func (m *mapping) flat(b *strings.Builder) {
 	k := m.head(b, "flat")
 	fmt.Fprintf(b, "    constant uint& size [[buffer(%d)]],\n    uint t [[thread_position_in_grid]]) {\n", k)
-	fmt.Fprintf(b, "  uint i = t * %du;\n  if (i + %du <= size) {\n", perThread, perThread)
-	b.WriteString(each(m.in, "    %[2]s s%[1]d["+fmt.Sprint(perThread)+"];\n"))
-	b.WriteString(each(m.out, "    %[2]s v%[1]d["+fmt.Sprint(perThread)+"];\n"))
-	loop := fmt.Sprintf("    for (uint k = 0; k < %du; k++) {\n", perThread)
+	per := m.perThread()
+	fmt.Fprintf(b, "  uint i = t * %du;\n  if (i + %du <= size) {\n", per, per)
+	b.WriteString(each(m.in, fmt.Sprintf("    %%[2]s s%%[1]d[%d];\n", per)))
+	b.WriteString(each(m.out, fmt.Sprintf("    %%[2]s v%%[1]d[%d];\n", per)))
+	loop := fmt.Sprintf("    for (uint k = 0; k < %du; k++) {\n", per)
 	b.WriteString(loop + each(m.in, "      s%[1]d[k] = x%[1]d[i + k];\n") + "    }\n")
 	b.WriteString(loop + "      " + m.call("s%d[k]", "v%d[k]") + "\n    }\n")
 	b.WriteString(loop + each(m.out, "      y%[1]d[i + k] = v%[1]d[k];\n") + "    }\n    return;\n  }\n")
@@ -143,7 +155,7 @@ func (m *mapping) strided(b *strings.Builder) {
 	k := m.head(b, "strided")
 	fmt.Fprintf(b, "    constant int* shape [[buffer(%d)]],\n    constant long* strides [[buffer(%d)]],\n    constant int& ndim [[buffer(%d)]],\n", k, k+1, k+2)
 	b.WriteString("    uint3 t [[thread_position_in_grid]]) {\n")
-	fmt.Fprintf(b, "  uint cols = static_cast<uint>(shape[ndim - 1]);\n  uint rows = static_cast<uint>(shape[ndim - 2]);\n  uint col = t.x * %du;\n", perThread)
+	fmt.Fprintf(b, "  uint cols = static_cast<uint>(shape[ndim - 1]);\n  uint rows = static_cast<uint>(shape[ndim - 2]);\n  uint col = t.x * %du;\n", m.perThread())
 	at := func(axis, index string) string {
 		return each(m.in, "p%[1]d += static_cast<long>("+index+") * strides[%[1]d * ndim + "+axis+"];\n")
 	}
@@ -154,7 +166,7 @@ func (m *mapping) strided(b *strings.Builder) {
 	b.WriteString("  uint z = t.z;\n  for (int k = ndim - 3; k >= 0; k--) {\n    uint d = static_cast<uint>(shape[k]);\n    uint j = z % d;\n    z /= d;\n")
 	b.WriteString(indent("    ", at("k", "j")) + "  }\n")
 	b.WriteString("  uint o = (t.z * rows + t.y) * cols + col;\n")
-	fmt.Fprintf(b, "  uint n = metal::min(%du, cols - col);\n", perThread)
+	fmt.Fprintf(b, "  uint n = metal::min(%du, cols - col);\n", m.perThread())
 	b.WriteString("  for (uint k = 0; k < n; k++) {\n" + each(m.out, "    %[2]s v%[1]d;\n"))
 	b.WriteString("    " + m.call("x%[1]d[p%[1]d]", "v%d") + "\n" + each(m.out, "    y%[1]d[o + k] = v%[1]d;\n"))
 	b.WriteString(indent("    ", each(m.in, "p%[1]d += strides[%[1]d * ndim + ndim - 1];\n")) + "  }\n}\n")

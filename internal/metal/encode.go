@@ -15,7 +15,7 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 	if v.Shape.Size() > maxSize {
 		return true // it goes to the CPU, which may read it in place
 	}
-	if v.Offset%v.DType.Size() != 0 {
+	if !aligned(&v) {
 		_, copies := p.(tensor.Contiguous)
 		return copies
 	}

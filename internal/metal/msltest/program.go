@@ -124,15 +124,6 @@ func (p *Program) Check(mode Mode) error {
 	return err
 }
 
-// object compiles the kernels of those names, or all, into a shared object.
-func (p *Program) object(math gpu.Math, names []string) (string, error) {
-	args := append(p.flags(Plain, math), "-shared")
-	return p.compile(args, names, ".so", func(path string, args []string, code string) error {
-		_, err := p.clang.run(code, append(args, "-", "-o", path)...)
-		return translate(err, nil)
-	})
-}
-
 // compile keeps the results of compilations with the library in front.
 func (p *Program) compile(args, names []string, suffix string, build func(path string, args []string, code string) error) (string, error) {
 	code := p.unit.code + p.unit.entryCode(names)

@@ -67,9 +67,9 @@ template void plain<int>(int);
 	}
 	want := []string{
 		"f_half = f<half, 2>, 128 threads, (msl_pointer{MSL_BUFFER(2)}, msl_pointer{MSL_BUFFER(3)}, msl_reference{MSL_BUFFER(7)}, msl_pointer{MSL_THREADGROUP_BUFFER(0)}, MSL_OF_THREAD(in_grid))",
-		"msl_bind<0>(f<half, 2>, 0, 2, true),", "msl_bind<1>(f<half, 2>, 0, 3, true),", "msl_bind<2>(f<half, 2>, 0, 7, c),", "msl_bind<3>(f<half, 2>, 1, 0, true),",
+		"msl_bind<0>(::f<half, 2>, 0, 2, true),", "msl_bind<1>(::f<half, 2>, 0, 3, true),", "msl_bind<2>(::f<half, 2>, 0, 7, c),", "msl_bind<3>(::f<half, 2>, 1, 0, true),",
 		"f_int = f<metal::vec<int, 2>, (3 > 2)>, 128 threads, (msl_pointer{MSL_BUFFER(2)}, msl_pointer{MSL_BUFFER(3)}, msl_reference{MSL_BUFFER(7)}, msl_pointer{MSL_THREADGROUP_BUFFER(0)}, MSL_OF_THREAD(in_grid))",
-		"msl_bind<0>(f<metal::vec<int, 2>, (3 > 2)>, 0, 2, true),", "msl_bind<1>(f<metal::vec<int, 2>, (3 > 2)>, 0, 3, true),", "msl_bind<2>(f<metal::vec<int, 2>, (3 > 2)>, 0, 7, c),", "msl_bind<3>(f<metal::vec<int, 2>, (3 > 2)>, 1, 0, true),",
+		"msl_bind<0>(::f<metal::vec<int, 2>, (3 > 2)>, 0, 2, true),", "msl_bind<1>(::f<metal::vec<int, 2>, (3 > 2)>, 0, 3, true),", "msl_bind<2>(::f<metal::vec<int, 2>, (3 > 2)>, 0, 7, c),", "msl_bind<3>(::f<metal::vec<int, 2>, (3 > 2)>, 1, 0, true),",
 		"other = g, 1024 threads, ()",
 	}
 	if !slices.Equal(got, want) {
