@@ -57,6 +57,12 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 		return i == 1 && rowsPacked(&v) || v.Contiguous()
 	case fast.Attention:
 		return acceptsAttention(p, i, &v)
+	// gather.go, scatter.go
+	case tensor.Gather, tensor.Scatter, tensor.GatherAxis, tensor.ScatterAxis, tensor.SliceUpdate:
+		return true
+	// attention_vjp.go
+	case fast.AttentionVJP:
+		return acceptsAttentionVJP(p, i, &v)
 	// custom.go
 	case fast.Custom:
 		return acceptsCustom(p, &v)
@@ -122,6 +128,22 @@ func encode(e *encoder, p tensor.Primitive, in, out []View) error {
 		return ringMask(e, p, in, out)
 	case fast.Attention:
 		return attend(e, p, in, out)
+
+	// gather.go, scatter.go
+	case tensor.Gather:
+		return gather(e, p, in, out)
+	case tensor.GatherAxis:
+		return gatherAxis(e, p, in, out)
+	case tensor.Scatter:
+		return scatter(e, p, in, out)
+	case tensor.ScatterAxis:
+		return scatterAxis(e, p, in, out)
+	case tensor.SliceUpdate:
+		return sliceUpdate(e, p, in, out)
+
+	// attention_vjp.go
+	case fast.AttentionVJP:
+		return attentionVJPOp(e, p, in, out)
 
 	// custom.go
 	case fast.Custom:
