@@ -127,6 +127,8 @@ func (e *encoder) add(p tensor.Primitive, in, out []View) error {
 	}
 	if err != nil {
 		e.cmds, e.hz.touched = e.cmds[:n], hz
+	} else {
+		e.tellKernels(p, n)
 	}
 	return err
 }
