@@ -24,10 +24,19 @@ const (
 type Result struct {
 	Device  string   `json:"device"`
 	Name    string   `json:"name"`
+	DType   string   `json:"dtype,omitempty"` // of the floats, in checks of several
 	Status  string   `json:"status"`
 	Detail  string   `json:"detail,omitempty"`  // what is wrong, or why it was left out
 	Kernels []string `json:"kernels,omitempty"` // that ran on the GPU
 	OnCPU   []string `json:"on_cpu,omitempty"`  // ops of a check of the GPU that have no kernel there
+}
+
+// Title is the name with the dtype.
+func (r *Result) Title() string {
+	if r.DType == "" {
+		return r.Name
+	}
+	return r.Name + ", " + r.DType
 }
 
 // A check is a call of ops whose results were recorded.
@@ -73,14 +82,6 @@ func stepOf(d mlx.DType) float64 {
 		return 0x1p-7
 	}
 	return 0
-}
-
-// title is the check's name with a dtype.
-func (c *check) title(d mlx.DType) string {
-	if len(c.floats) == 0 {
-		return c.name
-	}
-	return c.name + ", " + d.String()
 }
 
 // names are the keys of the results.
@@ -143,7 +144,10 @@ func runChecks(checks []check, r records, dev mlx.Device, each func(Result)) {
 
 // run is the check in one dtype.
 func (c *check) run(r records, dev mlx.Device, d mlx.DType) Result {
-	res := Result{Device: NameOf(dev), Name: c.title(d)}
+	res := Result{Device: NameOf(dev), Name: c.name}
+	if c.floats != nil {
+		res.DType = d.String()
+	}
 	if c.only != "" && c.only != res.Device {
 		res.Status, res.Detail = LeftOut, "it is for the "+c.only
 		return res

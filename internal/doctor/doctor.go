@@ -7,7 +7,9 @@
 package doctor
 
 import (
+	"fmt"
 	"runtime"
+	"strings"
 
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/cpu/limits"
@@ -83,4 +85,44 @@ func NameOf(d mlx.Device) string {
 		return "CPU"
 	}
 	return "GPU"
+}
+
+// A Report is what was found.
+type Report struct {
+	Machine  Machine    `json:"machine"`
+	Compiled []Compiled `json:"compiled"`
+	Checks   []Result   `json:"checks"`
+	Measures []Measure  `json:"measures"`
+}
+
+// Err names all that is wrong; nil if nothing is.
+func (r *Report) Err() error {
+	var l []string
+	for _, c := range r.Compiled {
+		for _, f := range c.Faults {
+			l = append(l, fmt.Sprintf("the kernel %s of %s does not compile", f.Kernel, c.File))
+		}
+	}
+	for _, c := range r.Checks {
+		if c.Status == Failed {
+			l = append(l, fmt.Sprintf("%s on the %s", c.Title(), c.Device))
+		}
+	}
+	for _, m := range r.Measures {
+		if m.Fault != "" {
+			l = append(l, fmt.Sprintf("%s on the %s cannot be measured", m.Name, m.Device))
+		}
+	}
+	switch len(l) {
+	case 0:
+		return nil
+	case 1:
+		return fmt.Errorf("a check fails: %s", l[0])
+	}
+	const most = 5
+	text := strings.Join(l[:min(len(l), most)], "; ")
+	if len(l) > most {
+		text += fmt.Sprintf("; and %d more", len(l)-most)
+	}
+	return fmt.Errorf("%d checks fail: %s", len(l), text)
 }

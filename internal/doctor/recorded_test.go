@@ -149,7 +149,7 @@ func TestChecksOnCPU(t *testing.T) {
 	err := Checks(mlx.CPU, func(r Result) {
 		n++
 		if r.Status == Failed {
-			t.Errorf("%s: %s", r.Name, r.Detail)
+			t.Errorf("%s: %s", r.Title(), r.Detail)
 		}
 	})
 	if err != nil {
