@@ -31,7 +31,7 @@ func TestGatherQuant(t *testing.T) {
 				if len(q) > 2 {
 					biases = q[2]
 				}
-				y := quant.GatherOf(x, q[0], q[1], biases, lhs, rhs, s, transpose, none)
+				y := quant.GatherOf(x, q[0], q[1], biases, lhs, rhs, quant.GatherMatMul{Scheme: s, Transpose: transpose}, none)
 				vw := values(t, quant.DequantizeOf(q[0], q[1], biases, s, dtype.Float32, none))
 				var want []value
 				for pair, a := range []int{3, 0, 3} {
@@ -62,7 +62,7 @@ func TestGatherQuantFaults(t *testing.T) {
 	x, _ := normalArray(newRand(2), dtype.Float32, 2, 1, 64)
 	q := quant.QuantizeOf(w, quant.Scheme{}, none)
 	for _, ids := range [][2]int32{{2, 0}, {0, 3}, {-3, 0}, {0, -4}} {
-		y := quant.GatherOf(x, q[0], q[1], q[2], tensor.FromSlice(ids[:1]), tensor.FromSlice(ids[1:]), quant.Scheme{}, true, none)
+		y := quant.GatherOf(x, q[0], q[1], q[2], tensor.FromSlice(ids[:1]), tensor.FromSlice(ids[1:]), quant.GatherMatMul{Transpose: true}, none)
 		err := tensor.Eval(y)
 		if err == nil || !strings.Contains(err.Error(), "out of range") {
 			t.Errorf("indices %v: %v", ids, err)

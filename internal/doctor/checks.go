@@ -154,7 +154,11 @@ func (c *check) run(r records, dev mlx.Device, d mlx.DType) Result {
 	}
 	seen := watch()
 	err := c.compute(r, d)
-	res.Kernels, res.OnCPU = seen()
+	var broken error
+	res.Kernels, res.OnCPU, broken = seen()
+	if err == nil && broken != nil {
+		err = fmt.Errorf("the CPU computed it, since a kernel fails: %w", broken)
+	}
 	if res.Status = OK; err != nil {
 		res.Status, res.Detail = Failed, firstLines(err.Error())
 	}
@@ -210,9 +214,10 @@ func castFloats(in arrays, d mlx.DType) arrays {
 }
 
 // watch notes what runs where until the function that it returns is called.
-func watch() func() (kernels, onCPU []string) {
+func watch() func() (kernels, onCPU []string, broken error) {
 	var mu sync.Mutex
 	var kernels, onCPU []string
+	var broken error
 	note := func(l *[]string, names ...string) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -227,13 +232,18 @@ func watch() func() (kernels, onCPU []string) {
 		if errors.Is(err, tensor.ErrUnsupported) {
 			note(&onCPU, p.Name())
 		}
+		if metal.Broken(err) {
+			mu.Lock()
+			defer mu.Unlock()
+			broken = err
+		}
 	})
-	return func() ([]string, []string) {
+	return func() ([]string, []string, error) {
 		metal.ObserveKernels(nil)
 		metal.Observe(nil)
 		mu.Lock()
 		defer mu.Unlock()
-		return kernels, onCPU
+		return kernels, onCPU, broken
 	}
 }
 

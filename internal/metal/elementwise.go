@@ -82,7 +82,7 @@ func mapKernels(e *encoder, p tensor.Primitive, in, out []View) (k gpu.Kernel, f
 		return nil, false, noFormula(p, types)
 	}
 	key, name, ops := mapLibrary(p, types, results)
-	k, err = e.b.kernels.generated(key, name+"_"+variant, gpu.Safe, func() (string, error) { return librarySource(ops) }, nil)
+	k, err = failed(e.b.kernels.generated(key, name+"_"+variant, gpu.Safe, func() (string, error) { return librarySource(ops) }, nil))
 	return k, variant == "flat", err
 }
 

@@ -79,7 +79,7 @@ func classOf(d dtype.DType) class {
 	return unsignedInts
 }
 
-// fill puts a dtype's types in the place of $T and $U.
+// fillTypes puts a dtype's types in the place of $T and $U.
 func fillTypes(formula string, d dtype.DType) string {
 	wide := "uint"
 	if d.Size() == 8 {

@@ -30,14 +30,11 @@ func perThread(in, out []dtype.DType) int {
 
 func (m *mapping) perThread() int { return perThread(m.in, m.out) }
 
-// header is what elementwise kernels include.
+// mappingHeader is what elementwise kernels include.
 func mappingHeader() (string, error) {
 	var b strings.Builder
 	seen := map[string]bool{}
 	for _, f := range []string{"math.h", "ints.h", "complex.h"} {
-		if seen[f] {
-			continue
-		}
 		text, err := expand(f, seen)
 		if err != nil {
 			return "", err
@@ -47,11 +44,11 @@ func mappingHeader() (string, error) {
 	return b.String(), nil
 }
 
-// source is the function and its two kernels: NAME_flat for row-major inputs, NAME_strided
+// source is the function, op_NAME, and its two kernels: NAME_flat for row-major inputs, NAME_strided
 // for any.
 func (m *mapping) source() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nMETAL_FUNC void %s(%s) {\n", m.name, strings.Join(append(m.params("", "s"), m.results("thread ", "&", "y")...), ", "))
+	fmt.Fprintf(&b, "\nMETAL_FUNC void op_%s(%s) {\n", m.name, strings.Join(append(declare("", "", "s", m.in), declare("thread ", "&", "y", m.out)...), ", "))
 	for i, d := range m.in {
 		fmt.Fprintf(&b, "  %s a%d = %s;\n", computeType(d), i, loaded(fmt.Sprintf("s%d", i), d))
 	}
@@ -67,6 +64,7 @@ func (m *mapping) source() string {
 	return b.String()
 }
 
+// loaded is an element in its computing type; stored is the way back.
 func loaded(x string, d dtype.DType) string {
 	switch d {
 	case dtype.Bool:
@@ -87,13 +85,7 @@ func stored(x string, d dtype.DType) string {
 	return x
 }
 
-// params are declarations of the inputs, results those of the results.
-func (m *mapping) params(mark, name string) []string { return declare("", mark, name, m.in) }
-
-func (m *mapping) results(space, mark, name string) []string {
-	return declare(space, mark, name, m.out)
-}
-
+// declare is declarations NAME0, NAME1, ... of elements, pointers or references.
 func declare(space, mark, name string, types []dtype.DType) (l []string) {
 	for i, d := range types {
 		l = append(l, fmt.Sprintf("%s%s%s %s%d", space, storageType(d), mark, name, i))
@@ -119,7 +111,7 @@ func (m *mapping) call(in, out string) string {
 	for i := range m.out {
 		l = append(l, fmt.Sprintf(out, i))
 	}
-	return m.name + "(" + strings.Join(l, ", ") + ");"
+	return "op_" + m.name + "(" + strings.Join(l, ", ") + ");"
 }
 
 // head begins a kernel with buffers of the inputs, then the results.
@@ -134,6 +126,7 @@ func (m *mapping) head(b *strings.Builder, variant string) (next int) {
 	return next
 }
 
+// flat has a thread for perThread elements.
 func (m *mapping) flat(b *strings.Builder) {
 	k := m.head(b, "flat")
 	fmt.Fprintf(b, "    constant uint& size [[buffer(%d)]],\n    uint t [[thread_position_in_grid]]) {\n", k)

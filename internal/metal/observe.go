@@ -1,6 +1,7 @@
 package metal
 
 import (
+	"errors"
 	"sync/atomic"
 
 	"github.com/mlxgo/mlx/internal/tensor"
@@ -32,4 +33,11 @@ func (e *encoder) tellKernels(p tensor.Primitive, n int) {
 		}
 	}
 	(*f)(p, names)
+}
+
+// Broken says whether an op left the GPU for a kernel that does not compile or cannot be
+// had, where others have none.
+func Broken(err error) bool {
+	_, ok := errors.AsType[failedKernel](err)
+	return ok
 }

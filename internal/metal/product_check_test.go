@@ -20,6 +20,7 @@ func TestProductSources(t *testing.T) {
 		{"quant", "qmv", []string{"bfloat", "bfloat", "bfloat", "5", "0", "4"}},
 		{"quant", "qvm", []string{"bfloat", "uchar", "bfloat", "4", "3"}},
 		{"quant", "qmm", []string{"bfloat", "bfloat", "bfloat", "bfloat", "6", "0", "true"}},
+		{"quant", "qmm_runs", []string{"half", "half", "half", "float", "4", "0"}},
 		{"quant", "dequantize", []string{"uchar", "bfloat", "8", "2"}},
 		{"quantize", "quantize_affine", []string{"bfloat"}},
 		{"quantize", "quantize_fp", []string{"bfloat", "3"}},

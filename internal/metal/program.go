@@ -1,6 +1,7 @@
 package metal
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/mlxgo/mlx/internal/tensor"
@@ -71,7 +72,7 @@ func (g *program) add(e *encoder, s tensor.Step) error {
 		return fmt.Errorf("%s: an input needs a copy first", s.Prim.Name())
 	}
 	err := e.add(s.Prim, in, out)
-	if err != nil && tensor.MayFallBack(s.Prim, out[0].DType, err) {
+	if errors.Is(err, tensor.ErrUnsupported) {
 		err = g.addHost(e, s)
 	}
 	if err != nil {

@@ -125,12 +125,12 @@ func (e *encoder) add(p tensor.Primitive, in, out []View) error {
 	if f := observer.Load(); f != nil {
 		(*f)(p, in, out, err)
 	}
-	if err != nil {
-		e.cmds, e.hz.touched = e.cmds[:n], hz
-	} else {
+	if err == nil {
 		e.tellKernels(p, n)
+		return nil
 	}
-	return err
+	e.cmds, e.hz.touched = e.cmds[:n], hz
+	return e.b.leave(p, out[0].DType, err)
 }
 
 func tooLarge(vs []View) bool {

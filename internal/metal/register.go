@@ -67,7 +67,7 @@ func Choose(name string) error {
 	if name == Emulator && !used.b.info.Emulated {
 		return errors.New("the Metal emulator is not in this program: build it on Linux with -tags metalemu")
 	}
-	tensor.SetStrict(name == GPU)
+	used.b.strict.Store(name == GPU)
 	tensor.SetDefaultDevice(tensor.Device{Kind: tensor.KindGPU})
 	return nil
 }
@@ -82,7 +82,7 @@ func Use(dev gpu.Device) error {
 	}
 	used.b = newBackend(dev)
 	tensor.Register(used.b)
-	tensor.SetStrict(true)
+	used.b.strict.Store(true)
 	tensor.SetDefaultDevice(tensor.Device{Kind: tensor.KindGPU})
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/mlxgo/mlx/internal/metal/gpu"
 	"github.com/mlxgo/mlx/internal/quant"
 	"github.com/mlxgo/mlx/internal/tensor"
+	"github.com/mlxgo/mlx/internal/tensor/fast"
 )
 
 // A Variant is a kernel that the backend can ask for, or a generated library of them. A
@@ -43,6 +44,7 @@ func Variants() (l []Variant) {
 func instances() (l []specialized) {
 	for _, family := range []func() []specialized{
 		copyVariants, rowVariants, foldVariants, sortVariants, randomVariants, matmulVariants, quantVariants, quantizeVariants,
+		attentionVariants, cacheVariants,
 	} {
 		l = append(l, family()...)
 	}
@@ -200,8 +202,53 @@ func quantVariants() (l []specialized) {
 					add("qmm", product, []string{t}, code, []string{transposed})
 				}
 			}
+			add("qmm_runs", product, []string{"float"}, code)
+			if t == "bfloat" {
+				add("qmm_runs", product, []string{t}, code)
+			}
 			add("dequantize", []string{scales, t}, code)
 		}
+	}
+	return l
+}
+
+// headSizes are the sizes of heads that models have.
+var headSizes = []int{64, 80, 96, 128, 192, 256}
+
+func attentionVariants() (l []specialized) {
+	consts := func(mask, ring, partial bool) []gpu.Const {
+		return (&attention{p: fast.Attention{Mask: mask, Ring: ring}}).constants(partial)
+	}
+	for _, d := range []dtype.DType{dtype.Float32, dtype.Float16, dtype.BFloat16} {
+		t := floatType(d)
+		view := &View{Spec: tensor.Spec{DType: d}}
+		lanes := map[int]bool{}
+		for _, size := range headSizes {
+			a := &attention{k: view, v: view, d: size, dv: size}
+			if sizes, ok := a.tiles(); ok {
+				i := instance{"attention", "attend_tiles", append([]string{t, t, t, t, "uchar", "float"}, sizes...)}
+				l = append(l, specialized{i, consts(false, false, false)}, specialized{i, consts(true, false, false)})
+			}
+			n, _ := atLeast(attentionWidths, (size+simdWidth-1)/simdWidth)
+			if lanes[n] {
+				continue
+			}
+			lanes[n] = true
+			width := strconv.Itoa(n)
+			one := instance{"attention", "attend_row", []string{t, t, t, t, "uchar", "float", width, width}}
+			part := instance{"attention", "attend_row", []string{t, t, t, "float", "uchar", "float", width, width}}
+			l = append(l, specialized{part, consts(false, false, true)}, specialized{one, consts(false, false, false)}, specialized{one, consts(true, false, false)}, specialized{one, consts(false, true, false)})
+		}
+	}
+	return append(l, every("attention", []string{"attend_merge"}, times(1)...)...)
+}
+
+// cacheVariants are rows of tables and of caches.
+func cacheVariants() []specialized {
+	words := [][]string{{"uchar"}, {"ushort"}, {"uint"}, {"ulong"}}
+	l := append(every("cache", []string{"cache_write", "cache_read"}, words...), every("cache", []string{"ring_mask"}, nil)...)
+	for _, w := range words {
+		l = append(l, every("take", []string{"take"}, append(w[:1:1], "int"), append(w[:1:1], "uint"), append(w[:1:1], "long"))...)
 	}
 	return l
 }

@@ -13,7 +13,7 @@
 // buffers, or divides an integer by zero, ends the process with a signal that Go cannot
 // catch. For that, and for races inside of kernels, MLX_METAL_SANITIZER=asan, tsan or msan
 // runs each dispatch, unless it is large, in a process of its own that is built with that
-// sanitizer. It is slow: it is meant for tests of the backend, a few at a time.
+// sanitizer, and checks address spaces. It is slow: it is meant for tests of the backend.
 package emu
 
 import (

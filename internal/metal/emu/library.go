@@ -40,6 +40,11 @@ func (d *device) Compile(name, source string, math gpu.Math) (gpu.Library, error
 	if lint := program.Lint(); len(lint) > 0 {
 		return nil, fmt.Errorf("%w\n%s", gpu.ErrCompile, strings.Join(lint, "\n"))
 	}
+	if d.opts.Sanitizer != msltest.Plain { // who asks for that has the time for this
+		if err := program.Check(msltest.Spaces); err != nil {
+			return nil, err
+		}
+	}
 	return &library{name: name, program: program, math: math, loaded: map[string]*msltest.Library{}}, nil
 }
 

@@ -42,8 +42,7 @@
 //
 // Textures, argument buffers, Metal 4 tensors and indirect commands; braced lists where a
 // vector is wanted by overload resolution; kernels inside of namespaces; swizzles of bool
-// vectors, which comparisons of vectors do not give either: they give integers, 0 and -1;
-// T(x) between half and bfloat where T is a template's (static_cast<T>(x) works).
+// vectors, which comparisons of vectors do not give either: they give integers, 0 and -1.
 //
 // A kernel that does not end hangs, and one that accesses memory that is not its own or
 // divides an integer by zero ends the process.

@@ -311,7 +311,7 @@ func (k *Kernel) Run(l Launch) (Report, error) {
 }
 
 // smallDispatch is how many threads are not worth a second worker.
-const smallDispatch = 512
+const smallDispatch = 2048
 
 func (l Launch) workers() int {
 	n := l.Workers

@@ -28,7 +28,7 @@ func compileRuntime(clang Clang, suffix, file string, args ...string) (string, e
 		return "", err
 	}
 	args = append([]string{"-std=c++17", "-O2", "-fPIC", "-ftls-model=initial-exec", "-fno-exceptions", "-fno-rtti", "-nostdlib++"}, args...)
-	key := hash(append([]string{clang.Path, fmt.Sprint(clang.Version), cppHash()}, args...)...)
+	key := hash(append([]string{clang.id, cppHash()}, args...)...)
 	base := strings.TrimSuffix(file, ".cpp")
 	return cached("lib"+base+"-"+key+suffix, func(path string) error {
 		_, err := clang.run("", append(args, filepath.Join(dir, file), "-o", path)...)
@@ -175,6 +175,8 @@ func runSanitized(program, constants string, args []string) (Report, error) {
 	err := cmd.Run()
 	var exit *exec.ExitError
 	switch {
+	case errors.As(err, &exit) && bytes.Contains(messages.Bytes(), []byte("unexpected memory mapping")):
+		return Report{}, errors.New("this sanitizer of an old clang does not run with so much randomness of addresses: sysctl vm.mmap_rnd_bits=28, or install a newer clang")
 	case errors.As(err, &exit) && exit.ExitCode() == 2:
 		return Report{}, fmt.Errorf("it could not be run: %s", messages.Bytes())
 	case errors.As(err, &exit):
