@@ -42,7 +42,7 @@ llm/foreign
 llm
 llm/models llm/bench llm/ruler llm/convert
 llm/calibrate
-llm/tune
+llm/tune doctor
 builtin
 cmd/mlx
 `

@@ -126,6 +126,7 @@ func (e *encoder) add(p tensor.Primitive, in, out []View) error {
 		(*f)(p, in, out, err)
 	}
 	if err == nil {
+		e.tellKernels(p, n)
 		return nil
 	}
 	e.cmds, e.hz.touched = e.cmds[:n], hz

@@ -97,6 +97,17 @@ func opened() (gpu.Device, error) {
 	return used.b.dev, nil
 }
 
+// Available says why there is no device that could be the GPU; nil if there is one.
+func Available() error {
+	used.Lock()
+	defer used.Unlock()
+	if used.b != nil {
+		return nil
+	}
+	_, err := open(os.Getenv("MLX_DEVICE") == Emulator)
+	return err
+}
+
 // Info is what the device says about itself; ok is false if there is none.
 func Info() (info gpu.Info, ok bool) {
 	dev, err := opened()
