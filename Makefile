@@ -1,6 +1,6 @@
 # Everything here is a plain go command; read it as a list of them.
 
-.PHONY: build test check full fuzz bench update asm
+.PHONY: build test check full metal-full metal-coverage fuzz bench update asm
 
 build: # the program, without a C compiler
 	CGO_ENABLED=0 go build -o mlx ./cmd/mlx
@@ -17,7 +17,15 @@ full: # what does not fit into .ci/run; run it before a release
 	go test -count=1 -timeout 60m -tags invariants ./...
 	go test -count=1 -timeout 120m -race ./...
 	go test -run '^$$' -bench . -benchtime 1x ./...
+	$(MAKE) metal-full
 	FUZZTIME=1m .ci/run cross arm64 fuzz
+
+metal-full: # the emulated GPU: all dtypes, sanitizers, the op table; needs clang 17 or newer
+	MLX_FULL=1 go test -count=1 -timeout 120m -tags metalemu ./internal/metal/...
+	MLX_FULL=1 MLX_DEVICE=metal-emu go test -count=1 -timeout 120m -tags metalemu ./internal/optest
+
+metal-coverage: # write docs/metal-coverage.md
+	MLX_FULL=1 MLX_DEVICE=metal-emu go test -count=1 -timeout 120m -tags metalemu ./internal/optest -run TestMetalCoverage -update-coverage
 
 fuzz: # each target for a minute; FUZZTIME=10m make fuzz for longer
 	FUZZTIME=$${FUZZTIME:-1m} .ci/run fuzz

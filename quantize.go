@@ -77,7 +77,11 @@ func GatherQMM(x *Array, q Quantized, lhs, rhs *Array, opts ...GatherOption) *Ar
 	for _, o := range opts {
 		o.ForGather(&set)
 	}
-	return quant.GatherOf(x, q.Weight, q.Scales, q.Biases, lhs, rhs, q.Scheme, !set.NoTranspose, streamOf("gather_qmm", &set))
+	return quant.GatherOf(x, q.Weight, q.Scales, q.Biases, lhs, rhs, gathering(q.Scheme, &set), streamOf("gather_qmm", &set))
+}
+
+func gathering(s Scheme, set *opt.Set) quant.GatherMatMul {
+	return quant.GatherMatMul{Scheme: s, Transpose: !set.NoTranspose, Sorted: set.SortedIndices}
 }
 
 // QQMM is mx.qqmm: x @ w.T where x [..., K] is quantized as w [N, K] is, mode "nvfp4" or
@@ -96,5 +100,5 @@ func GatherQQMM(x *Array, q Quantized, lhs, rhs *Array, opts ...GatherOption) *A
 	}
 	s := streamOf("gather_qqmm", &set)
 	x = quant.RoundedOf("gather_qqmm", x, q.Scheme, s)
-	return quant.GatherOf(x, q.Weight, q.Scales, q.Biases, lhs, rhs, q.Scheme, !set.NoTranspose, s)
+	return quant.GatherOf(x, q.Weight, q.Scales, q.Biases, lhs, rhs, gathering(q.Scheme, &set), s)
 }

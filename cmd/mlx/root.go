@@ -149,6 +149,7 @@ environment, that over the file, that over the default.`,
 		newCompare(s, runCompare),
 		newDistributedConfig(s, runDistributedConfig),
 		newNetworkProbe(s),
+		newDoctor(s, runDoctor),
 		newVersion(s),
 	)
 	root.InitDefaultCompletionCmd()

@@ -20,8 +20,8 @@ const module = "github.com/mlxgo/mlx"
 // earlier lines, never of its own. A name is a path below internal; mlx is the root
 // and mlx/X the public package X.
 const layers = `
-atomicfile opt fmap threefry cpu/simd hf/shards metal/gpu metal/msltest metal/mtl/objcfake
-dtype cpu/limits metal/mtl/objc
+atomicfile opt fmap threefry cpu/simd hf/shards metal/gpu metal/mtl/objcfake
+dtype cpu/limits metal/msltest metal/mtl/objc
 npy hf/safetensors hf/tokenizer hf/template hf/hub hf/dataset hf/gguf hf/torchfile launch/hostfile metal/mtl metal/emu
 launch
 launch/discover
@@ -42,7 +42,7 @@ llm/foreign
 llm
 llm/models llm/bench llm/ruler llm/convert
 llm/calibrate
-llm/tune
+llm/tune doctor
 builtin
 cmd/mlx
 `

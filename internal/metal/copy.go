@@ -17,7 +17,7 @@ const moved = 4
 // copyView writes the elements of in, in row-major order, into out, whose shape may
 // differ.
 func copyView(e *encoder, in, out *View) error {
-	if in.Offset%in.DType.Size() != 0 {
+	if !aligned(in) {
 		x, y := bytesOf(*in), bytesOf(*out)
 		in, out = &x, &y
 	}
@@ -54,7 +54,10 @@ func rowMajor(shape []int) []int {
 func copyRows(e *encoder, in, out *View) error {
 	n := out.Spec.Bytes()
 	size := 8
-	for (n|in.Offset|out.Offset)%size != 0 {
+	if e.cells != nil { // what is bound later is aligned to its dtype
+		size = min(in.DType.Size(), out.DType.Size())
+	}
+	for (n|address(in)|address(out))%size != 0 {
 		size /= 2
 	}
 	n /= size

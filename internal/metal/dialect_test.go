@@ -14,7 +14,7 @@ import (
 func TestDialectOfMappings(t *testing.T) {
 	types := []dtype.DType{dtype.Float32, dtype.BFloat16, dtype.Int8, dtype.Uint64, dtype.Bool, dtype.Complex64}
 	for _, d := range types {
-		if !full && d != dtype.BFloat16 && d != dtype.Int8 {
+		if !full && d != dtype.BFloat16 {
 			continue
 		}
 		var all []mapped

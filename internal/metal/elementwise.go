@@ -2,7 +2,6 @@ package metal
 
 import (
 	"fmt"
-	"math"
 	"strings"
 
 	"github.com/mlxgo/mlx/internal/dtype"
@@ -15,7 +14,6 @@ import (
 
 // mapOp runs an elementwise primitive.
 func mapOp(e *encoder, p tensor.Primitive, in, out []View) error {
-	n := out[0].Shape.Size()
 	switch q := p.(type) {
 	case tensor.Select: // of bits, whatever they mean
 		in, out = []View{in[0], bitsOf(in[1]), bitsOf(in[2])}, []View{bitsOf(out[0])}
@@ -24,11 +22,9 @@ func mapOp(e *encoder, p tensor.Primitive, in, out []View) error {
 			return copyView(e, &in[0], &out[0])
 		}
 	}
+	n := out[0].Shape.Size()
 	if n == 0 {
 		return nil
-	}
-	if n > math.MaxInt32 {
-		return fmt.Errorf("%w: %d elements are more than 32-bit indices reach", tensor.ErrUnsupported, n)
 	}
 	k, flat, err := mapKernels(e, p, in, out)
 	if err != nil {
@@ -41,8 +37,9 @@ func mapOp(e *encoder, p tensor.Primitive, in, out []View) error {
 	for i := range out {
 		args = append(args, e.out(&out[i]))
 	}
+	per := perThread(dtypesOf(in), dtypesOf(out))
 	if flat {
-		grid, group := linear((n + perThread - 1) / perThread)
+		grid, group := linear((n + per - 1) / per)
 		e.run(k, grid, group, append(args, i32(n))...)
 		return nil
 	}
@@ -51,7 +48,7 @@ func mapOp(e *encoder, p tensor.Primitive, in, out []View) error {
 		strides[i] = in[i].Strides
 	}
 	w := newWalks(out[0].Shape, strides...)
-	grid, group := w.grid(perThread)
+	grid, group := w.grid(per)
 	shape, steps := ints(w.shape...), longs(w.flat()...)
 	if len(steps.bytes) > gpu.MaxBytes {
 		return fmt.Errorf("%w: strides of %d inputs with %d axes", tensor.ErrUnsupported, len(in), len(w.shape))
@@ -85,7 +82,7 @@ func mapKernels(e *encoder, p tensor.Primitive, in, out []View) (k gpu.Kernel, f
 		return nil, false, noFormula(p, types)
 	}
 	key, name, ops := mapLibrary(p, types, results)
-	k, err = e.b.kernels.generated(key, name+"_"+variant, gpu.Safe, func() (string, error) { return librarySource(ops) }, nil)
+	k, err = failed(e.b.kernels.generated(key, name+"_"+variant, gpu.Safe, func() (string, error) { return librarySource(ops) }, nil))
 	return k, variant == "flat", err
 }
 

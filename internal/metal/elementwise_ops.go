@@ -79,7 +79,7 @@ func classOf(d dtype.DType) class {
 	return unsignedInts
 }
 
-// fill puts a dtype's types in the place of $T and $U.
+// fillTypes puts a dtype's types in the place of $T and $U.
 func fillTypes(formula string, d dtype.DType) string {
 	wide := "uint"
 	if d.Size() == 8 {
@@ -174,6 +174,8 @@ var unaryFormulas = map[class]map[tensor.UnaryOp]string{
 		tensor.OpReal:       "$a.x",
 		tensor.OpImag:       "$a.y",
 		tensor.OpExp:        "complex_exp($a)",
+		tensor.OpSign:       "complex_sign($a)",
+		tensor.OpReciprocal: "complex_div(float2(1.0f, 0.0f), $a)",
 	},
 }
 
@@ -262,6 +264,7 @@ var binaryFormulas = map[class]map[tensor.BinaryOp]string{
 		tensor.OpAdd:          "$a + $b",
 		tensor.OpSubtract:     "$a - $b",
 		tensor.OpMultiply:     "complex_mul($a, $b)",
+		tensor.OpDivide:       "complex_div($a, $b)",
 		tensor.OpMaximum:      "complex_max($a, $b)",
 		tensor.OpMinimum:      "complex_min($a, $b)",
 		tensor.OpLogicalAnd:   "complex_true($a) && complex_true($b)",

@@ -16,17 +16,25 @@ type mapping struct {
 	body    []string
 }
 
-// perThread is how many elements a thread computes.
-const perThread = 4
+// perThread is how many elements a thread computes: 16 bytes of the largest ones, but
+// from 2 to 8.
+func perThread(in, out []dtype.DType) int {
+	largest := 1
+	for _, l := range [][]dtype.DType{in, out} {
+		for _, d := range l {
+			largest = max(largest, d.Size())
+		}
+	}
+	return min(16/largest, 8)
+}
 
-// header is what elementwise kernels include.
+func (m *mapping) perThread() int { return perThread(m.in, m.out) }
+
+// mappingHeader is what elementwise kernels include.
 func mappingHeader() (string, error) {
 	var b strings.Builder
 	seen := map[string]bool{}
 	for _, f := range []string{"math.h", "ints.h", "complex.h"} {
-		if seen[f] {
-			continue
-		}
 		text, err := expand(f, seen)
 		if err != nil {
 			return "", err
@@ -36,11 +44,11 @@ func mappingHeader() (string, error) {
 	return b.String(), nil
 }
 
-// source is the function and its two kernels: NAME_flat for row-major inputs, NAME_strided
+// source is the function, op_NAME, and its two kernels: NAME_flat for row-major inputs, NAME_strided
 // for any.
 func (m *mapping) source() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nMETAL_FUNC void %s(%s) {\n", m.name, strings.Join(append(m.params("", "s"), m.results("thread ", "&", "y")...), ", "))
+	fmt.Fprintf(&b, "\nMETAL_FUNC void op_%s(%s) {\n", m.name, strings.Join(append(declare("", "", "s", m.in), declare("thread ", "&", "y", m.out)...), ", "))
 	for i, d := range m.in {
 		fmt.Fprintf(&b, "  %s a%d = %s;\n", computeType(d), i, loaded(fmt.Sprintf("s%d", i), d))
 	}
@@ -56,6 +64,7 @@ func (m *mapping) source() string {
 	return b.String()
 }
 
+// loaded is an element in its computing type; stored is the way back.
 func loaded(x string, d dtype.DType) string {
 	switch d {
 	case dtype.Bool:
@@ -76,13 +85,7 @@ func stored(x string, d dtype.DType) string {
 	return x
 }
 
-// params are declarations of the inputs, results those of the results.
-func (m *mapping) params(mark, name string) []string { return declare("", mark, name, m.in) }
-
-func (m *mapping) results(space, mark, name string) []string {
-	return declare(space, mark, name, m.out)
-}
-
+// declare is declarations NAME0, NAME1, ... of elements, pointers or references.
 func declare(space, mark, name string, types []dtype.DType) (l []string) {
 	for i, d := range types {
 		l = append(l, fmt.Sprintf("%s%s%s %s%d", space, storageType(d), mark, name, i))
@@ -108,7 +111,7 @@ func (m *mapping) call(in, out string) string {
 	for i := range m.out {
 		l = append(l, fmt.Sprintf(out, i))
 	}
-	return m.name + "(" + strings.Join(l, ", ") + ");"
+	return "op_" + m.name + "(" + strings.Join(l, ", ") + ");"
 }
 
 // head begins a kernel with buffers of the inputs, then the results.
@@ -123,13 +126,15 @@ func (m *mapping) head(b *strings.Builder, variant string) (next int) {
 	return next
 }
 
+// flat has a thread for perThread elements.
 func (m *mapping) flat(b *strings.Builder) {
 	k := m.head(b, "flat")
 	fmt.Fprintf(b, "    constant uint& size [[buffer(%d)]],\n    uint t [[thread_position_in_grid]]) {\n", k)
-	fmt.Fprintf(b, "  uint i = t * %du;\n  if (i + %du <= size) {\n", perThread, perThread)
-	b.WriteString(each(m.in, "    %[2]s s%[1]d["+fmt.Sprint(perThread)+"];\n"))
-	b.WriteString(each(m.out, "    %[2]s v%[1]d["+fmt.Sprint(perThread)+"];\n"))
-	loop := fmt.Sprintf("    for (uint k = 0; k < %du; k++) {\n", perThread)
+	per := m.perThread()
+	fmt.Fprintf(b, "  uint i = t * %du;\n  if (i + %du <= size) {\n", per, per)
+	b.WriteString(each(m.in, fmt.Sprintf("    %%[2]s s%%[1]d[%d];\n", per)))
+	b.WriteString(each(m.out, fmt.Sprintf("    %%[2]s v%%[1]d[%d];\n", per)))
+	loop := fmt.Sprintf("    for (uint k = 0; k < %du; k++) {\n", per)
 	b.WriteString(loop + each(m.in, "      s%[1]d[k] = x%[1]d[i + k];\n") + "    }\n")
 	b.WriteString(loop + "      " + m.call("s%d[k]", "v%d[k]") + "\n    }\n")
 	b.WriteString(loop + each(m.out, "      y%[1]d[i + k] = v%[1]d[k];\n") + "    }\n    return;\n  }\n")
@@ -143,7 +148,7 @@ func (m *mapping) strided(b *strings.Builder) {
 	k := m.head(b, "strided")
 	fmt.Fprintf(b, "    constant int* shape [[buffer(%d)]],\n    constant long* strides [[buffer(%d)]],\n    constant int& ndim [[buffer(%d)]],\n", k, k+1, k+2)
 	b.WriteString("    uint3 t [[thread_position_in_grid]]) {\n")
-	fmt.Fprintf(b, "  uint cols = static_cast<uint>(shape[ndim - 1]);\n  uint rows = static_cast<uint>(shape[ndim - 2]);\n  uint col = t.x * %du;\n", perThread)
+	fmt.Fprintf(b, "  uint cols = static_cast<uint>(shape[ndim - 1]);\n  uint rows = static_cast<uint>(shape[ndim - 2]);\n  uint col = t.x * %du;\n", m.perThread())
 	at := func(axis, index string) string {
 		return each(m.in, "p%[1]d += static_cast<long>("+index+") * strides[%[1]d * ndim + "+axis+"];\n")
 	}
@@ -154,7 +159,7 @@ func (m *mapping) strided(b *strings.Builder) {
 	b.WriteString("  uint z = t.z;\n  for (int k = ndim - 3; k >= 0; k--) {\n    uint d = static_cast<uint>(shape[k]);\n    uint j = z % d;\n    z /= d;\n")
 	b.WriteString(indent("    ", at("k", "j")) + "  }\n")
 	b.WriteString("  uint o = (t.z * rows + t.y) * cols + col;\n")
-	fmt.Fprintf(b, "  uint n = metal::min(%du, cols - col);\n", perThread)
+	fmt.Fprintf(b, "  uint n = metal::min(%du, cols - col);\n", m.perThread())
 	b.WriteString("  for (uint k = 0; k < n; k++) {\n" + each(m.out, "    %[2]s v%[1]d;\n"))
 	b.WriteString("    " + m.call("x%[1]d[p%[1]d]", "v%d") + "\n" + each(m.out, "    y%[1]d[o + k] = v%[1]d;\n"))
 	b.WriteString(indent("    ", each(m.in, "p%[1]d += strides[%[1]d * ndim + ndim - 1];\n")) + "  }\n}\n")

@@ -15,7 +15,7 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 	if v.Shape.Size() > maxSize {
 		return true // it goes to the CPU, which may read it in place
 	}
-	if v.Offset%v.DType.Size() != 0 {
+	if !aligned(&v) {
 		_, copies := p.(tensor.Contiguous)
 		return copies
 	}
@@ -50,6 +50,13 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 	case tensor.MatMul:
 		_, ok := matrixOf(&v)
 		return ok
+	// take.go, cache.go, attention.go
+	case tensor.Take:
+		return i == 0 && rowsBelow(&v) || v.Contiguous()
+	case fast.CacheWrite:
+		return i == 1 && rowsPacked(&v) || v.Contiguous()
+	case fast.Attention:
+		return acceptsAttention(p, i, &v)
 	// gather.go, scatter.go
 	case tensor.Gather, tensor.Scatter, tensor.GatherAxis, tensor.ScatterAxis, tensor.SliceUpdate:
 		return true
@@ -106,6 +113,21 @@ func encode(e *encoder, p tensor.Primitive, in, out []View) error {
 		return quantize(e, p, in, out)
 	case quant.Dequantize:
 		return dequantize(e, p, in, out)
+	case fast.Unpack:
+		affine := quant.Scheme{Mode: quant.Affine, Bits: p.Bits, GroupSize: p.Group}
+		return dequantize(e, quant.Dequantize{Scheme: affine, To: out[0].DType}, in, out)
+
+	// take.go, cache.go, attention.go
+	case tensor.Take:
+		return takeOp(e, in, out)
+	case fast.CacheWrite:
+		return cacheWrite(e, p, in, out)
+	case fast.CacheRead:
+		return cacheRead(e, p, in, out)
+	case fast.RingMask:
+		return ringMask(e, p, in, out)
+	case fast.Attention:
+		return attend(e, p, in, out)
 
 	// gather.go, scatter.go
 	case tensor.Gather:

@@ -150,7 +150,7 @@ func longs(v ...int) arg {
 // kernel is function fn of kernels/FILE.metal, instantiated with template arguments and
 // specialized to constants.
 func (e *encoder) kernel(file, fn string, args []string, consts ...gpu.Const) (gpu.Kernel, error) {
-	return e.b.kernels.kernel(instance{file, fn, args}, consts)
+	return failed(e.b.kernels.kernel(instance{file, fn, args}, consts))
 }
 
 // run adds a dispatch of grid threads in threadgroups of group, after a barrier if it
@@ -168,7 +168,7 @@ func (e *encoder) runWith(k gpu.Kernel, grid, group [3]int, threadgroup []int, a
 		group[i] = max(1, min(group[i], grid[i]))
 	}
 	if n := group[0] * group[1] * group[2]; n > k.MaxThreads() && e.err == nil {
-		e.err = fmt.Errorf("metal: %s runs with at most %d threads in a threadgroup, not %d", k.Name(), k.MaxThreads(), n)
+		e.err = failedKernel{fmt.Errorf("%s runs with at most %d threads in a threadgroup, not %d", k.Name(), k.MaxThreads(), n)}
 	}
 	if e.hz.next(args) {
 		e.cmds = append(e.cmds, command{})

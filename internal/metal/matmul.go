@@ -125,12 +125,13 @@ func (g *product) vector(e *encoder, w *View, columns bool, tw string, x *View, 
 	}
 	ld := mw.ld
 	name, groups, share := "gemv", (rows+31)/32, 0
+	consts := []gpu.Const{{Index: 2, Value: xStride == 1}}
 	if columns {
-		name = "gemv_columns"
+		name, consts = "gemv_columns", nil
 	} else if rows <= shareRows && g.k >= 512 {
 		groups, share = (rows+3)/4, 1
 	}
-	k, err := e.kernel("matmul", name, []string{tw, tx, g.ty})
+	k, err := e.kernel("matmul", name, []string{tw, tx, g.ty}, consts...)
 	if err != nil {
 		return err
 	}

@@ -160,6 +160,13 @@ func TestMatMulBatches(t *testing.T) {
 	for name, b := range map[string]*mlx.Array{"turned": turned, "broadcast": same, "vectors": every} {
 		t.Run(name, func(t *testing.T) { checkProduct(t, mlx.MatMul(part, b, mlx.GPU), part, b) })
 	}
+	t.Run("strided vectors", func(t *testing.T) {
+		x := slice(uniform(9, f, 33, 5), []int{32, 2}, []int{-1, 3}, []int{-1, 1}) // [33, 1], upwards
+		w := uniform(7, f, 9, 33)
+		checkProduct(t, mlx.MatMul(w, x, mlx.GPU), w, x)
+		w = matrixLayouts["columns"](w)
+		checkProduct(t, mlx.MatMul(w, x, mlx.GPU), w, x)
+	})
 	row := mlx.BroadcastTo(uniform(8, f, 1, 1, 1, 33), mlx.Shape{3, 2, 1, 33}, mlx.CPU)
 	t.Run("rows", func(t *testing.T) { checkProduct(t, mlx.MatMul(row, turned, mlx.GPU), row, turned) })
 }
@@ -215,4 +222,19 @@ func TestMatMulComplex(t *testing.T) {
 		}
 	}
 	wantKernels(t, "matmul", "gemm_complex_float2_float2", "gemm_complex_float_float2")
+}
+
+// A compiled function with a product in parts, whose memory is its own, run again and again.
+func TestMatMulCompiled(t *testing.T) {
+	w := uniform(1, mlx.Float32, 1100, 7)
+	f := mlx.Compile(func(in []*mlx.Array) []*mlx.Array {
+		return []*mlx.Array{mlx.MatMul(mlx.MatMul(in[0], w, mlx.GPU), in[1], mlx.GPU)}
+	})
+	back := uniform(2, mlx.Float32, 7, 5)
+	for seed := range uint64(4) {
+		x := uniform(10+seed, mlx.Float32, 3, 1100)
+		y := f([]*mlx.Array{x, back})[0]
+		checkSums(t, y, mlx.MatMul(x, w, mlx.CPU), back, 3e-6)
+	}
+	wantKernels(t, "matmul", "gemm_parts_float")
 }

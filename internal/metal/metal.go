@@ -9,6 +9,7 @@ package metal
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/mlxgo/mlx/internal/metal/gpu"
 	"github.com/mlxgo/mlx/internal/tensor"
@@ -24,6 +25,7 @@ type backend struct {
 	kernels kernelCache
 	customs sync.Map // of kernels of one's own: fast.Signature to func() customSource
 	slabs   slabs
+	strict  atomic.Bool // the user chose the GPU
 
 	mu     sync.Mutex
 	queues map[int]*queue // by stream id

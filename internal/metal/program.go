@@ -1,6 +1,7 @@
 package metal
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/mlxgo/mlx/internal/tensor"
@@ -13,6 +14,7 @@ type program struct {
 	plan  *tensor.Plan
 	specs []tensor.Spec
 	cells []*tensor.Buffer
+	fixed []View // the plan's constants
 	arena *tensor.Buffer
 	cmds  []command
 	keep  []*tensor.Buffer
@@ -36,6 +38,12 @@ func (b *backend) Prepare(p *tensor.Plan) (tensor.Program, error) {
 	}
 	if g.arena, err = tensor.NewArena(p.Stream.Device, p.Arena); err != nil {
 		return nil, err
+	}
+	for _, c := range p.Const {
+		if c, err = settled(c); err != nil {
+			return nil, err
+		}
+		g.fixed = append(g.fixed, c)
 	}
 	for i, s := range p.Steps {
 		if err := g.add(&e, s); err != nil {
@@ -64,7 +72,7 @@ func (g *program) add(e *encoder, s tensor.Step) error {
 		return fmt.Errorf("%s: an input needs a copy first", s.Prim.Name())
 	}
 	err := e.add(s.Prim, in, out)
-	if err != nil && tensor.MayFallBack(s.Prim, out[0].DType, err) {
+	if errors.Is(err, tensor.ErrUnsupported) {
 		err = g.addHost(e, s)
 	}
 	if err != nil {
@@ -86,7 +94,7 @@ func (g *program) view(s tensor.Slot) View {
 	case tensor.SlotOut:
 		v.Buf = g.cells[1+len(p.In)+len(p.State)+s.Index]
 	case tensor.SlotConst:
-		c := &p.Const[s.Index]
+		c := &g.fixed[s.Index]
 		v.Buf, v.Offset = c.Buf, v.Offset+c.Offset
 	}
 	return v
@@ -126,7 +134,15 @@ func (g *program) enqueue(bind []View) error {
 	if bound[0].buf, bound[0].off, err = q.b.place(g.arena); err != nil {
 		return err
 	}
+	bind = append([]View(nil), bind...)
 	for i := range bind {
+		if i < len(g.plan.In) {
+			if bind[i], err = q.bindable(bind[i]); err != nil {
+				return err
+			}
+		} else if !aligned(&bind[i]) {
+			return fmt.Errorf("program: buffer %d begins at byte %d, where no %v may be", i, bind[i].Offset, bind[i].DType)
+		}
 		a := &bound[i+1]
 		if a.buf, a.off, err = q.b.place(bind[i].Buf); err != nil {
 			return err

@@ -58,6 +58,7 @@ type quantProduct struct {
 	alone     bool // rows have the bits of a product of one
 	halve     bool // weights may be rounded to the type of x
 	pairs     int  // of indices; 0 if there are none
+	sorted    bool // the indices of matrices
 	lhs, rhs  *View
 	matrices  [2]int // of x, and packed
 }
@@ -85,7 +86,7 @@ func gatherQuantMatMul(e *encoder, p quant.GatherMatMul, in, out []View) error {
 	x := &in[0]
 	ax, aw := len(x.Shape), len(w.words.Shape)
 	g := quantProduct{packed: w, x: x, y: &out[0], m: x.Shape[ax-2], n: w.words.Shape[aw-2], k: w.cols, transpose: p.Transpose,
-		pairs: lhs.Shape.Size(), lhs: lhs, rhs: rhs, matrices: [2]int{x.Shape[:ax-2].Size(), w.words.Shape[:aw-2].Size()}}
+		sorted: p.Sorted, pairs: lhs.Shape.Size(), lhs: lhs, rhs: rhs, matrices: [2]int{x.Shape[:ax-2].Size(), w.words.Shape[:aw-2].Size()}}
 	return g.encode(e)
 }
 
@@ -103,9 +104,16 @@ func (g *quantProduct) encode(e *encoder) error {
 		return (&product{y: g.y, ty: ty}).zero(e)
 	}
 	name, types, z := "qmm", []string{tx, g.ts, ty}, max(g.pairs, 1)
+	held := "float" // weights in tiles are not rounded, unless they may be
+	if g.halve {
+		held = tx
+	}
 	grid, group := [3]int{(g.n + 31) / 32 * 128, (g.m + 31) / 32, z}, [3]int{128, 1, 1}
 	var variant []string
 	switch {
+	case g.inRuns():
+		name, types = "qmm_runs", append(types, held)
+		grid = [3]int{grid[0], (g.pairs + 31) / 32, 1}
 	case g.transpose && (g.alone || g.m <= e.b.vectorRows(g.n, g.k)):
 		rows := 1
 		if g.m > 1 {
@@ -117,12 +125,7 @@ func (g *quantProduct) encode(e *encoder) error {
 		name = "qvm"
 		grid, group = [3]int{(g.n + 63) / 64 * 256, g.m, z}, [3]int{256, 1, 1}
 	default:
-		held := "float" // weights are not rounded, unless they may be
-		if g.halve {
-			held = tx
-		}
-		types = append(types, held)
-		variant = []string{strconv.FormatBool(g.transpose)}
+		types, variant = append(types, held), []string{strconv.FormatBool(g.transpose)}
 	}
 	kernel, err := e.kernel("quant", name, append(append(types, g.code()...), variant...))
 	if err != nil {
@@ -132,12 +135,21 @@ func (g *quantProduct) encode(e *encoder) error {
 	return nil
 }
 
+// inRuns says that many single rows are multiplied with few matrices, one after the other.
+func (g *quantProduct) inRuns() bool {
+	return g.sorted && g.transpose && g.m == 1 && g.pairs >= 16 && g.pairs >= 4*g.matrices[1]
+}
+
 func (g *quantProduct) arguments(e *encoder) []arg {
 	args := []arg{e.in(g.words), e.in(g.scales), e.in(g.biases), e.in(g.x), e.out(g.y)}
 	if g.pairs == 0 {
 		return append(args, ints(g.m, g.n, g.k, g.shift(), 0, 0), e.in(g.words), e.in(g.words)) // no indices are read
 	}
-	return append(args, ints(g.m, g.n, g.k, g.shift(), g.matrices[0], g.matrices[1]), e.in(g.lhs), e.in(g.rhs))
+	rows := g.m
+	if g.inRuns() {
+		rows = g.pairs
+	}
+	return append(args, ints(rows, g.n, g.k, g.shift(), g.matrices[0], g.matrices[1]), e.in(g.lhs), e.in(g.rhs))
 }
 
 // dequantize picks the kernel that unpacks.

@@ -18,7 +18,7 @@ func bitsOp(e *encoder, p random.Bits, in, out []View) error {
 	}
 	grid, group := linear(threefry.NumBlocks(words))
 	name, args := "bits_words", []arg{e.in(&in[0]), e.out(&out[0])}
-	if p.Width != 4 {
+	if (bytes|out[0].Offset)%4 != 0 {
 		name, args = "bits", append(args, i64(bytes))
 	}
 	k, err := e.kernel("random", name, nil)

@@ -159,3 +159,33 @@ func TestArgReduce(t *testing.T) {
 func TestReduceFallsBack(t *testing.T) {
 	fallsBack(t, tensor.Reduce{Op: tensor.OpSum, Axes: 1}, evaluated(tensor.AsType(someOf(dtype.Float32, 1, 0, 1, 5), dtype.Float64, onCPU())))
 }
+
+// Sums of many elements are as exact as parts added in float32 allow: to a millionth of
+// the sum of magnitudes, that of float64 being the judge.
+func TestReduceAccuracy(t *testing.T) {
+	for _, s := range [][]int{{1, 1 << 20}, {100_000, 12}, {3000, 33, 5}} {
+		x := someOf(dtype.Float32, 9, 0, 1, s...)
+		values := tensor.ToSlice[float32](x)
+		for axis := range len(s) {
+			inner := tensor.Shape(s[axis+1:]).Size()
+			want := make([]float64, len(values)/s[axis])
+			for i, v := range values {
+				want[i/(inner*s[axis])*inner+i%inner] += float64(v)
+			}
+			got := tensor.ToSlice[float32](tensor.Apply1(tensor.Reduce{Op: tensor.OpSum, Axes: tensor.MakeAxes(axis)}, onGPU(), x))
+			for i, w := range want {
+				if d := math.Abs(float64(got[i]) - w); d > 1e-6*w {
+					t.Fatalf("%v axis %d: sum %d is %v, want %v", s, axis, i, got[i], w)
+				}
+			}
+		}
+	}
+	x := someOf(dtype.Float32, 10, 0, 1, 100_000)
+	sum := 0.0
+	sums := tensor.ToSlice[float32](tensor.Apply1(tensor.Scan{Op: tensor.ScanSum}, onGPU(), x))
+	for i, v := range tensor.ToSlice[float32](x) {
+		if sum += float64(v); math.Abs(float64(sums[i])-sum) > 2e-6*sum {
+			t.Fatalf("sum of the first %d is %v, want %v", i+1, sums[i], sum)
+		}
+	}
+}

@@ -67,7 +67,7 @@ func Choose(name string) error {
 	if name == Emulator && !used.b.info.Emulated {
 		return errors.New("the Metal emulator is not in this program: build it on Linux with -tags metalemu")
 	}
-	tensor.SetStrict(name == GPU)
+	used.b.strict.Store(name == GPU)
 	tensor.SetDefaultDevice(tensor.Device{Kind: tensor.KindGPU})
 	return nil
 }
@@ -82,7 +82,7 @@ func Use(dev gpu.Device) error {
 	}
 	used.b = newBackend(dev)
 	tensor.Register(used.b)
-	tensor.SetStrict(true)
+	used.b.strict.Store(true)
 	tensor.SetDefaultDevice(tensor.Device{Kind: tensor.KindGPU})
 	return nil
 }
@@ -95,6 +95,17 @@ func opened() (gpu.Device, error) {
 		return nil, errors.New("there is no Metal GPU in use")
 	}
 	return used.b.dev, nil
+}
+
+// Available says why there is no device that could be the GPU; nil if there is one.
+func Available() error {
+	used.Lock()
+	defer used.Unlock()
+	if used.b != nil {
+		return nil
+	}
+	_, err := open(os.Getenv("MLX_DEVICE") == Emulator)
+	return err
 }
 
 // Info is what the device says about itself; ok is false if there is none.

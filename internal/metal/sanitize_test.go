@@ -20,6 +20,7 @@ type sourceDevice struct {
 	gpu.Device
 	mu      sync.Mutex
 	sources map[string]string // by name of the kernel
+	consts  map[string][]gpu.Const
 }
 
 func (d *sourceDevice) Compile(name, source string, math gpu.Math) (gpu.Library, error) {
@@ -35,7 +36,7 @@ type sourceLibrary struct {
 
 func (l sourceLibrary) Kernel(name string, consts ...gpu.Const) (gpu.Kernel, error) {
 	l.dev.mu.Lock()
-	l.dev.sources[name] = l.source
+	l.dev.sources[name], l.dev.consts[name] = l.source, consts
 	l.dev.mu.Unlock()
 	return l.Library.Kernel(name, consts...)
 }
@@ -45,7 +46,7 @@ func (l sourceLibrary) Kernel(name string, consts ...gpu.Const) (gpu.Kernel, err
 func sanitized(t *testing.T, mode msltest.Mode, what string, p tensor.Primitive, tol closeness, in ...*tensor.Array) {
 	t.Helper()
 	b := tensor.BackendFor(onGPU()).(*backend)
-	dev := &sourceDevice{Device: b.dev, sources: map[string]string{}}
+	dev := &sourceDevice{Device: b.dev, sources: map[string]string{}, consts: map[string][]gpu.Const{}}
 	e := &encoder{b: newBackend(dev)}
 	var views, out []View
 	var results []*tensor.Array
@@ -73,7 +74,7 @@ func sanitized(t *testing.T, mode msltest.Mode, what string, p tensor.Primitive,
 	}
 	for _, c := range e.cmds {
 		if c.kernel != nil {
-			if err := runSanitized(mode, dev.sources[c.kernel.Name()], c); err != nil {
+			if err := runSanitized(mode, dev.sources[c.kernel.Name()], dev.consts[c.kernel.Name()], c); err != nil {
 				t.Errorf("%s: %v: %v", what, mode, err)
 				return
 			}
@@ -87,12 +88,12 @@ func sanitized(t *testing.T, mode msltest.Mode, what string, p tensor.Primitive,
 }
 
 // runSanitized runs a dispatch with copies of its arguments, and takes over what changed.
-func runSanitized(mode msltest.Mode, source string, c command) error {
+func runSanitized(mode msltest.Mode, source string, consts []gpu.Const, c command) error {
 	prog, err := msltest.Parse(c.kernel.Name(), source)
 	if err != nil {
 		return err
 	}
-	l := msltest.SanitizedLaunch{Kernel: c.kernel.Name(), Launch: msltest.Launch{Threadgroup: c.threadgroup, Grid: c.grid, Group: c.group, Workers: 2, Order: msltest.Shuffled, Seed: 3}}
+	l := msltest.SanitizedLaunch{Kernel: c.kernel.Name(), Constants: consts, Launch: msltest.Launch{Threadgroup: c.threadgroup, Grid: c.grid, Group: c.group, Workers: 2, Order: msltest.Shuffled, Seed: 3}}
 	memory, before := make([][]byte, len(c.args)), make([][]byte, len(c.args))
 	for i, a := range c.args {
 		memory[i] = a.bytes

@@ -32,6 +32,9 @@ func TestScan(t *testing.T) {
 				if d != dtype.Float32 && n != 130 && !full {
 					continue
 				}
+				if op == tensor.ScanProd && d == dtype.Complex64 && n > 130 { // overflows: which part does so first depends on the order
+					continue
+				}
 				a := someOf(d, uint64(n), lo, hi, 2, n)
 				for _, p := range []tensor.Scan{{Op: op}, {Op: op, Reverse: true}, {Op: op, Exclusive: true}, {Op: op, Reverse: true, Exclusive: true}} {
 					for name, x := range stridedForms(a) {

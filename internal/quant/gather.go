@@ -16,6 +16,7 @@ import (
 type GatherMatMul struct {
 	Scheme
 	Transpose bool
+	Sorted    bool // a promise that the indices of matrices are sorted: kernels take those of one at once
 }
 
 // Name is the op's name.
@@ -81,16 +82,16 @@ func (p GatherMatMul) Fallback(on Stream, in []*Array) []*Array {
 
 // GatherOf is GatherMatMul; nil indices pick all matrices in order, and the indices
 // broadcast.
-func GatherOf(x, weight, scales, biases, lhs, rhs *Array, s Scheme, transpose bool, on Stream) *Array {
+func GatherOf(x, weight, scales, biases, lhs, rhs *Array, p GatherMatMul, on Stream) *Array {
 	const op = "gather_qmm"
-	s = must(op, s)
-	s.Rounding = 0
+	p.Scheme = must(op, p.Scheme)
+	p.Rounding = 0
 	parts := packed(weight, scales, biases)
 	specs := make([]Spec, len(parts))
-	for i, p := range parts {
-		specs[i] = tensor.SpecOf(p)
+	for i, a := range parts {
+		specs[i] = tensor.SpecOf(a)
 	}
-	if _, err := s.check(specs); err != nil {
+	if _, err := p.check(specs); err != nil {
 		panic(&tensor.Error{Op: op, In: specs, Err: err})
 	}
 	if x.NDim() < 2 || !x.DType().Is(dtype.Floating) || x.DType() == dtype.Float64 {
@@ -102,7 +103,7 @@ func GatherOf(x, weight, scales, biases, lhs, rhs *Array, s Scheme, transpose bo
 	}
 	both := tensor.BroadcastAll(op, []*Array{indices(op, lhs, x, on), indices(op, rhs, weight, on)}, on)
 	in := append(append([]*Array{x}, parts...), both...)
-	return tensor.Apply1(GatherMatMul{s, transpose}, on, in...)
+	return tensor.Apply1(p, on, in...)
 }
 
 // indices are at as int64, or those of all matrices of a.

@@ -279,7 +279,7 @@ func (o *op) enqueue(st *streamState, in, out []View) error {
 		return nil
 	}
 	err := st.q.Encode(o.prim, in, out)
-	if err != nil && o.stream.Device.Kind != KindCPU && MayFallBack(o.prim, out[0].DType, err) {
+	if err != nil && o.stream.Device.Kind != KindCPU && errors.Is(err, ErrUnsupported) {
 		err = o.fallBack(st, in, out)
 	}
 	if err == nil {

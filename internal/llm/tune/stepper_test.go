@@ -34,7 +34,7 @@ func (s setup) stepCosts(t *testing.T, warm int) (objects []uint64) {
 			system, peak = have, mlx.PeakMemory()
 		case i > warm:
 			objects = append(objects, now.Mallocs-before.Mallocs)
-			if have != system || mlx.PeakMemory() != peak {
+			if have > system || mlx.PeakMemory() > peak { // less: the garbage of other tests has gone
 				t.Errorf("step %d: the arrays' memory went from %d to %d bytes, with %d at the most", i, system, have, mlx.PeakMemory())
 			}
 		}

@@ -11,20 +11,37 @@
 //
 // Kernels are native code in this process: one that reads or writes far outside of its
 // buffers, or divides an integer by zero, ends the process with a signal that Go cannot
-// catch. msltest runs single kernels under sanitizers in a process of their own.
+// catch. For that, and for races inside of kernels, MLX_METAL_SANITIZER=asan, tsan or msan
+// runs each dispatch, unless it is large, in a process of its own that is built with that
+// sanitizer, and checks address spaces. It is slow: it is meant for tests of the backend.
 package emu
 
 import (
+	"fmt"
+	"os"
+
 	"github.com/mlxgo/mlx/internal/metal/gpu"
+	"github.com/mlxgo/mlx/internal/metal/msltest"
 )
 
 // Options change how a device behaves, for tests.
 type Options struct {
-	Seed           uint64 // of the order of dispatches and lanes
-	Workers        int    // threads that run a dispatch; 0 is one a core
-	IgnoreBarriers bool   // barriers of queues order nothing: what depends on one must break
+	Seed           uint64       // of the order of dispatches and lanes
+	Workers        int          // threads that run a dispatch; 0 is one a core
+	Sanitizer      msltest.Mode // what dispatches are built with; Plain is nothing
+	IgnoreBarriers bool         // barriers of queues order nothing: what depends on one must break
 }
 
-// Open gives a device with the default options. The error says what is missing: clang, or
-// this package in the build.
-func Open() (gpu.Device, error) { return OpenWith(Options{}) }
+// sanitizers are the values of MLX_METAL_SANITIZER.
+var sanitizers = map[string]msltest.Mode{"": msltest.Plain, "asan": msltest.ASan, "tsan": msltest.TSan, "msan": msltest.MSan}
+
+// Open gives a device with the default options, and the sanitizer of MLX_METAL_SANITIZER.
+// The error says what is missing: clang, or this package in the build.
+func Open() (gpu.Device, error) {
+	name := os.Getenv("MLX_METAL_SANITIZER")
+	mode, ok := sanitizers[name]
+	if !ok {
+		return nil, fmt.Errorf("MLX_METAL_SANITIZER is %q: it can be asan, tsan or msan", name)
+	}
+	return OpenWith(Options{Sanitizer: mode})
+}

@@ -40,6 +40,11 @@ func (d *device) Compile(name, source string, math gpu.Math) (gpu.Library, error
 	if lint := program.Lint(); len(lint) > 0 {
 		return nil, fmt.Errorf("%w\n%s", gpu.ErrCompile, strings.Join(lint, "\n"))
 	}
+	if d.opts.Sanitizer != msltest.Plain { // who asks for that has the time for this
+		if err := program.Check(msltest.Spaces); err != nil {
+			return nil, err
+		}
+	}
 	return &library{name: name, program: program, math: math, loaded: map[string]*msltest.Library{}}, nil
 }
 
@@ -61,7 +66,7 @@ func (l *library) Kernel(name string, consts ...gpu.Const) (gpu.Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &kernel{Kernel: k}, nil
+	return &kernel{Kernel: k, program: l.program, constants: consts}, nil
 }
 
 // load compiles what holds a kernel.
@@ -89,6 +94,9 @@ func (l *library) load(name string) (*msltest.Library, error) {
 // A kernel's code stays as long as commands that were encoded need it.
 type kernel struct {
 	*msltest.Kernel
+	program   *msltest.Program
+	constants []gpu.Const
+
 	mu       sync.Mutex
 	uses     int
 	released atomic.Bool
@@ -111,6 +119,24 @@ func (k *kernel) use(n int) {
 	if k.uses == 0 && k.released.Load() {
 		k.Close()
 	}
+}
+
+// sanitized is how many threads a dispatch may have to run under a sanitizer.
+const sanitized = 1 << 14
+
+// runSanitized runs a dispatch in a process of its own.
+func (k *kernel) runSanitized(mode msltest.Mode, c gpu.Cmd, l msltest.Launch) (msltest.Report, error) {
+	s := msltest.SanitizedLaunch{Kernel: k.Name(), Constants: k.constants, Launch: l}
+	s.Launch.Buffers = nil
+	for _, a := range c.Args {
+		data := a.Bytes
+		if b, ok := a.Buffer.(*buffer); ok {
+			data = b.host
+		}
+		s.Buffers = append(s.Buffers, data)
+		s.Offsets = append(s.Offsets, a.Offset)
+	}
+	return k.program.RunSanitized(mode, s)
 }
 
 var errNotOurs = errors.New("it is not a kernel of the emulator's")

@@ -48,9 +48,15 @@ func (d *device) NewQueue() (gpu.Queue, error) {
 	return q, nil
 }
 
+// Encode takes all commands or, if one is wrong, none.
 func (q *queue) Encode(cmds []gpu.Cmd) error {
+	before := len(q.encoded)
 	for _, c := range cmds {
 		if err := q.encode(c); err != nil {
+			for _, taken := range q.encoded[before:] {
+				unuse(taken)
+			}
+			q.encoded = q.encoded[:before]
 			return err
 		}
 	}
@@ -208,7 +214,9 @@ func (s *segment) advance() {
 	for ; s.ended < len(s.items); s.ended++ {
 		switch it := s.items[s.ended]; {
 		case it.end:
-			it.batch.done(it.batch.err, it.batch.busy.Seconds())
+			if it.batch.done != nil {
+				it.batch.done(it.batch.err, it.batch.busy.Seconds())
+			}
 		case it.Op == gpu.Signal:
 			it.Event.(*event).Set(it.Value)
 		case it.Op == gpu.Wait && it.Event.(*event).Value() < it.Value:
@@ -249,6 +257,7 @@ func (q *queue) dispatch(it item) {
 	it.batch.busy += time.Since(start)
 }
 
+// launch runs a kernel, and tells what was wrong with what it did.
 func (q *queue) launch(c gpu.Cmd) error {
 	k := c.Kernel.(*kernel)
 	if k.released.Load() {
@@ -266,7 +275,13 @@ func (q *queue) launch(c gpu.Cmd) error {
 			l.Buffers[i] = unsafe.Pointer(unsafe.SliceData(a.Bytes))
 		}
 	}
-	report, err := k.Run(l)
+	var report msltest.Report
+	var err error
+	if mode := q.dev.opts.Sanitizer; mode != msltest.Plain && c.Grid[0]*c.Grid[1]*c.Grid[2] <= sanitized {
+		report, err = k.runSanitized(mode, c, l)
+	} else {
+		report, err = k.Run(l)
+	}
 	if err != nil {
 		return err
 	}

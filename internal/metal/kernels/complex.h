@@ -8,10 +8,6 @@ METAL_FUNC float complex_cross(float a, float b, float c, float d) {
   return r == r ? r : a * b - w; // infinite products
 }
 
-METAL_FUNC float2 complex_mul(float2 a, float2 b) {
-  return float2(complex_cross(a.x, b.x, a.y, b.y), complex_cross(a.x, b.y, -a.y, b.x));
-}
-
 METAL_FUNC bool complex_nan(float2 z) { return z.x != z.x || z.y != z.y; }
 
 METAL_FUNC bool complex_inf(float2 z) { return metal::fabs(z.x) == INFINITY || metal::fabs(z.y) == INFINITY; }
@@ -60,4 +56,76 @@ METAL_FUNC float2 complex_exp(float2 z) {
   }
   float e = metal::precise::exp(z.x);
   return float2(e * metal::precise::cos(z.y), e * metal::precise::sin(z.y));
+}
+
+// complex_scale is the power of 2 that brings the larger part to 1..2, as its exponent; 0
+// for what is 0, infinite or NaN.
+METAL_FUNC int complex_scale(float2 z) {
+  float top = metal::max(metal::fabs(z.x), metal::fabs(z.y));
+  int e = static_cast<int>(as_type<uint>(top) >> 23);
+  return top == 0.0f || e == 255 ? 0 : 127 - metal::max(e, 1);
+}
+
+// complex_shift is z * 2^k.
+METAL_FUNC float2 complex_shift(float2 z, int k) {
+  int first = metal::clamp(k, -126, 127);
+  int rest = metal::clamp(k - first, -126, 127);
+  return z * as_type<float>((first + 127) << 23) * as_type<float>((rest + 127) << 23);
+}
+
+METAL_FUNC float complex_sign_of_inf(float x) { return metal::copysign(metal::fabs(x) == INFINITY ? 1.0f : 0.0f, x); }
+
+METAL_FUNC float2 complex_product(float2 a, float2 b) {
+  return float2(complex_cross(a.x, b.x, a.y, b.y), complex_cross(a.x, b.y, -a.y, b.x));
+}
+
+// complex_mul takes finite numbers smaller where a product on the way overflows.
+METAL_FUNC float2 complex_mul(float2 a, float2 b) {
+  float2 r = complex_product(a, b);
+  if (metal::fabs(r.x) < INFINITY && metal::fabs(r.y) < INFINITY) {
+    return r;
+  }
+  if (complex_inf(a) || complex_inf(b) || complex_nan(a) || complex_nan(b)) {
+    return r;
+  }
+  int ka = complex_scale(a);
+  int kb = complex_scale(b);
+  float2 s = complex_shift(complex_product(complex_shift(a, ka), complex_shift(b, kb)), -ka - kb);
+  return float2(metal::fabs(r.x) < INFINITY ? r.x : s.x, metal::fabs(r.y) < INFINITY ? r.y : s.y);
+}
+
+// complex_div scales both numbers, so that nothing overflows on the way. Where both parts
+// become NaN, infinities and zeros are as C has them.
+METAL_FUNC float2 complex_div(float2 a, float2 b) {
+  int ka = complex_scale(a);
+  int kb = complex_scale(b);
+  float2 n = complex_shift(a, ka);
+  float2 d = complex_shift(b, kb);
+  float size = metal::fma(d.x, d.x, d.y * d.y);
+  float2 q = float2(complex_cross(n.x, d.x, -n.y, d.y) / size, complex_cross(n.y, d.x, n.x, d.y) / size);
+  if (q.x == q.x || q.y == q.y) {
+    return complex_shift(q, kb - ka);
+  }
+  if (!complex_true(b)) {
+    return float2(metal::copysign(INFINITY, b.x) * a.x, metal::copysign(INFINITY, b.x) * a.y);
+  }
+  if (complex_inf(a) && !complex_inf(b) && !complex_nan(b)) {
+    n = float2(complex_sign_of_inf(a.x), complex_sign_of_inf(a.y));
+    return float2(INFINITY * (n.x * b.x + n.y * b.y), INFINITY * (n.y * b.x - n.x * b.y));
+  }
+  if (complex_inf(b) && !complex_inf(a) && !complex_nan(a)) {
+    d = float2(complex_sign_of_inf(b.x), complex_sign_of_inf(b.y));
+    return float2(0.0f * (a.x * d.x + a.y * d.y), 0.0f * (a.y * d.x - a.x * d.y));
+  }
+  return q;
+}
+
+// complex_sign is z / |z|.
+METAL_FUNC float2 complex_sign(float2 z) {
+  if (!complex_true(z)) {
+    return float2(0.0f, 0.0f);
+  }
+  z = complex_shift(z, complex_scale(z));
+  float r = complex_abs(z);
+  return float2(z.x / r, z.y / r);
 }

@@ -5,6 +5,7 @@
 
 constant bool a_transposed [[function_constant(0)]]; // columns of a lie without gaps
 constant bool b_transposed [[function_constant(1)]];
+constant bool x_packed [[function_constant(2)]]; // the elements of a vector are neighbours
 
 // batch_offset is where matrix i lies.
 METAL_FUNC long batch_offset(uint i, constant int* shape, constant long* strides, int ndim) {
@@ -143,12 +144,12 @@ template <typename W, typename X, typename Y>
   UNROLL for (int r = 0; r < 4; r++) {
     rows[r] = w + static_cast<long>(min(row + r, R - 1)) * ld[0];
   }
-  long xs = ld[1];
+  long xs = x_packed ? 1 : ld[1];
   float acc[4] = {0.0f, 0.0f, 0.0f, 0.0f};
   for (; k + 4 <= K; k += step) {
     float v[4];
     UNROLL for (int i = 0; i < 4; i++) {
-      v[i] = static_cast<float>(x[(k + i) * xs]);
+      v[i] = static_cast<float>(x_packed ? x[k + i] : x[(k + i) * xs]);
     }
     UNROLL for (int r = 0; r < 4; r++) {
       const device W* p = rows[r] + k;

@@ -174,6 +174,31 @@ template <typename X, typename S, typename Y, int BITS, int MODE>
   }
 }
 
+// unpack8 unpacks eight neighbours of row r from column c on, of a packed matrix of rows x
+// cols; past its end they are 0.
+template <typename S, typename W, int BITS, int MODE>
+METAL_FUNC void unpack8(
+    threadgroup W* to, const device uchar* w, const device S* scales, const device S* biases,
+    int r, int c, int rows, int cols, int shift) {
+  if (r < rows && c < cols) {
+    float q[8];
+    codes8<BITS, MODE>(w + (static_cast<long>(r) * (cols / 8) + c / 8) * BITS, q);
+    long g = static_cast<long>(r) * (cols >> shift) + (c >> shift);
+    float s = scale_value<S, MODE>(scales[g]);
+    float b = 0.0f;
+    if constexpr (MODE == 0) {
+      b = static_cast<float>(biases[g]);
+    }
+    UNROLL for (int i = 0; i < 8; i++) {
+      to[i] = static_cast<W>(fma(q[i], s, b));
+    }
+  } else {
+    UNROLL for (int i = 0; i < 8; i++) {
+      to[i] = static_cast<W>(0.0f);
+    }
+  }
+}
+
 // qmm is x [M, K] @ w^T, w [N, K] packed along K, or, without TRANSPOSED, x @ w, w [K, N]
 // packed along N, in tiles of 32 x 32, each by 4 simdgroups as 2 x 2. Weights become W.
 template <typename X, typename S, typename Y, typename W, int BITS, int MODE, bool TRANSPOSED>
@@ -224,26 +249,8 @@ template <typename X, typename S, typename Y, typename W, int BITS, int MODE, bo
   for (int k = 0; k < K; k += B) {
     threadgroup_barrier(mem_flags::mem_threadgroup);
     tile_load<X, B, B, ldx, 128>(xs, x + k, static_cast<long>(K), M - m0, K - k, ti);
-    int wr = (TRANSPOSED ? n0 : k) + trow;
-    int wc = (TRANSPOSED ? k : n0) + tcol;
-    threadgroup W* d = ws + trow * ldw + tcol;
-    if (wr < rows && wc < cols) {
-      float q[8];
-      codes8<BITS, MODE>(w + (static_cast<long>(wr) * (cols / 8) + wc / 8) * BITS, q);
-      long g = static_cast<long>(wr) * (cols >> shift) + (wc >> shift);
-      float s = scale_value<S, MODE>(scales[g]);
-      float b = 0.0f;
-      if constexpr (MODE == 0) {
-        b = static_cast<float>(biases[g]);
-      }
-      UNROLL for (int i = 0; i < 8; i++) {
-        d[i] = static_cast<W>(fma(q[i], s, b));
-      }
-    } else {
-      UNROLL for (int i = 0; i < 8; i++) {
-        d[i] = static_cast<W>(0.0f);
-      }
-    }
+    unpack8<S, W, BITS, MODE>(
+        ws + trow * ldw + tcol, w, scales, biases, (TRANSPOSED ? n0 : k) + trow, (TRANSPOSED ? k : n0) + tcol, rows, cols, shift);
     threadgroup_barrier(mem_flags::mem_threadgroup);
     const threadgroup X* a = xs + row * ldx + fragment_col(lane);
     if constexpr (TRANSPOSED) {
@@ -254,6 +261,77 @@ template <typename X, typename S, typename Y, typename W, int BITS, int MODE, bo
   }
   y += static_cast<long>(m0 + row) * N + n0 + col;
   tile_store<Y, 2, 2>(y, acc, static_cast<long>(N), M - m0 - row, N - n0 - col);
+}
+
+// qmm_runs is products of M rows of x with packed matrices [N, K], transposed, both picked
+// by indices, where rows that lie together have the same matrix mostly. A threadgroup has 32
+// rows and 32 columns, and makes a tile for each run of rows of one matrix.
+template <typename X, typename S, typename Y, typename W, int BITS, int MODE>
+[[kernel, max_total_threads_per_threadgroup(128)]] void qmm_runs(
+    const device uchar* w [[buffer(0)]],
+    const device S* scales [[buffer(1)]],
+    const device S* biases [[buffer(2)]],
+    const device X* x [[buffer(3)]],
+    device Y* y [[buffer(4)]],
+    constant int* sizes [[buffer(5)]],
+    const device uint* x_ids [[buffer(6)]],
+    const device uint* w_ids [[buffer(7)]],
+    uint3 group [[threadgroup_position_in_grid]],
+    uint thread_index [[thread_index_in_threadgroup]],
+    uint simdgroup [[simdgroup_index_in_threadgroup]],
+    uint lane [[thread_index_in_simdgroup]]) {
+  constexpr int B = 32;
+  constexpr int ldx = B + 16 / sizeof(X);
+  constexpr int ldw = B + 16 / sizeof(W);
+  threadgroup X xs[B * (B + 16 / sizeof(X))];
+  threadgroup W ws[B * (B + 16 / sizeof(W))];
+  int N = sizes[1];
+  int K = sizes[2];
+  int shift = sizes[3];
+  int m0 = static_cast<int>(group.y) * B;
+  int n0 = static_cast<int>(group.x) * B;
+  int rows = min(B, sizes[0] - m0);
+  int ti = static_cast<int>(thread_index);
+  int trow = ti / 4; // what this thread brings: 8 neighbours of each tile
+  int tcol = ti % 4 * 8;
+  int row = static_cast<int>(simdgroup / 2) * 16 + fragment_row(lane);
+  int col = static_cast<int>(simdgroup % 2) * 16 + fragment_col(lane);
+  x += trow < rows ? picked(x_ids, static_cast<uint>(m0 + trow), sizes[4]) * K : 0;
+  y += static_cast<long>(m0) * N + n0 + col;
+  int end = 0;
+  for (int from = 0; from < rows; from = end) {
+    long i = picked(w_ids, static_cast<uint>(m0 + from), sizes[5]);
+    for (end = from + 1; end < rows && picked(w_ids, static_cast<uint>(m0 + end), sizes[5]) == i; end++) {
+    }
+    i *= N;
+    float2 acc[4];
+    UNROLL for (int j = 0; j < 4; j++) {
+      acc[j] = float2(0.0f, 0.0f);
+    }
+    for (int k = 0; k < K; k += B) {
+      threadgroup_barrier(mem_flags::mem_threadgroup);
+      bool inside = from <= trow && trow < end && k + tcol < K;
+      UNROLL for (int j = 0; j < 8; j++) {
+        xs[trow * ldx + tcol + j] = inside ? x[k + tcol + j] : static_cast<X>(0.0f);
+      }
+      unpack8<S, W, BITS, MODE>(
+          ws + trow * ldw + tcol, w + i * (K / 8 * BITS), scales + i * (K >> shift), biases + i * (K >> shift),
+          n0 + trow, k + tcol, N, K, shift);
+      threadgroup_barrier(mem_flags::mem_threadgroup);
+      tile_mma<X, W, 2, 2, B>(
+          acc, xs + row * ldx + fragment_col(lane), ldx, 1, ws + col * ldw + fragment_row(lane), 1, ldw);
+    }
+    UNROLL for (int j = 0; j < 4; j++) {
+      int r = row + j / 2 * 8;
+      int c = j % 2 * 8;
+      if (from <= r && r < end && n0 + col + c < N) {
+        y[static_cast<long>(r) * N + c] = static_cast<Y>(acc[j].x);
+      }
+      if (from <= r && r < end && n0 + col + c + 1 < N) {
+        y[static_cast<long>(r) * N + c + 1] = static_cast<Y>(acc[j].y);
+      }
+    }
+  }
 }
 
 // dequantize unpacks eight values a thread. Affine ones are rounded to Y after the product

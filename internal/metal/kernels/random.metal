@@ -1,15 +1,16 @@
 #include "math.h"
 
+constant constexpr uint threefry_turns[8] = {13u, 15u, 26u, 6u, 17u, 29u, 16u, 24u};
+
 // threefry is Threefry-2x32 with 20 rounds, as MLX has it.
 METAL_FUNC uint2 threefry(uint2 key, uint2 counter) {
   uint k[3] = {key.x, key.y, key.x ^ key.y ^ 0x1BD11BDAu};
-  const uint turns[8] = {13u, 15u, 26u, 6u, 17u, 29u, 16u, 24u};
   uint x = counter.x + k[0];
   uint y = counter.y + k[1];
   for (uint r = 0; r < 5u; r++) {
     for (uint j = 0; j < 4u; j++) {
       x += y;
-      y = metal::rotate(y, turns[(r % 2u) * 4u + j]) ^ x;
+      y = metal::rotate(y, threefry_turns[(r % 2u) * 4u + j]) ^ x;
     }
     x += k[(r + 1u) % 3u];
     y += k[(r + 2u) % 3u] + r + 1u;

@@ -5,8 +5,6 @@ package msltest
 import (
 	"testing"
 	"unsafe"
-
-	"github.com/mlxgo/mlx/internal/metal/gpu"
 )
 
 const costs = header + `
@@ -77,17 +75,4 @@ func BenchmarkMatrixMultiply(b *testing.B) {
 		run(b, k, l)
 	}
 	b.ReportMetric(2*n*n*n*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
-}
-
-// Compiling a small kernel, with nothing of it in the cache.
-func BenchmarkCompile(b *testing.B) {
-	for b.Loop() {
-		b.StopTimer()
-		b.Setenv("XDG_CACHE_HOME", b.TempDir())
-		b.StartTimer()
-		p := parse(b, costs)
-		if _, err := p.object(gpu.Safe, []string{"none"}); err != nil {
-			b.Fatal(err)
-		}
-	}
 }

@@ -16,6 +16,8 @@ import (
 type Clang struct {
 	Path    string
 	Version int // 19
+
+	id string // what it says of itself, to tell builds of one version apart
 }
 
 const (
@@ -66,7 +68,7 @@ func tryClang(name string) (Clang, error) {
 	if err != nil || version < oldestClang {
 		return Clang{}, fmt.Errorf("%s is version %s", path, m[1])
 	}
-	return Clang{Path: path, Version: version}, nil
+	return Clang{Path: path, Version: version, id: hash(path, string(out))}, nil
 }
 
 // run gives what the compiler writes. Its messages are the error.

@@ -19,11 +19,10 @@ var full = os.Getenv("MLX_FULL") != ""
 
 // A trial is a dispatch of rms_norm_float, and whether its result is right.
 type trial struct {
-	x, w, y   []float32
-	eps       []float32
-	n         []uint32
-	want      []float64
-	tolerance float64
+	x, w, y []float32
+	eps     []float32
+	n       []uint32
+	want    []float64
 }
 
 const trialRows, trialColumns = 3, 301
@@ -184,5 +183,18 @@ func TestSanitizedMatrices(t *testing.T) {
 		if err != nil || report.Err() != nil {
 			t.Error(mode, err, report.Err())
 		}
+	}
+}
+
+// One buffer that is given twice is one buffer.
+func TestSanitizedAliases(t *testing.T) {
+	p := parse(t, header+`
+kernel void move(device int* to [[buffer(0)]], const device int* from [[buffer(3)]], uint i [[thread_position_in_grid]]) { to[i] = from[i] + 1; }
+`)
+	x := []int32{1, 2, 3, 4, 5, 6, 7, 8}
+	b := bytesOf(x)
+	_, err := p.RunSanitized(ASan, SanitizedLaunch{Kernel: "move", Launch: line(4, 4), Buffers: [][]byte{b, nil, nil, b}, Offsets: []int{16, 0, 0, 0}})
+	if want := []int32{1, 2, 3, 4, 2, 3, 4, 5}; err != nil || !slices.Equal(x, want) {
+		t.Error(err, x)
 	}
 }

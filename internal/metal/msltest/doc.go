@@ -20,9 +20,10 @@
 //   - Strict: conversions and functions that clang takes and Metal does not, as those of
 //     bfloat. It only checks syntax, as does
 //   - Spaces: pointers to device, constant, threadgroup and thread memory mixed up
-//   - running at all: wrong numbers; barriers and simdgroup operations that not all
-//     threads reach; too much threadgroup memory. Threadgroup memory begins as NaN, and so
-//     do local variables
+//   - running at all: wrong numbers; barriers that not all threads of a threadgroup reach
+//     and simdgroup operations that not all lanes reach which have not returned, with the
+//     line; too much threadgroup memory. Threadgroup memory begins as NaN, and so do local
+//     variables and what is read of lanes that are not there
 //   - running in several orders (ascending, descending, shuffled): missing barriers, when
 //     they show in results
 //   - TSan: races inside a threadgroup and between threadgroups, in whatever order, and
@@ -34,10 +35,15 @@
 //
 // Which memory a barrier orders is not told apart: mem_threadgroup where mem_device is
 // needed passes. Neither is Metal's weaker coherence of device memory between threadgroups
-// (waiting for another threadgroup), nor that Apple's compiler refuses a thing.
+// (waiting for another threadgroup), nor lanes that return before a simdgroup operation of
+// the others, which Metal allows, nor that Apple's compiler refuses a thing.
 //
 // # What cannot be used
 //
 // Textures, argument buffers, Metal 4 tensors and indirect commands; braced lists where a
-// vector is wanted by overload resolution; kernels inside of namespaces.
+// vector is wanted by overload resolution; kernels inside of namespaces; swizzles of bool
+// vectors, which comparisons of vectors do not give either: they give integers, 0 and -1.
+//
+// A kernel that does not end hangs, and one that accesses memory that is not its own or
+// divides an integer by zero ends the process.
 package msltest

@@ -46,7 +46,7 @@ func (u *unit) entryCode(names []string) string {
 			continue
 		}
 		args, bindings := e.arguments()
-		fmt.Fprintf(&out, "\n#line %d\nstatic void msl_run_%d() { %s(%s); }", e.line, n, e.expr, strings.Join(args, ", "))
+		fmt.Fprintf(&out, "\n#line %d\nstatic void msl_run_%d() { ::%s(%s); }", e.line, n, e.expr, strings.Join(args, ", "))
 		fmt.Fprintf(&out, "\nstatic const msl_param msl_params_%d[] = {%s{-1, 0, 0, 0, 0}};", n, strings.Join(bindings, ""))
 		fmt.Fprintf(&table, "\n{%s, msl_run_%d, msl_params_%d, %d},", strconv.Quote(e.Name), n, n, len(bindings))
 	}
@@ -82,7 +82,7 @@ func (e Entry) arguments() (args, bindings []string) {
 		if condition == "" {
 			condition = "true"
 		}
-		bindings = append(bindings, fmt.Sprintf("\nmsl_bind<%d>(%s, %d, %s, %s), ", i, e.expr, kind, p.Argument, condition))
+		bindings = append(bindings, fmt.Sprintf("\nmsl_bind<%d>(::%s, %d, %s, %s), ", i, e.expr, kind, p.Argument, condition))
 	}
 	return args, bindings
 }

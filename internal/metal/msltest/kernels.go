@@ -98,6 +98,7 @@ func (r *rewriter) kernel(i int) int {
 		if !ok {
 			return 0
 		}
+		r.templateTypes(i)
 		head, at = r.code(i, end+1)+" ", end+1
 	}
 	m, at := r.marks(at)

@@ -1,9 +1,7 @@
 package msltest
 
 import (
-	"errors"
 	"fmt"
-	"runtime"
 	"unsafe"
 )
 
@@ -71,20 +69,6 @@ func (l Launch) check(maxThreads int) error {
 // Check says what Metal would refuse of a launch of an entry.
 func (e Entry) Check(l Launch) error { return l.check(e.MaxThreads) }
 
-// smallDispatch is how many threads are not worth a second worker.
-const smallDispatch = 512
-
-func (l Launch) workers() int {
-	n := l.Workers
-	if n <= 0 {
-		n = runtime.GOMAXPROCS(0)
-	}
-	if l.Grid[0]*l.Grid[1]*l.Grid[2] <= smallDispatch {
-		n = 1
-	}
-	return n
-}
-
 // A Report is what a dispatch did.
 type Report struct {
 	Threads, Groups, Switches int
@@ -93,15 +77,17 @@ type Report struct {
 	DivergentCollectives      int // that not all lanes of the simdgroup reached
 	IncompleteMatrices        int // matrix operations without all 32 lanes
 	ThreadgroupBytes          int // the most that a threadgroup used
+
+	Where string // file and line of the first that is undefined; "" if nothing is
 }
 
 // Err says what is undefined in Metal of what was done.
 func (r Report) Err() error {
 	switch {
 	case r.DivergentBarriers > 0:
-		return errors.New("a barrier is not reached by all threads of its threadgroup")
+		return fmt.Errorf("%s: a barrier is not reached by all threads of its threadgroup", r.Where)
 	case r.DivergentCollectives > 0 || r.IncompleteMatrices > 0:
-		return errors.New("a simdgroup operation or barrier is not reached by all lanes of its simdgroup")
+		return fmt.Errorf("%s: a simdgroup operation or barrier is not reached by all lanes of its simdgroup", r.Where)
 	case r.ThreadgroupBytes > ThreadgroupMemory:
 		return fmt.Errorf("%d bytes of threadgroup memory: Metal has %d", r.ThreadgroupBytes, ThreadgroupMemory)
 	}

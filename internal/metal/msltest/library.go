@@ -57,6 +57,11 @@ var theRuntime = sync.OnceValues(func() (*runtimeLib, error) {
 	return r, nil
 })
 
+// runtimeObject gives the runtime as a shared object.
+func runtimeObject(clang Clang) (string, error) {
+	return compileRuntime(clang, ".so", "runtime.cpp", "-shared", "-fuse-ld="+linker(), "-lm", "-pthread")
+}
+
 func open(path string, flags C.int) (unsafe.Pointer, error) {
 	c := C.CString(path)
 	defer C.free(unsafe.Pointer(c))
@@ -104,6 +109,15 @@ func (p *Program) Load(math gpu.Math, names ...string) (*Library, error) {
 		return nil, err
 	}
 	return &Library{program: p, runtime: rt, path: path, copies: map[string]*code{}}, nil
+}
+
+// object compiles the kernels of those names, or all, into a shared object.
+func (p *Program) object(math gpu.Math, names []string) (string, error) {
+	args := append(p.flags(Plain, math), "-shared")
+	return p.compile(args, names, ".so", func(path string, args []string, code string) error {
+		_, err := p.clang.run(code, append(args, "-", "-o", path)...)
+		return translate(err, nil)
+	})
 }
 
 // Close lets go of the code. Kernels that were made live on.
@@ -279,7 +293,7 @@ func (k *Kernel) Run(l Launch) (Report, error) {
 	}
 	var r C.struct_msl_report
 	C.call_dispatch(k.runtime.dispatch, k.run, &c, &r)
-	return Report{
+	report := Report{
 		Threads:              int(r.threads),
 		Groups:               int(r.groups),
 		Switches:             int(r.switches),
@@ -289,5 +303,23 @@ func (k *Kernel) Run(l Launch) (Report, error) {
 		DivergentCollectives: int(r.divergent_collectives),
 		IncompleteMatrices:   int(r.incomplete_matrices),
 		ThreadgroupBytes:     int(r.threadgroup_bytes),
-	}, nil
+	}
+	if r.file != nil {
+		report.Where = fmt.Sprintf("%s:%d", C.GoString(r.file), int(r.line))
+	}
+	return report, nil
+}
+
+// smallDispatch is how many threads are not worth a second worker.
+const smallDispatch = 2048
+
+func (l Launch) workers() int {
+	n := l.Workers
+	if n <= 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	if l.Grid[0]*l.Grid[1]*l.Grid[2] <= smallDispatch {
+		n = 1
+	}
+	return n
 }

@@ -115,7 +115,7 @@ func TestValues(t *testing.T) {
 		{"numeric_limits<int>::max()", math.MaxInt32}, {"numeric_limits<uchar>::max()", 255}, {"numeric_limits<char>::lowest()", -128}, {"numeric_limits<half>::max()", 65504}, {"numeric_limits<float>::lowest()", -math.MaxFloat32},
 		{"metal::numeric_limits<bfloat>::epsilon()", 1.0 / 128}, {"-numeric_limits<float>::infinity()", math.Inf(-1)}, {"HALF_MAX", 65504}, {"INT_MAX", math.MaxInt32},
 		{"1.5", 1.5}, {"1e3", 1000}, {".5", 0.5}, {"0x1p-2", 0.25}, {"0x1.8p1f", 3}, {"sizeof(1.0)", 4}, {"sizeof(1.0h)", 2}, {"sizeof(1e-3)", 4}, {"table[2]", 30}, {"is_same_v<float, half>", 0}, {"is_signed_v<bfloat>", 1},
-		{"conditional_t<true, float, int>(1.5)", 1.5}, {"holder<3>::value", 3}, {"twice(float2(1, 2)).y", 4}, {"array_sum()", 6}, {"by_reference()", 12}, {"float2x2(float2(1, 2), float2(3, 4))[1].x", 3}, {"(float2x2(2.0) * float2(3, 4)).y", 8},
+		{"conditional_t<true, float, int>(1.5)", 1.5}, {"holder<3>::value", 3}, {"twice(float2(1, 2)).y", 4}, {"array_sum()", 6}, {"by_reference()", 12}, {"made<half>(static_cast<bfloat>(1.5f))", 1.5}, {"made<float2>(half2(1, 2)).y", 2}, {"made<bfloat>(1.5h)", 1.5}, {"made<int2>(float2(1.7, 2.7)).y", 2}, {"made<pair>(pair{1, 2}).b", 2}, {"float2x2(float2(1, 2), float2(3, 4))[1].x", 3}, {"(float2x2(2.0) * float2(3, 4)).y", 8},
 		{"__METAL_VERSION__", 310}, {"parts()", 2.25}, {"static_cast<float>(bfloat(2.0f) * bfloat(3.0f))", 6}, {"1 > 0 ? 2 : 3", 2}, {"select(int2(1, 2), int2(3, 4), bool2(false, true)).y", 4},
 	}
 	var body strings.Builder
@@ -129,6 +129,7 @@ constant float table[] = {10, 20, 30};
 template <int N> struct holder { static constant constexpr int value = N; };
 template <typename T> T twice(T x) { return x + x; }
 struct pair { float a; float b; };
+template <typename T, typename U> T made(U x) { return T(x); }
 inline float bits() { float2 v(2, 3); return v.x + v.y; }
 inline float declared() { const vec<half, 2> v(2.0h, 4.0h); three w(0.0f); return static_cast<float>(v.x + v.y) + w.z; }
 inline float array_sum() { pair p = {1, 2}; thread float q[3] = {p.a, p.b, 3}; float s = 0; for (int i = 0; i < 3; i++) s += q[i]; return s; }

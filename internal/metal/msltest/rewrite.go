@@ -144,6 +144,8 @@ func (r *rewriter) construct(i, end int, first bool, in scope) int {
 		return r.threadgroupVariable(i, end, in)
 	case t == "using" || t == "typedef":
 		r.alias(i)
+	case t == "template":
+		r.templateTypes(i)
 	}
 	return r.vector(i, end, in)
 }
@@ -303,6 +305,17 @@ func startsCast(s string) bool {
 
 func startsOperand(s string) bool {
 	return s != "" && (isWord(s[0]) || s == "(" || s == "-" || s == "~" || s == "!" || s == "*" || s[0] == '.' && len(s) > 1)
+}
+
+// templateTypes notes the types that a template takes: they may be vectors too.
+func (r *rewriter) templateTypes(i int) {
+	end, ok := r.angle(i + 1)
+	for j := i + 2; ok && j < end; j++ {
+		after := r.text(j + 2)
+		if t := r.text(j); (t == "typename" || t == "class") && (after == "," || after == "=" || j+2 == end) {
+			r.vectors[r.text(j+1)] = ""
+		}
+	}
 }
 
 // alias notes a type that the source defines to be a vector.

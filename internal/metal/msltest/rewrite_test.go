@@ -9,34 +9,37 @@ import (
 	"github.com/mlxgo/mlx/internal/metal/gpu"
 )
 
+var rewrites = []struct{ source, want string }{
+	{"float x() { return 1.5 + 2. + .5 + 1e3 + 0x10 + 0x1p-2 + 1.0f + 2h + 3; }", "float x() { return 1.5f + 2.f + .5f + 1e3f + 0x10 + 0x1p-2f + 1.0f + 2h + 3; }"},
+	{"void f(device float* a, constant int& b, const thread T& c) {}", "void f(MSL_DEVICE float* a, MSL_CONSTANT int& b, const MSL_THREAD T& c) {}"},
+	{"struct s { void f() const thread { } void g() threadgroup; };", "struct s { void f() const  { } void g() ; };"},
+	{"auto v = float4(1, 2);", "auto v = metal::make_vec<float,4>(1, 2);"},
+	{"auto v = metal::uchar2(1);", "auto v = metal::make_vec<uchar,2>(1);"},
+	{"auto v = vec<T, 4>(1, f(2));", "auto v = make_vec<T, 4>(1, f(2));"},
+	{"auto v = metal::vec<metal::half, 4>(x);", "auto v = metal::make_vec<metal::half, 4>(x);"},
+	{"using A = vec<T, 4>; auto v = A(1, 2);", "using A = vec<T, 4>; auto v = metal::construct_<A>(1, 2);"},
+	{"typedef float2 A; auto v = A(1, 2);", "typedef float2 A; auto v = metal::construct_<A>(1, 2);"},
+	{"using A = float; auto v = A(1);", "using A = float; auto v = A(1);"},
+	{"void f() { short2 a(x, y); const vec<T, 2> b(x); metal::int3 c(1); }", "void f() { short2 a = metal::make_vec<short,2>(x, y); const vec<T, 2> b = metal::make_vec<T, 2>(x); metal::int3 c = metal::make_vec<int,3>(1); }"},
+	{"template <typename T, class U = T, int N> T f(U x) { T y(x); return T(y) + U(1, 2) + N(3); }", "template <typename T, class U = T, int N> T f(U x) { T y = metal::construct_<T>(x); return metal::construct_<T>(y) + metal::construct_<U>(1, 2) + N(3); }"},
+	{"float4 f(float4 x);", "float4 f(float4 x);"},
+	{"int a = s.float4(1) + p->half2(2);", "int a = s.float4(1) + p->half2(2);"},
+	{"auto v = (half4)x; auto w = (metal::float2)(y); auto z = (float2x2)x; f(float4);", "auto v = metal::vcast<half,4>() ->* x; auto w = metal::vcast<float,2>() ->* (y); auto z = (float2x2)x; f(float4);"},
+	{"auto v = static_cast<bfloat>(x); auto w = static_cast<device float*>(x); auto q = half(x) + half();", "auto v = metal::cast_<bfloat>(x); auto w = static_cast<MSL_DEVICE float*>(x); auto q = metal::cast_<half>(x) + half();"},
+	{"[[maybe_unused]] int a [[nothing]] = b[c[0]];", " int a = b[c[0]];"},
+	{"template struct s<int>;", "template struct s<int>;"},
+	{"kernel void f(device float* a [[buffer(0)]], uint i [[thread_position_in_grid]]) { a[i] = 1.0; }",
+		" static void f(MSL_DEVICE float* a , uint i ) { a[i] = 1.0f; }"},
+	{"template <typename T, int N = 2>\n[[kernel, max_total_threads_per_threadgroup(64)]] void f(device T* a) {}", "\n template <typename T, int N = 2> static void f(MSL_DEVICE T* a) {}"},
+	{"constant bool b [[function_constant(3)]];", " MSL_FUNCTION_CONSTANT(bool, b, 3);"},
+	{"constant bool b = 1;", "MSL_CONSTANT bool b = 1;"},
+	{"kernel void f() { threadgroup float a[4][N + 1], b; threadgroup vec<T, 2> c[1]; }", " static void f() {  MSL_VARIABLE(MSL_ONE(typedef float msl_t1[4][N + 1]), msl_t1, a); MSL_VARIABLE(MSL_ONE(typedef float msl_t2), msl_t2, b);  MSL_VARIABLE(MSL_ONE(typedef vec<T, 2> msl_t3[1]), msl_t3, c); }"},
+	{"kernel void f() { threadgroup float* a = b; threadgroup T& c = *a; const threadgroup int* d; }", " static void f() { MSL_THREADGROUP float* a = b; MSL_THREADGROUP T& c = *a; const MSL_THREADGROUP int* d; }"},
+}
+
 // What is no C++, and what it becomes. One line stays one line.
 func TestRewrite(t *testing.T) {
-	for _, c := range []struct{ source, want string }{
-		{"float x() { return 1.5 + 2. + .5 + 1e3 + 0x10 + 0x1p-2 + 1.0f + 2h + 3; }", "float x() { return 1.5f + 2.f + .5f + 1e3f + 0x10 + 0x1p-2f + 1.0f + 2h + 3; }"},
-		{"void f(device float* a, constant int& b, const thread T& c) {}", "void f(MSL_DEVICE float* a, MSL_CONSTANT int& b, const MSL_THREAD T& c) {}"},
-		{"struct s { void f() const thread { } void g() threadgroup; };", "struct s { void f() const  { } void g() ; };"},
-		{"auto v = float4(1, 2);", "auto v = metal::make_vec<float,4>(1, 2);"},
-		{"auto v = metal::uchar2(1);", "auto v = metal::make_vec<uchar,2>(1);"},
-		{"auto v = vec<T, 4>(1, f(2));", "auto v = make_vec<T, 4>(1, f(2));"},
-		{"auto v = metal::vec<metal::half, 4>(x);", "auto v = metal::make_vec<metal::half, 4>(x);"},
-		{"using A = vec<T, 4>; auto v = A(1, 2);", "using A = vec<T, 4>; auto v = metal::construct_<A>(1, 2);"},
-		{"typedef float2 A; auto v = A(1, 2);", "typedef float2 A; auto v = metal::construct_<A>(1, 2);"},
-		{"using A = float; auto v = A(1);", "using A = float; auto v = A(1);"},
-		{"void f() { short2 a(x, y); const vec<T, 2> b(x); metal::int3 c(1); }", "void f() { short2 a = metal::make_vec<short,2>(x, y); const vec<T, 2> b = metal::make_vec<T, 2>(x); metal::int3 c = metal::make_vec<int,3>(1); }"},
-		{"float4 f(float4 x);", "float4 f(float4 x);"},
-		{"int a = s.float4(1) + p->half2(2);", "int a = s.float4(1) + p->half2(2);"},
-		{"auto v = (half4)x; auto w = (metal::float2)(y); auto z = (float2x2)x; f(float4);", "auto v = metal::vcast<half,4>() ->* x; auto w = metal::vcast<float,2>() ->* (y); auto z = (float2x2)x; f(float4);"},
-		{"auto v = static_cast<bfloat>(x); auto w = static_cast<device float*>(x); auto q = half(x) + half();", "auto v = metal::cast_<bfloat>(x); auto w = static_cast<MSL_DEVICE float*>(x); auto q = metal::cast_<half>(x) + half();"},
-		{"[[maybe_unused]] int a [[nothing]] = b[c[0]];", " int a = b[c[0]];"},
-		{"template struct s<int>;", "template struct s<int>;"},
-		{"kernel void f(device float* a [[buffer(0)]], uint i [[thread_position_in_grid]]) { a[i] = 1.0; }",
-			" static void f(MSL_DEVICE float* a , uint i ) { a[i] = 1.0f; }"},
-		{"template <typename T, int N = 2>\n[[kernel, max_total_threads_per_threadgroup(64)]] void f(device T* a) {}", "\n template <typename T, int N = 2> static void f(MSL_DEVICE T* a) {}"},
-		{"constant bool b [[function_constant(3)]];", " MSL_FUNCTION_CONSTANT(bool, b, 3);"},
-		{"constant bool b = 1;", "MSL_CONSTANT bool b = 1;"},
-		{"kernel void f() { threadgroup float a[4][N + 1], b; threadgroup vec<T, 2> c[1]; }", " static void f() {  MSL_VARIABLE(MSL_ONE(typedef float msl_t1[4][N + 1]), msl_t1, a); MSL_VARIABLE(MSL_ONE(typedef float msl_t2), msl_t2, b);  MSL_VARIABLE(MSL_ONE(typedef vec<T, 2> msl_t3[1]), msl_t3, c); }"},
-		{"kernel void f() { threadgroup float* a = b; threadgroup T& c = *a; const threadgroup int* d; }", " static void f() { MSL_THREADGROUP float* a = b; MSL_THREADGROUP T& c = *a; const MSL_THREADGROUP int* d; }"},
-	} {
+	for _, c := range rewrites {
 		got := rewrite(c.source).code
 		squeeze := func(s string) string { return strings.Join(strings.Fields(s), " ") }
 		if squeeze(got) != squeeze(c.want) || strings.Count(got, "\n") != strings.Count(c.source, "\n") {
@@ -67,9 +70,9 @@ template void plain<int>(int);
 	}
 	want := []string{
 		"f_half = f<half, 2>, 128 threads, (msl_pointer{MSL_BUFFER(2)}, msl_pointer{MSL_BUFFER(3)}, msl_reference{MSL_BUFFER(7)}, msl_pointer{MSL_THREADGROUP_BUFFER(0)}, MSL_OF_THREAD(in_grid))",
-		"msl_bind<0>(f<half, 2>, 0, 2, true),", "msl_bind<1>(f<half, 2>, 0, 3, true),", "msl_bind<2>(f<half, 2>, 0, 7, c),", "msl_bind<3>(f<half, 2>, 1, 0, true),",
+		"msl_bind<0>(::f<half, 2>, 0, 2, true),", "msl_bind<1>(::f<half, 2>, 0, 3, true),", "msl_bind<2>(::f<half, 2>, 0, 7, c),", "msl_bind<3>(::f<half, 2>, 1, 0, true),",
 		"f_int = f<metal::vec<int, 2>, (3 > 2)>, 128 threads, (msl_pointer{MSL_BUFFER(2)}, msl_pointer{MSL_BUFFER(3)}, msl_reference{MSL_BUFFER(7)}, msl_pointer{MSL_THREADGROUP_BUFFER(0)}, MSL_OF_THREAD(in_grid))",
-		"msl_bind<0>(f<metal::vec<int, 2>, (3 > 2)>, 0, 2, true),", "msl_bind<1>(f<metal::vec<int, 2>, (3 > 2)>, 0, 3, true),", "msl_bind<2>(f<metal::vec<int, 2>, (3 > 2)>, 0, 7, c),", "msl_bind<3>(f<metal::vec<int, 2>, (3 > 2)>, 1, 0, true),",
+		"msl_bind<0>(::f<metal::vec<int, 2>, (3 > 2)>, 0, 2, true),", "msl_bind<1>(::f<metal::vec<int, 2>, (3 > 2)>, 0, 3, true),", "msl_bind<2>(::f<metal::vec<int, 2>, (3 > 2)>, 0, 7, c),", "msl_bind<3>(::f<metal::vec<int, 2>, (3 > 2)>, 1, 0, true),",
 		"other = g, 1024 threads, ()",
 	}
 	if !slices.Equal(got, want) {
@@ -117,8 +120,8 @@ func TestConstantList(t *testing.T) {
 
 // Whatever the bytes, the rewriter ends, and lines stay lines where brackets are closed.
 func FuzzRewrite(f *testing.F) {
-	for _, name := range []string{"basic.metal", "gemm.metal", "qmv.metal"} {
-		f.Add(readKernels(f, name))
+	for _, c := range rewrites { // short ones: the fuzzer minimizes what it finds
+		f.Add(c.source)
 	}
 	for _, s := range []string{"", "[[", "[[kernel", "template", "template <", "template [[host_name(\"", "kernel void f(", "kernel void f(a [[buffer(", "constant int a [[function_constant(",
 		"kernel void f() { threadgroup", "kernel void f() { threadgroup float a[", "((((", "))))", "vec<vec<vec<", "(half4)", "float4(", "using", "using a =", "typedef", "# 1 \"", "#line x", "/*", "\"\\", "'", "a<b>c", "{ : }",

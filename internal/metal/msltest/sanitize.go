@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"github.com/mlxgo/mlx/internal/metal/gpu"
 )
@@ -20,11 +21,6 @@ var sanitizerFlags = map[Mode][]string{
 	MSan: {"-fsanitize=memory", "-DMSL_MSAN"},
 }
 
-// runtimeObject gives the runtime as a shared object.
-func runtimeObject(clang Clang) (string, error) {
-	return compileRuntime(clang, ".so", "runtime.cpp", "-shared", "-fuse-ld="+linker(), "-lm", "-pthread")
-}
-
 // compileRuntime compiles a file of cpp that uses the system's headers.
 func compileRuntime(clang Clang, suffix, file string, args ...string) (string, error) {
 	dir, err := cppDir()
@@ -32,7 +28,7 @@ func compileRuntime(clang Clang, suffix, file string, args ...string) (string, e
 		return "", err
 	}
 	args = append([]string{"-std=c++17", "-O2", "-fPIC", "-ftls-model=initial-exec", "-fno-exceptions", "-fno-rtti", "-nostdlib++"}, args...)
-	key := hash(append([]string{clang.Path, fmt.Sprint(clang.Version), cppHash()}, args...)...)
+	key := hash(append([]string{clang.id, cppHash()}, args...)...)
 	base := strings.TrimSuffix(file, ".cpp")
 	return cached("lib"+base+"-"+key+suffix, func(path string) error {
 		_, err := clang.run("", append(args, filepath.Join(dir, file), "-o", path)...)
@@ -40,7 +36,7 @@ func compileRuntime(clang Clang, suffix, file string, args ...string) (string, e
 	})
 }
 
-// Executable compiles some kernels for a sanitizer into a program that runs one dispatch.
+// executable compiles some kernels for a sanitizer into a program that runs one dispatch.
 func (p *Program) executable(mode Mode, names []string) (string, error) {
 	extra := sanitizerFlags[mode]
 	rt, err := compileRuntime(p.clang, "-"+mode.String()+".o", "runtime.cpp", append([]string{"-c"}, extra[1:]...)...)
@@ -72,7 +68,8 @@ var ErrSanitizer = errors.New("the sanitizer found a fault")
 type SanitizedLaunch struct {
 	Kernel    string
 	Constants []gpu.Const
-	Buffers   [][]byte // copied there and back; nil is none
+	Buffers   [][]byte // copied there and back; nil is none, and one slice given twice is one buffer
+	Offsets   []int    // of arguments into their buffers; nil is none
 	Launch             // without its Buffers
 }
 
@@ -102,32 +99,50 @@ func (p *Program) RunSanitized(mode Mode, l SanitizedLaunch) (Report, error) {
 		return Report{}, err
 	}
 	defer os.RemoveAll(dir)
-	args := l.args()
-	for i, b := range l.Buffers {
-		file := "-"
-		if b != nil {
-			file = filepath.Join(dir, strconv.Itoa(i))
-			if err := os.WriteFile(file, b, 0o600); err != nil {
-				return Report{}, err
-			}
-		}
-		args = append(args, file)
-	}
-	report, err := runSanitized(program, constants, args)
+	args, files, err := l.write(dir)
 	if err != nil {
-		return report, fmt.Errorf("kernel %s: %w", e.Name, err)
+		return Report{}, err
 	}
-	for i, b := range l.Buffers {
-		if b == nil {
-			continue
-		}
-		after, err := os.ReadFile(filepath.Join(dir, strconv.Itoa(i)))
+	report, err := runSanitized(program, constants, append(l.args(), args...))
+	if err != nil {
+		return report, err
+	}
+	for i, path := range files {
+		after, err := os.ReadFile(path)
 		if err != nil {
 			return report, err
 		}
-		copy(b, after)
+		copy(l.Buffers[i], after)
 	}
 	return report, nil
+}
+
+// write makes a file of each buffer. It gives the arguments of run.cpp, and the files by
+// the first argument that has the buffer.
+func (l SanitizedLaunch) write(dir string) (args []string, files map[int]string, err error) {
+	files = map[int]string{}
+	first := map[*byte]int{}
+	for i, b := range l.Buffers {
+		if len(b) == 0 {
+			args = append(args, "-")
+			continue
+		}
+		at, known := first[unsafe.SliceData(b)]
+		if !known {
+			at = i
+			first[unsafe.SliceData(b)] = i
+			files[i] = filepath.Join(dir, strconv.Itoa(i))
+			if err := os.WriteFile(files[i], b, 0o600); err != nil {
+				return nil, nil, err
+			}
+		}
+		offset := 0
+		if i < len(l.Offsets) {
+			offset = l.Offsets[i]
+		}
+		args = append(args, fmt.Sprintf("%d:%s", offset, files[at]))
+	}
+	return args, files, nil
 }
 
 // args are those of run.cpp, but for the buffers.
@@ -160,6 +175,8 @@ func runSanitized(program, constants string, args []string) (Report, error) {
 	err := cmd.Run()
 	var exit *exec.ExitError
 	switch {
+	case errors.As(err, &exit) && bytes.Contains(messages.Bytes(), []byte("unexpected memory mapping")):
+		return Report{}, errors.New("this sanitizer of an old clang does not run with so much randomness of addresses: sysctl vm.mmap_rnd_bits=28, or install a newer clang")
 	case errors.As(err, &exit) && exit.ExitCode() == 2:
 		return Report{}, fmt.Errorf("it could not be run: %s", messages.Bytes())
 	case errors.As(err, &exit):
@@ -168,10 +185,15 @@ func runSanitized(program, constants string, args []string) (Report, error) {
 		return Report{}, err
 	}
 	var r Report
+	line := 0
 	_, err = fmt.Sscan(out.String(), &r.Threads, &r.Groups, &r.Switches, &r.Barriers, &r.Collectives,
-		&r.DivergentBarriers, &r.DivergentCollectives, &r.IncompleteMatrices, &r.ThreadgroupBytes)
+		&r.DivergentBarriers, &r.DivergentCollectives, &r.IncompleteMatrices, &r.ThreadgroupBytes, &line)
 	if err != nil {
 		return Report{}, fmt.Errorf("what it did cannot be read from %q: %w", &out, err)
+	}
+	if line > 0 {
+		fields := strings.SplitN(strings.TrimSpace(out.String()), " ", 11)
+		r.Where = fmt.Sprintf("%s:%d", fields[10], line)
 	}
 	return r, nil
 }

@@ -32,12 +32,14 @@ typedef void (*msl_collective)(unsigned mask, void* const* in, void* const* out,
 extern "C" {
 extern __thread msl_thread* msl_self __attribute__((tls_model("initial-exec")));
 
-// msl_simd waits until the lanes of the simdgroup are here and runs fn for them.
-__attribute__((convergent)) void msl_simd(const void* in, void* out, msl_collective fn, unsigned long aux);
+// msl_simd waits until the lanes of the simdgroup are here and runs fn for them. file and
+// line are where the source calls it.
+__attribute__((convergent)) void msl_simd(const void* in, void* out, msl_collective fn, unsigned long aux,
+                                          const char* file, int line);
 
 // msl_barrier waits for the threadgroup or, if not whole, for the simdgroup. flags are
 // those of metal::mem_flags.
-__attribute__((convergent)) void msl_barrier(bool whole, int flags);
+__attribute__((convergent)) void msl_barrier(bool whole, int flags, const char* file, int line);
 
 // msl_threadgroup_variable gives the memory of one variable, the same for all threads of a
 // threadgroup, filled with ones (NaN).

@@ -35,4 +35,6 @@ struct msl_report {
   unsigned long divergent_collectives;  // (!) not reached by all lanes
   unsigned long incomplete_matrices;    // (!) matrix operations without all 32 lanes
   unsigned long threadgroup_bytes;      // the most that a threadgroup used
+  const char* file;                     // where the first undefined thing is, and
+  int line;                             // null if there is none
 };

@@ -79,14 +79,14 @@ template <class D, class A, class B, class C> struct multiply_ {
 };
 template <class D, class A, class B, class C>
 MSL_FN void simdgroup_multiply_accumulate(MSL_THREAD simdgroup_matrix<D>& d, const MSL_THREAD simdgroup_matrix<A>& a,
-                                          const MSL_THREAD simdgroup_matrix<B>& b, const MSL_THREAD simdgroup_matrix<C>& c) {
+                                          const MSL_THREAD simdgroup_matrix<B>& b, const MSL_THREAD simdgroup_matrix<C>& c, MSL_SITE) {
   multiply_<D, A, B, C> m{a.e, b.e, c.e};
-  msl_simd(&m, &d.e, &multiply_<D, A, B, C>::run, MSL_ALL_LANES);
+  msl_simd(&m, &d.e, &multiply_<D, A, B, C>::run, MSL_ALL_LANES, at.file, at.line);
 }
 template <class D, class A, class B>
-MSL_FN void simdgroup_multiply(MSL_THREAD simdgroup_matrix<D>& d, const MSL_THREAD simdgroup_matrix<A>& a, const MSL_THREAD simdgroup_matrix<B>& b) {
+MSL_FN void simdgroup_multiply(MSL_THREAD simdgroup_matrix<D>& d, const MSL_THREAD simdgroup_matrix<A>& a, const MSL_THREAD simdgroup_matrix<B>& b, MSL_SITE) {
   multiply_<D, A, B, D> m{a.e, b.e, make_vec<D, 2>(0)};
-  msl_simd(&m, &d.e, &multiply_<D, A, B, D>::run, MSL_ALL_LANES);
+  msl_simd(&m, &d.e, &multiply_<D, A, B, D>::run, MSL_ALL_LANES, at.file, at.line);
 }
 
 template <class T, int Cols, int Rows> struct matrix { // by columns

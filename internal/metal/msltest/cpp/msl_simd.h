@@ -13,8 +13,16 @@ enum class mem_flags {
 MSL_FN constexpr mem_flags operator|(mem_flags a, mem_flags b) { return (mem_flags)((int)a | (int)b); }
 MSL_FN constexpr mem_flags operator&(mem_flags a, mem_flags b) { return (mem_flags)((int)a & (int)b); }
 
-MSL_FN void threadgroup_barrier(mem_flags f) { msl_barrier(true, (int)f); }
-MSL_FN void simdgroup_barrier(mem_flags f) { msl_barrier(false, (int)f); }
+// Where the source calls a function, as its last argument.
+struct site_ {
+  const char* file;
+  int line;
+  static constexpr site_ here(const char* file = __builtin_FILE(), int line = __builtin_LINE()) { return site_{file, line}; }
+};
+#define MSL_SITE site_ at = site_::here()
+
+MSL_FN void threadgroup_barrier(mem_flags f, MSL_SITE) { msl_barrier(true, (int)f, at.file, at.line); }
+MSL_FN void simdgroup_barrier(mem_flags f, MSL_SITE) { msl_barrier(false, (int)f, at.file, at.line); }
 
 // What simd_* takes: no 64-bit integers, no bool, no bfloat.
 template <class T>
@@ -69,14 +77,14 @@ template <class T> struct reduce_ {
 };
 
 #define MSL_SIMD(name, fn, which)                                      \
-  template <class T> MSL_FN enable_if_t<which<T>, T> simd_##name(T v) { \
+  template <class T> MSL_FN enable_if_t<which<T>, T> simd_##name(T v, MSL_SITE) { \
     T r;                                                               \
-    msl_simd(&v, &r, &reduce_<T>::fn, 32);                             \
+    msl_simd(&v, &r, &reduce_<T>::fn, 32, at.file, at.line);                             \
     return r;                                                          \
   }                                                                    \
-  template <class T> MSL_FN enable_if_t<which<T>, T> quad_##name(T v) { \
+  template <class T> MSL_FN enable_if_t<which<T>, T> quad_##name(T v, MSL_SITE) { \
     T r;                                                               \
-    msl_simd(&v, &r, &reduce_<T>::fn, 4);                              \
+    msl_simd(&v, &r, &reduce_<T>::fn, 4, at.file, at.line);                              \
     return r;                                                          \
   }
 template <class T> constexpr bool is_simd_int_ = is_simd_<T> && is_integral_v<elem_t<T>>;
@@ -120,45 +128,45 @@ template <class T> struct shuffle_ {
   }
 };
 
-template <class T> MSL_FN enable_if_t<is_simd_<T>, T> from_lane_(T v, int source, bool same = false, ulong width = 32) {
+template <class T> MSL_FN enable_if_t<is_simd_<T>, T> from_lane_(T v, int source, site_ at, bool same = false, ulong width = 32) {
   shuffle_<T> s{v, source, same};
   T r;
-  msl_simd(&s, &r, &shuffle_<T>::run, width);
+  msl_simd(&s, &r, &shuffle_<T>::run, width, at.file, at.line);
   return r;
 }
 
 #define MSL_SHUFFLE template <class T> MSL_FN enable_if_t<is_simd_<T>, T>
-MSL_SHUFFLE simd_shuffle(T v, ushort l) { return from_lane_(v, l); }
-MSL_SHUFFLE simd_broadcast(T v, ushort l) { return from_lane_(v, l, true); }
-MSL_SHUFFLE simd_shuffle_xor(T v, ushort m) { return from_lane_(v, lane_() ^ m); }
-MSL_SHUFFLE simd_shuffle_up(T v, ushort d) { return from_lane_(v, lane_() < d ? lane_() : lane_() - d); }
-MSL_SHUFFLE simd_shuffle_down(T v, ushort d) { return from_lane_(v, lane_() + d > 31 ? lane_() : lane_() + d); }
-MSL_SHUFFLE simd_shuffle_rotate_up(T v, ushort d) { return from_lane_(v, (lane_() - d) & 31); }
-MSL_SHUFFLE simd_shuffle_rotate_down(T v, ushort d) { return from_lane_(v, (lane_() + d) & 31); }
+MSL_SHUFFLE simd_shuffle(T v, ushort l, MSL_SITE) { return from_lane_(v, l, at); }
+MSL_SHUFFLE simd_broadcast(T v, ushort l, MSL_SITE) { return from_lane_(v, l, at, true); }
+MSL_SHUFFLE simd_shuffle_xor(T v, ushort m, MSL_SITE) { return from_lane_(v, lane_() ^ m, at); }
+MSL_SHUFFLE simd_shuffle_up(T v, ushort d, MSL_SITE) { return from_lane_(v, lane_() < d ? lane_() : lane_() - d, at); }
+MSL_SHUFFLE simd_shuffle_down(T v, ushort d, MSL_SITE) { return from_lane_(v, lane_() + d > 31 ? lane_() : lane_() + d, at); }
+MSL_SHUFFLE simd_shuffle_rotate_up(T v, ushort d, MSL_SITE) { return from_lane_(v, (lane_() - d) & 31, at); }
+MSL_SHUFFLE simd_shuffle_rotate_down(T v, ushort d, MSL_SITE) { return from_lane_(v, (lane_() + d) & 31, at); }
 
 // The lanes that nothing is shuffled into take values of fill, from the other end.
-MSL_SHUFFLE simd_shuffle_and_fill_up(T v, T fill, ushort d, ushort width = 32) {
-  int l = lane_(), at = (l & (width - 1)) - d, base = l & ~(width - 1);
-  T moved = from_lane_(v, at < 0 ? l : base + at);
-  T filled = from_lane_(fill, at < 0 ? base + at + width : l);
-  return at < 0 ? filled : moved;
+MSL_SHUFFLE simd_shuffle_and_fill_up(T v, T fill, ushort d, ushort width = 32, MSL_SITE) {
+  int l = lane_(), from = (l & (width - 1)) - d, base = l & ~(width - 1);
+  T moved = from_lane_(v, from < 0 ? l : base + from, at);
+  T filled = from_lane_(fill, from < 0 ? base + from + width : l, at);
+  return from < 0 ? filled : moved;
 }
-MSL_SHUFFLE simd_shuffle_and_fill_down(T v, T fill, ushort d, ushort width = 32) {
-  int l = lane_(), at = (l & (width - 1)) + d, base = l & ~(width - 1);
-  T moved = from_lane_(v, at >= width ? l : base + at);
-  T filled = from_lane_(fill, at >= width ? base + at - width : l);
-  return at >= width ? filled : moved;
+MSL_SHUFFLE simd_shuffle_and_fill_down(T v, T fill, ushort d, ushort width = 32, MSL_SITE) {
+  int l = lane_(), from = (l & (width - 1)) + d, base = l & ~(width - 1);
+  T moved = from_lane_(v, from >= width ? l : base + from, at);
+  T filled = from_lane_(fill, from >= width ? base + from - width : l, at);
+  return from >= width ? filled : moved;
 }
 
 MSL_FN int quad_base_() { return lane_() & ~3; }
 MSL_FN int quad_lane_() { return lane_() & 3; }
-MSL_SHUFFLE quad_shuffle(T v, ushort q) { return from_lane_(v, quad_base_() + q); }
-MSL_SHUFFLE quad_broadcast(T v, ushort q) { return from_lane_(v, quad_base_() + q, true, 4); }
-MSL_SHUFFLE quad_shuffle_xor(T v, ushort m) { return from_lane_(v, quad_base_() + (quad_lane_() ^ m)); }
-MSL_SHUFFLE quad_shuffle_up(T v, ushort d) { return from_lane_(v, quad_lane_() < d ? lane_() : lane_() - d); }
-MSL_SHUFFLE quad_shuffle_down(T v, ushort d) { return from_lane_(v, quad_lane_() + d > 3 ? lane_() : lane_() + d); }
-MSL_SHUFFLE quad_shuffle_rotate_up(T v, ushort d) { return from_lane_(v, quad_base_() + ((quad_lane_() - d) & 3)); }
-MSL_SHUFFLE quad_shuffle_rotate_down(T v, ushort d) { return from_lane_(v, quad_base_() + ((quad_lane_() + d) & 3)); }
+MSL_SHUFFLE quad_shuffle(T v, ushort q, MSL_SITE) { return from_lane_(v, quad_base_() + q, at); }
+MSL_SHUFFLE quad_broadcast(T v, ushort q, MSL_SITE) { return from_lane_(v, quad_base_() + q, at, true, 4); }
+MSL_SHUFFLE quad_shuffle_xor(T v, ushort m, MSL_SITE) { return from_lane_(v, quad_base_() + (quad_lane_() ^ m), at); }
+MSL_SHUFFLE quad_shuffle_up(T v, ushort d, MSL_SITE) { return from_lane_(v, quad_lane_() < d ? lane_() : lane_() - d, at); }
+MSL_SHUFFLE quad_shuffle_down(T v, ushort d, MSL_SITE) { return from_lane_(v, quad_lane_() + d > 3 ? lane_() : lane_() + d, at); }
+MSL_SHUFFLE quad_shuffle_rotate_up(T v, ushort d, MSL_SITE) { return from_lane_(v, quad_base_() + ((quad_lane_() - d) & 3), at); }
+MSL_SHUFFLE quad_shuffle_rotate_down(T v, ushort d, MSL_SITE) { return from_lane_(v, quad_base_() + ((quad_lane_() + d) & 3), at); }
 
 // ---- votes ----
 
@@ -175,9 +183,9 @@ struct vote_ {
     }
   }
 };
-MSL_FN vote_ vote(bool p, ulong width) {
+MSL_FN vote_ cast_vote_(bool p, ulong width, site_ at) {
   vote_ r;
-  msl_simd(&p, &r, &vote_::run, width);
+  msl_simd(&p, &r, &vote_::run, width, at.file, at.line);
   return r;
 }
 
@@ -195,29 +203,29 @@ private:
 using simd_vote = votes_<32>;
 using quad_vote = votes_<4>;
 
-MSL_FN bool simd_all(bool p) {
-  vote_ v = vote(p, 32);
+MSL_FN bool simd_all(bool p, MSL_SITE) {
+  vote_ v = cast_vote_(p, 32, at);
   return v.yes == v.active;
 }
-MSL_FN bool simd_any(bool p) { return vote(p, 32).yes != 0; }
-MSL_FN simd_vote simd_ballot(bool p) { return simd_vote(vote(p, 32).yes); }
-MSL_FN simd_vote simd_active_threads_mask() { return simd_vote(vote(true, 32).active); }
-MSL_FN bool simd_is_first() { return __builtin_ctzl(vote(true, 32).active) == lane_(); }
-MSL_FN bool quad_all(bool p) {
-  vote_ v = vote(p, 4);
+MSL_FN bool simd_any(bool p, MSL_SITE) { return cast_vote_(p, 32, at).yes != 0; }
+MSL_FN simd_vote simd_ballot(bool p, MSL_SITE) { return simd_vote(cast_vote_(p, 32, at).yes); }
+MSL_FN simd_vote simd_active_threads_mask(MSL_SITE) { return simd_vote(cast_vote_(true, 32, at).active); }
+MSL_FN bool simd_is_first(MSL_SITE) { return __builtin_ctzl(cast_vote_(true, 32, at).active) == lane_(); }
+MSL_FN bool quad_all(bool p, MSL_SITE) {
+  vote_ v = cast_vote_(p, 4, at);
   return v.yes == v.active;
 }
-MSL_FN bool quad_any(bool p) { return vote(p, 4).yes != 0; }
-MSL_FN quad_vote quad_ballot(bool p) { return quad_vote((uint)vote(p, 4).yes); }
-MSL_FN quad_vote quad_active_threads_mask() { return quad_vote((uint)vote(true, 4).active); }
-MSL_FN bool quad_is_first() { return __builtin_ctzl(vote(true, 4).active) == quad_lane_(); }
+MSL_FN bool quad_any(bool p, MSL_SITE) { return cast_vote_(p, 4, at).yes != 0; }
+MSL_FN quad_vote quad_ballot(bool p, MSL_SITE) { return quad_vote((uint)cast_vote_(p, 4, at).yes); }
+MSL_FN quad_vote quad_active_threads_mask(MSL_SITE) { return quad_vote((uint)cast_vote_(true, 4, at).active); }
+MSL_FN bool quad_is_first(MSL_SITE) { return __builtin_ctzl(cast_vote_(true, 4, at).active) == quad_lane_(); }
 
 // The value of the first active lane.
-template <class T> MSL_FN enable_if_t<is_simd_<T>, T> simd_broadcast_first(T v) {
-  return from_lane_(v, __builtin_ctzl(vote(true, 32).active));
+template <class T> MSL_FN enable_if_t<is_simd_<T>, T> simd_broadcast_first(T v, MSL_SITE) {
+  return from_lane_(v, __builtin_ctzl(cast_vote_(true, 32, at).active), at);
 }
-template <class T> MSL_FN enable_if_t<is_simd_<T>, T> quad_broadcast_first(T v) {
-  return from_lane_(v, quad_base_() + __builtin_ctzl(vote(true, 4).active));
+template <class T> MSL_FN enable_if_t<is_simd_<T>, T> quad_broadcast_first(T v, MSL_SITE) {
+  return from_lane_(v, quad_base_() + __builtin_ctzl(cast_vote_(true, 4, at).active), at);
 }
 
 } // namespace metal

@@ -69,14 +69,6 @@ template <class T, int N, class... A> MSL_FN vec<T, N> make_vec(A... a) {
   return r;
 }
 
-// construct_ is V(a...), where V is a name that may be a vector.
-template <class V, class... A> MSL_FN constexpr V construct_(A... a) {
-  if constexpr (is_vec_<V>)
-    return make_vec<elem_t<V>, len_<V>>(a...);
-  else
-    return V(a...);
-}
-
 // cast_ is static_cast to what is no pointer or reference. Some versions of the compiler do
 // not convert between half and bfloat, and none between vectors.
 template <class T, class A> MSL_FN constexpr T cast_(A a) {
@@ -86,6 +78,16 @@ template <class T, class A> MSL_FN constexpr T cast_(A a) {
     return static_cast<T>(static_cast<float>(a));
   else
     return static_cast<T>(a);
+}
+
+// construct_ is V(a...), where V is a name that may be a vector.
+template <class V, class... A> MSL_FN constexpr V construct_(A... a) {
+  if constexpr (is_vec_<V>)
+    return make_vec<elem_t<V>, len_<V>>(a...);
+  else if constexpr (sizeof...(A) == 1)
+    return cast_<V>(a...);
+  else
+    return V(a...);
 }
 
 // vcast<T, N>() ->* x is (T##N)x, which converts element by element.

@@ -61,6 +61,8 @@ struct Lane : msl_thread {
   msl_collective fn;
   unsigned long aux;
   const void* site; // of the call
+  const char* file; // and where that is in the source
+  int line;
 #ifdef MSL_TSAN
   void* tsan;
 #endif
@@ -147,7 +149,9 @@ void poison(void* p, size_t n) {
 #if defined(__x86_64__)
   asm volatile("rep stosb" : "+D"(p), "+c"(n) : "a"(0xff) : "memory");
 #else
-  for (volatile char* c = (volatile char*)p; n--;) *c++ = (char)0xff;
+  volatile char* c = (volatile char*)p;
+  for (; n >= 8; n -= 8, c += 8) *(volatile u64*)c = ~0ull;
+  while (n--) *c++ = (char)0xff;
 #endif
 }
 
@@ -188,6 +192,13 @@ inline int pick(Worker* w, const Simdgroup& s, int rank) {
   return -1;
 }
 
+// blame notes where something undefined is.
+void blame(Worker* w, const Lane& l) {
+  if (w->report.file) return;
+  w->report.file = l.file;
+  w->report.line = l.line;
+}
+
 // collect runs the collective of the lanes that are at the first call, in order of the
 // code, when all that live are in some collective.
 void collect(Worker* w, int q) {
@@ -208,12 +219,16 @@ void collect(Worker* w, int q) {
   }
   Lane& any = lanes[__builtin_ctz(here)];
   w->report.collectives++;
-  w->report.divergent_collectives += here != s.alive;
+  if (here != s.alive) {
+    w->report.divergent_collectives++;
+    blame(w, any);
+  }
   if (!any.fn)
     s.barriers++;
-  else if (any.aux == MSL_ALL_LANES && here != ~0u)
+  else if (any.aux == MSL_ALL_LANES && here != ~0u) {
     w->report.incomplete_matrices++;
-  else
+    blame(w, any);
+  } else
     any.fn(here, s.in, s.out, any.aux);
   s.collecting &= ~here;
   s.runnable |= here;
@@ -222,19 +237,23 @@ void collect(Worker* w, int q) {
 // pass lets the threadgroup pass its barrier, where all who live wait.
 void pass(Worker* w) {
   const void* site = nullptr;
+  const Lane* one = nullptr;
   bool divergent = w->alive != w->thread_count;
   for (int q = 0; q < w->simd_count; q++) {
     Simdgroup& s = w->simds[q];
     for (u32 c = s.waiting; c; c &= c - 1) {
-      const void* at = w->lanes[q * 32 + __builtin_ctz(c)].site;
-      divergent |= site && at != site;
-      site = at;
+      one = &w->lanes[q * 32 + __builtin_ctz(c)];
+      divergent |= site && one->site != site;
+      site = one->site;
     }
     s.runnable = s.waiting;
     s.waiting = 0;
   }
   w->report.barriers++;
-  w->report.divergent_barriers += divergent;
+  if (divergent) {
+    w->report.divergent_barriers++;
+    blame(w, *one);
+  }
   new_order(w);
 }
 
@@ -477,6 +496,10 @@ void add(msl_report* sum, const msl_report& r) {
   sum->divergent_barriers += r.divergent_barriers;
   sum->divergent_collectives += r.divergent_collectives;
   sum->incomplete_matrices += r.incomplete_matrices;
+  if (!sum->file) {
+    sum->file = r.file;
+    sum->line = r.line;
+  }
   if (r.threadgroup_bytes > sum->threadgroup_bytes) sum->threadgroup_bytes = r.threadgroup_bytes;
 }
 
@@ -486,7 +509,7 @@ const char* constants; // "20=1,21=1065353216": index and bits
 
 extern "C" {
 
-__attribute__((noinline)) void msl_simd(const void* in, void* out, msl_collective fn, unsigned long aux) {
+__attribute__((noinline)) void msl_simd(const void* in, void* out, msl_collective fn, unsigned long aux, const char* file, int line) {
   Worker* w = worker;
   Lane* me = self();
   Simdgroup& s = w->simds[me->simdgroup];
@@ -495,16 +518,20 @@ __attribute__((noinline)) void msl_simd(const void* in, void* out, msl_collectiv
   me->fn = fn;
   me->aux = aux;
   me->site = __builtin_return_address(0);
+  me->file = file;
+  me->line = line;
   s.runnable &= ~(1u << me->lane);
   s.collecting |= 1u << me->lane;
   block(w, me);
 }
 
-__attribute__((noinline)) void msl_barrier(bool whole, int flags) {
+__attribute__((noinline)) void msl_barrier(bool whole, [[maybe_unused]] int flags, const char* file, int line) {
   Worker* w = worker;
   Lane* me = self();
   Simdgroup& s = w->simds[me->simdgroup];
   me->site = __builtin_return_address(0);
+  me->file = file;
+  me->line = line;
   me->fn = nullptr;
   s.runnable &= ~(1u << me->lane);
 #ifdef MSL_TSAN

@@ -1,0 +1,69 @@
+//go:build linux && metalemu
+
+package metal
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+	"testing"
+
+	"github.com/mlxgo/mlx/internal/dtype"
+	"github.com/mlxgo/mlx/internal/tensor"
+)
+
+// borrowed is numbers 1 to n at an address that no float32 may have on a GPU.
+func borrowed(n int) View {
+	host := make([]byte, 4*n+8)
+	host = host[1 : 1+4*n]
+	for i := range n {
+		binary.LittleEndian.PutUint32(host[4*i:], math.Float32bits(float32(i+1)))
+	}
+	return tensor.RowMajorView(tensor.Spec{Shape: []int{n}, DType: dtype.Float32}, tensor.Borrow(host, new(int)))
+}
+
+// Weights of a mapped file are where the file has them.
+func TestBorrowedUnaligned(t *testing.T) {
+	a := tensor.FromView(borrowed(7))
+	sum := tensor.BinaryOf(tensor.OpAdd, a, a, onGPU())
+	var got []byte
+	if err := tensor.Try(func() { got = sum.Bytes() }); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 7 {
+		if v := number(dtype.Float32, got[4*i:]); v != float64(2*(i+1)) {
+			t.Errorf("element %d is %v", i, v)
+		}
+	}
+}
+
+// A Program takes them as constants and as what it is bound to.
+func TestProgramUnaligned(t *testing.T) {
+	spec := tensor.Spec{Shape: []int{7}, DType: dtype.Float32}
+	slot := func(k tensor.SlotKind) tensor.Slot { return tensor.Slot{Kind: k, Spec: spec, Strides: []int{1}} }
+	p, err := tensor.BackendFor(onGPU()).Prepare(&tensor.Plan{Stream: onGPU(), In: []tensor.Spec{spec}, Out: []tensor.Spec{spec},
+		Const: []View{borrowed(7)},
+		Steps: []tensor.Step{{Prim: tensor.Binary{Op: tensor.OpMultiply}, In: []tensor.Slot{slot(tensor.SlotIn), slot(tensor.SlotConst)},
+			Out: []tensor.Slot{slot(tensor.SlotOut)}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	buf, err := tensor.NewScratch(tensor.Device{Kind: tensor.KindGPU}, spec.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := p.Run([]View{borrowed(7), tensor.RowMajorView(spec, buf)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	var want []byte
+	for i := 1; i <= 7; i++ {
+		want = binary.LittleEndian.AppendUint32(want, math.Float32bits(float32(i*i)))
+	}
+	if got := buf.Host()[:len(want)]; !bytes.Equal(got, want) {
+		t.Errorf("%x, want %x", got, want)
+	}
+}
