@@ -145,9 +145,11 @@ func encode(e *encoder, p tensor.Primitive, in, out []View) error {
 	case fast.AttentionVJP:
 		return attentionVJPOp(e, p, in, out)
 
-	// conv.go
+	// conv.go, segments.go
 	case tensor.Conv:
 		return conv(e, p, in, out)
+	case tensor.SegmentedMM:
+		return segmentedMM(e, in, out)
 
 	// custom.go
 	case fast.Custom:

@@ -277,8 +277,10 @@ func attentionVJPVariants() []specialized {
 	return l
 }
 
+// convVariants are convolutions, and products of segments.
 func convVariants() []specialized {
 	l := every("conv", []string{"conv_direct"}, times(1)...)
+	l = append(l, every("segments", []string{"segmented_mm"}, times(1)...)...)
 	return append(l, every("conv", []string{"conv_tiles"}, append(times(1, "32"), times(1, "64")...)...)...)
 }
 
