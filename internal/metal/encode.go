@@ -145,6 +145,10 @@ func encode(e *encoder, p tensor.Primitive, in, out []View) error {
 	case fast.AttentionVJP:
 		return attentionVJPOp(e, p, in, out)
 
+	// conv.go
+	case tensor.Conv:
+		return conv(e, p, in, out)
+
 	// custom.go
 	case fast.Custom:
 		return customKernel(e, p, in, out)

@@ -44,7 +44,7 @@ func Variants() (l []Variant) {
 func instances() (l []specialized) {
 	for _, family := range []func() []specialized{
 		copyVariants, rowVariants, foldVariants, sortVariants, randomVariants, matmulVariants, quantVariants, quantizeVariants,
-		attentionVariants, cacheVariants,
+		attentionVariants, cacheVariants, indexVariants, attentionVJPVariants, convVariants,
 	} {
 		l = append(l, family()...)
 	}
@@ -251,6 +251,35 @@ func cacheVariants() []specialized {
 		l = append(l, every("take", []string{"take"}, append(w[:1:1], "int"), append(w[:1:1], "uint"), append(w[:1:1], "long"))...)
 	}
 	return l
+}
+
+// indexVariants are gathers, and scatters that set and add.
+func indexVariants() []specialized {
+	words := [][]string{{"uchar"}, {"ushort"}, {"uint"}, {"ulong"}}
+	l := every("gather", []string{"gather", "gather_axis"}, words...)
+	l = append(l, every("scatter", []string{"scatter_places", "axis_places"}, nil)...)
+	var joins [][]string
+	for _, w := range words {
+		joins = append(joins, []string{"Last<" + w[0] + ">", w[0]})
+	}
+	for _, t := range floatNames {
+		joins = append(joins, []string{"Sum<float>", t})
+	}
+	joins = append(joins, []string{"Sum<uint>", "int"})
+	return append(l, every("scatter", []string{"scatter_columns", "scatter_axis", "scatter_runs"}, joins...)...)
+}
+
+func attentionVJPVariants() []specialized {
+	l := every("attention_vjp", []string{"attention_rows"}, times(1)...)
+	for _, chunks := range []string{"2", "4", "8"} {
+		l = append(l, every("attention_vjp", []string{"attention_keys", "attention_queries"}, times(1, chunks)...)...)
+	}
+	return l
+}
+
+func convVariants() []specialized {
+	l := every("conv", []string{"conv_direct"}, times(1)...)
+	return append(l, every("conv", []string{"conv_tiles"}, append(times(1, "32"), times(1, "64")...)...)...)
 }
 
 func quantizeVariants() []specialized {
