@@ -97,12 +97,6 @@ func (e *encoder) scratch(n int) arg {
 	return arg{buf: buf, off: off, lo: off, hi: off + n, mode: reads | writes}
 }
 
-// at is a from byte n on, for kernels that take parts of scratch memory or of a view.
-func (a arg) at(n int) arg {
-	a.off += n
-	return a
-}
-
 // reading is a as an argument that is only read.
 func (a arg) reading() arg {
 	a.mode = reads
