@@ -25,7 +25,7 @@ metal-full: # the emulated GPU: all dtypes, sanitizers, the op table; needs clan
 	MLX_FULL=1 MLX_DEVICE=metal-emu go test -count=1 -timeout 120m -tags metalemu ./internal/optest
 
 metal-coverage: # write docs/metal-coverage.md
-	MLX_FULL=1 MLX_DEVICE=metal-emu go test -count=1 -timeout 120m -tags metalemu ./internal/optest -run TestMetalCoverage -update-coverage
+	MLX_FULL=1 MLX_DEVICE=metal-emu go test -count=1 -timeout 120m -tags metalemu ./internal/optest -run "TestGolden|TestMetalCoverage" -update-coverage
 
 fuzz: # each target for a minute; FUZZTIME=10m make fuzz for longer
 	FUZZTIME=$${FUZZTIME:-1m} .ci/run fuzz

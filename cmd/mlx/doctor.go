@@ -42,8 +42,7 @@ func newDoctor(s *streams, runF func(*streams, *doctorOptions) error) *cobra.Com
 		Short: "Check what works on this machine",
 		Long:  doctorLong,
 		Example: `  mlx doctor
-  mlx doctor --quick --json
-  mlx doctor --tune`,
+  mlx doctor --quick --json`,
 		Args: noArgs(""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := bind(cmd, o); err != nil {

@@ -161,6 +161,7 @@ func TestScripts(t *testing.T) {
 			"ids":        promptIDs,
 
 			"benchmarked": benchmarked,
+			"doctored":    doctored,
 			"samerows":    sameRows,
 			"rowis":       rowIs,
 		},

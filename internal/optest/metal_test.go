@@ -108,6 +108,11 @@ func castFloats(in []*mlx.Array, d mlx.DType) []*mlx.Array {
 func tryOn(dev mlx.Device, c Case, in []*mlx.Array) (out []*mlx.Array, err error) {
 	mlx.SetDefaultDevice(dev)
 	defer mlx.SetDefaultDevice(mlx.GPU)
+	defer func() { // a case may not bear inputs of other dtypes than its own
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%v", p)
+		}
+	}()
 	if err := mlx.Try(func() { out = c.Build(in) }); err != nil {
 		return nil, err
 	}
