@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"runtime"
 	"sync"
 	"syscall"
@@ -51,7 +50,7 @@ func (d *device) Info() gpu.Info {
 		Memory:       d.memory,
 		MaxBuffer:    d.memory / 2,
 		WorkingSet:   d.memory / 4 * 3,
-		PageSize:     os.Getpagesize(),
+		PageSize:     1, // any memory can be wrapped
 		MSL:          "3.1",
 		Emulated:     true,
 	}

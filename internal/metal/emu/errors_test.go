@@ -5,7 +5,6 @@ package emu
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"unsafe"
@@ -231,7 +230,7 @@ func TestDevice(t *testing.T) {
 	d := open(t, Options{})
 	info := d.Info()
 	if !strings.HasPrefix(info.Name, "Metal emulator (clang ") || info.Architecture != "emulated" || !info.Emulated ||
-		info.MSL != "3.1" || info.PageSize != os.Getpagesize() || info.Memory < 1<<28 || info.MaxBuffer <= 0 || info.WorkingSet <= 0 {
+		info.MSL != "3.1" || info.PageSize != 1 || info.Memory < 1<<28 || info.MaxBuffer <= 0 || info.WorkingSet <= 0 {
 		t.Errorf("%+v", info)
 	}
 	if err := d.SetWiredLimit(1 << 20); err != nil {
@@ -257,10 +256,7 @@ func TestDevice(t *testing.T) {
 // Wrapped memory is the same memory, and stays the host's.
 func TestWrap(t *testing.T) {
 	d := open(t, Options{})
-	page := os.Getpagesize()
-	room := make([]byte, 3*page)
-	skip := int(-uintptr(unsafe.Pointer(&room[0])) % uintptr(page))
-	mem := room[skip : skip+page : skip+page]
+	mem := make([]byte, 64)
 	b, err := d.Wrap(mem)
 	if err != nil {
 		t.Fatal(err)
@@ -278,10 +274,8 @@ func TestWrap(t *testing.T) {
 	if got := *(*float32)(unsafe.Pointer(&mem[4])); got != 42 {
 		t.Errorf("%g, want 42", got)
 	}
-	for _, wrong := range [][]byte{nil, room[skip+1 : skip+1+page], mem[:page-1]} {
-		if _, err := d.Wrap(wrong); err == nil {
-			t.Errorf("wrapped %d bytes at %p", len(wrong), wrong)
-		}
+	if _, err := d.Wrap(nil); err == nil {
+		t.Error("wrapped nothing")
 	}
 }
 
