@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/random"
 )
 
 // The emulator is chosen when the process starts: the tests of this package run with
@@ -16,6 +17,7 @@ func TestMain(m *testing.M) {
 		os.Setenv("MLX_DEVICE", "metal-emu")
 		os.Exit(again())
 	}
+	random.Seed(1)
 	os.Exit(m.Run())
 }
 
