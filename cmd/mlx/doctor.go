@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -71,18 +70,8 @@ type doctorBuild struct {
 }
 
 func readDoctorBuild() doctorBuild {
-	b := doctorBuild{build: readBuild()}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			switch s.Key {
-			case "-tags":
-				b.Tags = s.Value
-			case "CGO_ENABLED":
-				b.CGO = s.Value == "1"
-			}
-		}
-	}
-	return b
+	set := buildSettings()
+	return doctorBuild{build: readBuild(), Tags: set["-tags"], CGO: set["CGO_ENABLED"] == "1"}
 }
 
 // doctorReport is what --json prints.

@@ -72,15 +72,18 @@ func readBuild() build {
 	if b.Version == "" {
 		b.Version = "(devel)"
 	}
-	if ok {
+	set := buildSettings()
+	b.Commit, b.Modified = set["vcs.revision"], set["vcs.modified"] == "true"
+	return b
+}
+
+// buildSettings are what the program was built with, as go version -m lists it.
+func buildSettings() map[string]string {
+	set := map[string]string{}
+	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
-			switch s.Key {
-			case "vcs.revision":
-				b.Commit = s.Value
-			case "vcs.modified":
-				b.Modified = s.Value == "true"
-			}
+			set[s.Key] = s.Value
 		}
 	}
-	return b
+	return set
 }

@@ -87,7 +87,7 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 		_, ok := matrixOf(&v)
 		return ok
 	case tensor.Take:
-		return i == 1 || rowsPacked(&v)
+		return i == 1 || v.RowsContiguous()
 	case fast.RMSNorm, fast.LayerNorm, fast.RoPE:
 		return i == 0 || v.Contiguous()
 	case fast.NormVJP: // x and the cotangent by rows
@@ -120,16 +120,6 @@ func lastPacked(v *View) bool {
 		}
 	}
 	return v.Shape[n-1] <= 1 || v.Strides[n-1] == 1
-}
-
-// rowsPacked reports whether what lies under an index of axis 0 is row-major.
-func rowsPacked(v *View) bool {
-	if len(v.Shape) == 0 {
-		return true
-	}
-	w := *v
-	w.Shape, w.Strides = v.Shape[1:], v.Strides[1:]
-	return w.Contiguous()
 }
 
 // bind picks the kernel: the table of contents of this package. The views are

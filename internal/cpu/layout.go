@@ -58,22 +58,8 @@ type walk struct {
 }
 
 // newWalk merges the axes of a view.
-func newWalk(shape, stride []int) walk {
-	w := walk{make([]int, 0, len(shape)+1), make([]int, 0, len(shape)+1)}
-	for i, d := range shape {
-		if d == 1 {
-			continue
-		}
-		if k := len(w.shape) - 1; k >= 0 && w.stride[k] == stride[i]*d {
-			w.shape[k] *= d
-			w.stride[k] = stride[i]
-			continue
-		}
-		w.shape, w.stride = append(w.shape, d), append(w.stride, stride[i])
-	}
-	if len(w.shape) == 0 {
-		w.shape, w.stride = append(w.shape, 1), append(w.stride, 0)
-	}
+func newWalk(shape, stride []int) (w walk) {
+	w.shape, w.stride = tensor.MergeAxes(shape, stride)
 	return w
 }
 

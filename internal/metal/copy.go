@@ -25,7 +25,7 @@ func copyView(e *encoder, in, out *View) error {
 		return copyRows(e, in, out)
 	}
 	to := *out
-	to.Shape, to.Strides = in.Shape, rowMajor(in.Shape)
+	to.Shape, to.Strides = in.Shape, tensor.ContiguousStrides(in.Shape)
 	return copyStrided(e, in, &to)
 }
 
@@ -39,15 +39,6 @@ func bytesOf(v View) View {
 	}
 	v.Strides, v.DType = append(strides, 1), dtype.Uint8
 	return v
-}
-
-// rowMajor is the strides of a shape without gaps.
-func rowMajor(shape []int) []int {
-	st, n := make([]int, len(shape)), 1
-	for i := len(shape) - 1; i >= 0; i-- {
-		st[i], n = n, n*shape[i]
-	}
-	return st
 }
 
 // copyRows moves row-major bytes, as elements that are as large as both ends allow.

@@ -52,7 +52,7 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 		return ok
 	// take.go, cache.go, attention.go
 	case tensor.Take:
-		return i == 0 && rowsBelow(&v) || v.Contiguous()
+		return i == 0 && v.RowsContiguous() || v.Contiguous()
 	case fast.CacheWrite:
 		return i == 1 && rowsPacked(&v) || v.Contiguous()
 	case fast.Attention:

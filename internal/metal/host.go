@@ -2,6 +2,7 @@ package metal
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/mlxgo/mlx/internal/dtype"
 	"github.com/mlxgo/mlx/internal/tensor"
@@ -36,31 +37,21 @@ func (g *program) addHost(e *encoder, s tensor.Step) error {
 
 func bytesSpec(n int) tensor.Spec { return tensor.Spec{Shape: tensor.Shape{n}, DType: dtype.Uint8} }
 
-// states are slots as slots of states: the arena, inputs, states, results.
+// states are slots as slots of states: the cells, in their order.
 func (g *program) states(slots []tensor.Slot) []tensor.Slot {
-	out := make([]tensor.Slot, len(slots))
-	for i, s := range slots {
-		switch s.Kind {
-		case tensor.SlotArena:
-			s.Kind, s.Index = tensor.SlotState, 0
-		case tensor.SlotIn:
-			s.Kind, s.Index = tensor.SlotState, 1+s.Index
-		case tensor.SlotState:
-			s.Index = 1 + len(g.plan.In) + s.Index
-		case tensor.SlotOut:
-			s.Kind, s.Index = tensor.SlotState, 1+len(g.plan.In)+len(g.plan.State)+s.Index
+	out := slices.Clone(slots)
+	for i, s := range out {
+		if s.Kind != tensor.SlotConst {
+			out[i].Kind, out[i].Index = tensor.SlotState, g.cell(s)
 		}
-		out[i] = s
 	}
 	return out
 }
 
 // enqueue makes the host run the step when all that the queue was given is done, and the
 // queue go on after it.
-func (h *hostStep) enqueue(q *queue, g *program, bind []View) error {
-	if err := q.commit(); err != nil {
-		return err
-	}
+func (h *hostStep) enqueue(q *queue, g *program, bind []View) {
+	q.commit()
 	before := q.last
 	views := []View{tensor.RowMajorView(bytesSpec(len(g.arena.Host())), g.arena)}
 	for i := range bind {
@@ -80,5 +71,4 @@ func (h *hostStep) enqueue(q *queue, g *program, bind []View) error {
 		}
 		return e.Wait()
 	}, q.batch)
-	return nil
 }

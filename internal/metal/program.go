@@ -83,21 +83,26 @@ func (g *program) add(e *encoder, s tensor.Step) error {
 
 func (g *program) view(s tensor.Slot) View {
 	v := View{Spec: s.Spec, Strides: s.Strides, Offset: s.Offset}
-	p := g.plan
-	switch s.Kind {
-	case tensor.SlotArena:
-		v.Buf = g.cells[0]
-	case tensor.SlotIn:
-		v.Buf = g.cells[1+s.Index]
-	case tensor.SlotState:
-		v.Buf = g.cells[1+len(p.In)+s.Index]
-	case tensor.SlotOut:
-		v.Buf = g.cells[1+len(p.In)+len(p.State)+s.Index]
-	case tensor.SlotConst:
+	if s.Kind == tensor.SlotConst {
 		c := &g.fixed[s.Index]
 		v.Buf, v.Offset = c.Buf, v.Offset+c.Offset
+		return v
 	}
+	v.Buf = g.cells[g.cell(s)]
 	return v
+}
+
+// cell is the number of the cell of a slot that is bound.
+func (g *program) cell(s tensor.Slot) int {
+	switch p := g.plan; s.Kind {
+	case tensor.SlotIn:
+		return 1 + s.Index
+	case tensor.SlotState:
+		return 1 + len(p.In) + s.Index
+	case tensor.SlotOut:
+		return 1 + len(p.In) + len(p.State) + s.Index
+	}
+	return 0 // the arena
 }
 
 // Run binds and commits; the event is that of the batch.
@@ -107,9 +112,7 @@ func (g *program) Run(bind []View) (tensor.Event, error) {
 	if err := g.enqueue(bind); err != nil {
 		return nil, err
 	}
-	if err := g.q.commit(); err != nil {
-		return nil, err
-	}
+	g.q.commit()
 	return g.q.last, nil
 }
 
@@ -162,9 +165,7 @@ func (g *program) enqueue(bind []View) error {
 		if h := g.cmds[i].host; h != nil {
 			q.appendCommands(g.cmds[from:i], bound)
 			from = i + 1
-			if err := h.enqueue(q, g, bind); err != nil {
-				return err
-			}
+			h.enqueue(q, g, bind)
 		}
 	}
 	q.appendCommands(g.cmds[from:], bound)

@@ -107,7 +107,7 @@ func (q *queue) Encode(p tensor.Primitive, in, out []View) error {
 		return err
 	}
 	if len(q.enc.cmds) >= q.b.limits().ops {
-		return q.commit()
+		q.commit()
 	}
 	return nil
 }
@@ -229,9 +229,9 @@ func (q *queue) appendCommands(cmds []command, bound []arg) {
 }
 
 // commit gives the open batch to the device. The next one begins with a barrier.
-func (q *queue) commit() error {
+func (q *queue) commit() {
 	if q.batch == nil {
-		return nil
+		return
 	}
 	q.flushEncoder()
 	q.enc.hz.clear()
@@ -252,7 +252,6 @@ func (q *queue) commit() error {
 		}
 		q.finished(e, failed)
 	})
-	return nil
 }
 
 // finished is called in the order of commits.
@@ -285,9 +284,7 @@ func (q *queue) finished(e *event, err error) {
 func (q *queue) Signal() tensor.Event {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.batch != nil {
-		q.commit()
-	}
+	q.commit()
 	return q.last
 }
 

@@ -22,19 +22,8 @@ func init() {
 	if name := os.Getenv("MLX_DEVICE"); name != CPU {
 		if err := Choose(name); err != nil {
 			tensor.Missing(tensor.KindGPU, err)
-			envErr = err
 		}
 	}
-}
-
-var envErr error // what Choose said of MLX_DEVICE
-
-// EnvErr says what is wrong with the device that MLX_DEVICE names; nil if it is used.
-func EnvErr() error {
-	if os.Getenv("MLX_DEVICE") == "" {
-		return nil
-	}
-	return envErr
 }
 
 // used is the one device of the process.
@@ -61,8 +50,7 @@ func Choose(name string) error {
 		if err != nil {
 			return err
 		}
-		used.b = newBackend(dev)
-		tensor.Register(used.b)
+		used.b = register(dev)
 	}
 	if name == Emulator && !used.b.info.Emulated {
 		return errors.New("the Metal emulator is not in this program: build it on Linux with -tags metalemu")
@@ -70,6 +58,12 @@ func Choose(name string) error {
 	used.b.strict.Store(name == GPU)
 	tensor.SetDefaultDevice(tensor.Device{Kind: tensor.KindGPU})
 	return nil
+}
+
+func register(dev gpu.Device) *backend {
+	b := newBackend(dev)
+	tensor.Register(b)
+	return b
 }
 
 // Use makes dev the GPU of the process and its default device, for tests of devices. There
@@ -80,8 +74,7 @@ func Use(dev gpu.Device) error {
 	if used.b != nil {
 		return errors.New("the process has a Metal GPU")
 	}
-	used.b = newBackend(dev)
-	tensor.Register(used.b)
+	used.b = register(dev)
 	used.b.strict.Store(true)
 	tensor.SetDefaultDevice(tensor.Device{Kind: tensor.KindGPU})
 	return nil

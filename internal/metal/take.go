@@ -1,15 +1,5 @@
 package metal
 
-// rowsBelow reports whether what lies under an index of axis 0 is row-major.
-func rowsBelow(v *View) bool {
-	if len(v.Shape) == 0 {
-		return true
-	}
-	w := *v
-	w.Shape, w.Strides = v.Shape[1:], v.Strides[1:]
-	return w.Contiguous()
-}
-
 // wordsOf is how many bytes at a time things are moved whose sizes, strides and offsets in
 // bytes are those: a power of two up to 8.
 func wordsOf(bytes ...int) int {

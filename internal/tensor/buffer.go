@@ -124,6 +124,37 @@ func (v *View) Contiguous() bool {
 	return true
 }
 
+// RowsContiguous reports whether what lies under an index of axis 0 is row-major.
+func (v *View) RowsContiguous() bool {
+	if len(v.Shape) == 0 {
+		return true
+	}
+	w := *v
+	w.Shape, w.Strides = v.Shape[1:], v.Strides[1:]
+	return w.Contiguous()
+}
+
+// MergeAxes gives a strided view with adjacent axes as one where the strides allow it, for
+// kernels that list its elements in row-major order. It has at least one axis.
+func MergeAxes(shape, stride []int) (mergedShape, mergedStride []int) {
+	mergedShape, mergedStride = make([]int, 0, len(shape)+1), make([]int, 0, len(shape)+1)
+	for i, d := range shape {
+		if d == 1 {
+			continue
+		}
+		if k := len(mergedShape) - 1; k >= 0 && mergedStride[k] == stride[i]*d {
+			mergedShape[k] *= d
+			mergedStride[k] = stride[i]
+			continue
+		}
+		mergedShape, mergedStride = append(mergedShape, d), append(mergedStride, stride[i])
+	}
+	if len(mergedShape) == 0 {
+		mergedShape, mergedStride = append(mergedShape, 1), append(mergedStride, 0)
+	}
+	return mergedShape, mergedStride
+}
+
 // Ptr is the address of the first element; valid while Buf is reachable.
 func (v *View) Ptr() unsafe.Pointer {
 	if v.Offset >= len(v.Buf.host) { // an empty view may lie at the end of its buffer
@@ -164,7 +195,7 @@ func Extent(s Spec, strides []int) (lo, hi int) {
 
 // RowMajorView is the view of a whole buffer in row-major order.
 func RowMajorView(s Spec, b *Buffer) View {
-	return View{Spec: s, Strides: contiguousStrides(s.Shape), Buf: b}
+	return View{Spec: s, Strides: ContiguousStrides(s.Shape), Buf: b}
 }
 
 // clone copies the parts that a holder might change.

@@ -205,7 +205,7 @@ func (o *op) encode() error {
 	}
 	b := backendOf(o.stream.Device)
 	bt := st.current()
-	temps, err := o.accept(b, st, bt, in)
+	temps, err := o.accept(b, o.stream.Device, st, bt, in)
 	if err != nil {
 		return err
 	}
@@ -315,12 +315,12 @@ func (o *op) await(st *streamState) error {
 }
 
 // accept replaces inputs whose layout the kernel does not take by copies.
-func (o *op) accept(b Backend, st *streamState, bt *batch, in []View) (temps []*Buffer, err error) {
+func (o *op) accept(b Backend, d Device, st *streamState, bt *batch, in []View) (temps []*Buffer, err error) {
 	for i := range in {
 		if b.Accepts(o.prim, i, in[i]) {
 			continue
 		}
-		c, err := allocView(o.stream.Device, in[i].Spec, st)
+		c, err := allocView(d, in[i].Spec, st)
 		if err != nil {
 			return nil, err
 		}

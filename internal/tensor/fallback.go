@@ -1,6 +1,9 @@
 package tensor
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // hostFallback is the CPU stream that takes what other devices have no kernel for. It is
 // nobody else's, so that it never waits for work that waits for it.
@@ -11,27 +14,17 @@ func (o *op) fallBack(st *streamState, in, out []View) error {
 	s := hostFallback()
 	h, b := stateOf(s), backendOf(hostDevice)
 	h.q.Wait(st.current().signal())
-	taken := append([]View(nil), in...)
 	bt := h.current()
-	for i := range taken {
-		if b.Accepts(o.prim, i, taken[i]) {
-			continue
-		}
-		c, err := allocView(hostDevice, taken[i].Spec, h)
-		if err != nil {
-			return err
-		}
-		if err := h.q.Encode(Contiguous{}, []View{taken[i]}, []View{c}); err != nil {
-			return err
-		}
-		taken[i] = c
-		defer func() {
-			c.Buf.touch(bt)
-			c.Buf.release()
-		}()
-	}
-	if err := h.q.Encode(o.prim, taken, out); err != nil {
+	in = slices.Clone(in)
+	temps, err := o.accept(b, hostDevice, h, bt, in)
+	if err != nil {
 		return err
+	}
+	if err := h.q.Encode(o.prim, in, out); err != nil {
+		return err
+	}
+	for _, t := range temps {
+		t.release()
 	}
 	st.q.Wait(bt.signal())
 	return nil

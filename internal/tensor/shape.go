@@ -184,7 +184,7 @@ func (p Reshape) View(v View) (View, bool) {
 	t := Shape(p.Shape.List())
 	spec := Spec{t, v.DType}
 	if v.Contiguous() {
-		return View{spec, contiguousStrides(t), v.Buf, v.Offset}, true
+		return View{spec, ContiguousStrides(t), v.Buf, v.Offset}, true
 	}
 	st, ok := reshapeStrides(v.Shape, v.Strides, t)
 	return View{spec, st, v.Buf, v.Offset}, ok
@@ -226,7 +226,7 @@ func (p Slice) View(v View) (View, bool) {
 func reshapeStrides(s, st, t []int) ([]int, bool) {
 	out := make([]int, len(t))
 	if Shape(s).Size() == 0 {
-		return contiguousStrides(t), true
+		return ContiguousStrides(t), true
 	}
 	i, j := 0, 0
 	for i < len(s) || j < len(t) {

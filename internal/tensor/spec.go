@@ -83,8 +83,8 @@ func checkSize(s Spec) error {
 	return nil
 }
 
-// contiguousStrides are the row-major strides of shape, in elements.
-func contiguousStrides(shape []int) []int {
+// ContiguousStrides are the row-major strides of shape, in elements.
+func ContiguousStrides(shape []int) []int {
 	st, n := make([]int, len(shape)), 1
 	for i := len(shape) - 1; i >= 0; i-- {
 		st[i], n = n, n*shape[i]

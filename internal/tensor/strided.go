@@ -90,7 +90,7 @@ func (p Bitcast) View(v View) (View, bool) {
 	if err != nil || !v.Contiguous() || v.Offset%p.To.Size() != 0 {
 		return View{}, false
 	}
-	return View{out[0], contiguousStrides(out[0].Shape), v.Buf, v.Offset}, true
+	return View{out[0], ContiguousStrides(out[0].Shape), v.Buf, v.Offset}, true
 }
 
 // View is the input if it lies as it should.

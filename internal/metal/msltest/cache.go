@@ -54,8 +54,8 @@ func touch(path string, info fs.FileInfo) {
 	}
 }
 
-// cached gives the path of a file of the cache, which make writes if it is not there. It
-// is safe with other processes: the file is written beside, then renamed.
+// cached gives the path of a file or folder of the cache, which make writes if it is not there. It
+// is safe with other processes: it is written beside, then renamed.
 func cached(name string, make func(path string) error) (string, error) {
 	dir, err := cacheDir()
 	if err != nil {
@@ -76,7 +76,9 @@ func cached(name string, make func(path string) error) (string, error) {
 		return "", err
 	}
 	if err := os.Rename(beside, path); err != nil {
-		return "", fmt.Errorf("cannot write into the cache of compiled kernels: %w", err)
+		if _, there := os.Stat(path); there != nil { // or another process was first with a folder
+			return "", fmt.Errorf("cannot write into the cache of compiled kernels: %w", err)
+		}
 	}
 	return path, nil
 }
@@ -109,32 +111,14 @@ var cppHash = sync.OnceValue(func() string {
 
 // cppDir writes the embedded files out, to a folder named after their content.
 var cppDir = sync.OnceValues(func() (string, error) {
-	cache, err := cacheDir()
-	if err != nil {
-		return "", err
-	}
-	dir := filepath.Join(cache, "cpp-"+cppHash())
-	if info, err := os.Stat(dir); err == nil {
-		touch(dir, info)
-		return dir, nil
-	}
-	tmp, err := os.MkdirTemp(cache, "new-")
-	if err != nil {
-		return "", fmt.Errorf("cannot write into the cache of compiled kernels: %w", err)
-	}
-	defer os.RemoveAll(tmp)
-	sub, err := fs.Sub(cppFiles, "cpp")
-	if err != nil {
-		return "", err
-	}
-	files := filepath.Join(tmp, "cpp")
-	if err := os.CopyFS(files, sub); err != nil {
-		return "", fmt.Errorf("cannot write the library of Metal into the cache: %w", err)
-	}
-	if err := os.Rename(files, dir); err != nil {
-		if _, there := os.Stat(dir); there != nil { // or another process was first
-			return "", err
+	return cached("cpp-"+cppHash(), func(path string) error {
+		files, err := fs.Sub(cppFiles, "cpp")
+		if err == nil {
+			err = os.CopyFS(path, files)
 		}
-	}
-	return dir, nil
+		if err != nil {
+			return fmt.Errorf("cannot write the library of Metal into the cache: %w", err)
+		}
+		return nil
+	})
 })
