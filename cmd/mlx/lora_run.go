@@ -189,6 +189,9 @@ func (r *loraRun) read(ctx context.Context) error {
 // run and for one that goes on.
 func (r *loraRun) prepare(context.Context) error {
 	o := r.o
+	if !o.Train && r.ranks.Size() == 1 {
+		return r.putAdapter()
+	}
 	random.Seed(o.Seed)
 	layers := tune.Layers{Kind: tune.Kind(o.FineTuneType), Num: o.NumLayers, Rank: o.parameters.Rank, Scale: o.parameters.Scale, Dropout: o.parameters.Dropout, Keys: o.parameters.Keys}
 	if !o.from.set("num-layers") { // the default is for larger models
@@ -227,6 +230,32 @@ func (r *loraRun) prepare(context.Context) error {
 	}
 	all := tune.NumParameters(r.m.Model)
 	fmt.Fprintf(r.s.err, "Trainable parameters: %.3f%% (%.3fM/%.3fM)\n", 100*float64(trained)/float64(all), float64(trained)/1e6, float64(all)/1e6)
+	return nil
+}
+
+// putAdapter puts what was trained over the model, for a test without training.
+func (r *loraRun) putAdapter() error {
+	if err := r.haveAdapter(tune.AdapterConfig); err != nil {
+		return err
+	}
+	a, err := tune.OpenAdapter(r.o.AdapterPath)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(r.s.err, "Loading fine-tuned weights from %s\n", a.WeightsFile())
+	if _, err := a.Put(r.m.Model, 1); err != nil {
+		return err
+	}
+	r.s.noteAdapter(a)
+	r.layers = &tune.Trained{Filter: func(string) bool { return false }}
+	return nil
+}
+
+// haveAdapter checks that a file of the adapter is there.
+func (r *loraRun) haveAdapter(name string) error {
+	if _, err := os.Stat(r.path(name)); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("--test without --train needs an adapter, and %s is not there; --adapter-path says where it is", r.path(name))
+	}
 	return nil
 }
 
@@ -444,16 +473,16 @@ func (r *loraRun) saveAs(name string) error {
 	return mlx.SaveSafetensors(r.path(name), tune.InFiles(r.m.Model, r.trainer.Weights()), nil)
 }
 
-// loadTrained reads the adapter for a test without training.
+// loadTrained reads the adapter for a test without training on several ranks: the first
+// has it, and the options say for all which layers it is for.
 func (r *loraRun) loadTrained() error {
-	if !r.first() {
+	if r.ranks.Size() == 1 || !r.first() {
 		return nil
 	}
-	path := r.path(tune.AdapterFile)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("--test without --train needs an adapter, and %s is not there; --adapter-path says where it is", path)
+	if err := r.haveAdapter(tune.AdapterFile); err != nil {
+		return err
 	}
-	return r.begin(path)
+	return r.begin(r.path(tune.AdapterFile))
 }
 
 // evaluate tells the loss on the test set.
