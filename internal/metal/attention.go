@@ -7,6 +7,7 @@ import (
 
 	"github.com/mlxgo/mlx/internal/dtype"
 	"github.com/mlxgo/mlx/internal/metal/gpu"
+	"github.com/mlxgo/mlx/internal/quant"
 	"github.com/mlxgo/mlx/internal/tensor"
 	"github.com/mlxgo/mlx/internal/tensor/fast"
 )
@@ -23,6 +24,7 @@ func acceptsAttention(p fast.Attention, i int, v *View) bool {
 type attention struct {
 	p                fast.Attention
 	q, k, v, y       *View
+	pk, pv           packed   // keys and values that are packed
 	mask, sinks, pos *View    // q if there are none
 	types            []string // of q, k, v, y, mask and sinks
 	b, hq, hk, l     int
@@ -32,9 +34,6 @@ type attention struct {
 // attend picks kernels for Attention: for few queries one that reads keys and values at
 // the speed of memory, else tiles.
 func attend(e *encoder, p fast.Attention, in, out []View) error {
-	if p.Bits > 0 {
-		return tensor.ErrUnsupported
-	}
 	a := newAttention(p, in, &out[0])
 	if slices.Contains(a.types, "") || a.d == 0 || max(a.d, a.dv) > attentionWidths[len(attentionWidths)-1]*simdWidth ||
 		max(a.l*a.hq, a.keys, p.Window) > math.MaxInt32/64 {
@@ -51,8 +50,14 @@ func attend(e *encoder, p fast.Attention, in, out []View) error {
 
 func newAttention(p fast.Attention, in []View, y *View) *attention {
 	q, k, v, rest := &in[0], &in[1], &in[2], in[3:]
-	a := &attention{p: p, q: q, k: k, v: v, y: y, mask: q, sinks: q, pos: q, b: q.Shape[0], hq: q.Shape[1], hk: k.Shape[1],
-		l: q.Shape[2], keys: k.Shape[2], d: q.Shape[3], dv: v.Shape[3]}
+	a := &attention{p: p, q: q, y: y, mask: q, sinks: q, pos: q}
+	if p.Bits > 0 {
+		rest = in[7:]
+		a.pk, k = unpackedLater(p, in[1:4])
+		a.pv, v = unpackedLater(p, in[4:7])
+	}
+	a.k, a.v, a.b, a.hq, a.hk, a.l, a.keys = k, v, q.Shape[0], q.Shape[1], k.Shape[1], q.Shape[2], k.Shape[2]
+	a.d, a.dv = q.Shape[3], v.Shape[3]
 	next := func() (v *View) { v, rest = &rest[0], rest[1:]; return v }
 	a.types = []string{floatType(q.DType), floatType(k.DType), floatType(v.DType), floatType(y.DType), "uchar", "float"}
 	if p.Mask {
@@ -69,6 +74,38 @@ func newAttention(p fast.Attention, in []View, y *View) *attention {
 		a.pos = next()
 	}
 	return a
+}
+
+// affine is how caches are packed.
+func affine(bits, group int) quant.Scheme {
+	return quant.Scheme{Mode: quant.Affine, Bits: bits, GroupSize: group}
+}
+
+// unpackedLater is words, scales and biases, and a row-major view, without memory, of the
+// float32 that they hold.
+func unpackedLater(p fast.Attention, in []View) (packed, *View) {
+	w, _ := packedOf(affine(p.Bits, p.Group), in)
+	s := slices.Clone(in[0].Shape)
+	s[3] = w.cols
+	return w, &View{Spec: tensor.Spec{Shape: s, DType: dtype.Float32}, Strides: rowMajor(s)}
+}
+
+// keysAndValues are arguments; what is packed is unpacked first.
+func (a *attention) keysAndValues(e *encoder) (k, v arg, err error) {
+	if a.p.Bits == 0 {
+		return e.in(a.k), e.in(a.v), nil
+	}
+	if k, err = a.pk.unpack(e); err == nil {
+		v, err = a.pv.unpack(e)
+	}
+	return k, v, err
+}
+
+// unpack gives scratch memory with the float32 values.
+func (w *packed) unpack(e *encoder) (arg, error) {
+	n := w.rows * w.cols
+	y := e.scratch(4 * n)
+	return y.reading(), w.dequantize(e, y, "float", n)
 }
 
 // constants are those of kernels/attention.metal.
@@ -99,8 +136,9 @@ func (a *attention) params(parts int) arg {
 }
 
 // args bind a kernel of kernels/attention.metal.
-func (a *attention) args(e *encoder, y, stats arg, parts int) []arg {
-	return []arg{e.in(a.q), e.in(a.k), e.in(a.v), y, stats, a.params(parts), e.in(a.mask), e.in(a.sinks), e.in(a.pos)}
+func (a *attention) args(e *encoder, y, stats arg, parts int) ([]arg, error) {
+	k, v, err := a.keysAndValues(e)
+	return []arg{e.in(a.q), k, v, y, stats, a.params(parts), e.in(a.mask), e.in(a.sinks), e.in(a.pos)}, err
 }
 
 const (
@@ -141,8 +179,12 @@ func (a *attention) inTiles(e *encoder, sizes []string) error {
 		return err
 	}
 	y := e.out(a.y)
+	args, err := a.args(e, y, y, 1)
+	if err != nil {
+		return err
+	}
 	grid := [3]int{(a.l + blockRows - 1) / blockRows * 128, a.hq, a.b}
-	e.run(k, grid, [3]int{128, 1, 1}, a.args(e, y, y, 1)...)
+	e.run(k, grid, [3]int{128, 1, 1}, args...)
 	return nil
 }
 
@@ -186,7 +228,11 @@ func (a *attention) byRows(e *encoder) error {
 		simds = min(simds, a.keys)
 	}
 	threads := simds * simdWidth
-	e.run(k, [3]int{parts * threads, a.l * a.hq, a.b}, [3]int{threads, 1, 1}, a.args(e, y, stats, parts)...)
+	args, err := a.args(e, y, stats, parts)
+	if err != nil {
+		return err
+	}
+	e.run(k, [3]int{parts * threads, a.l * a.hq, a.b}, [3]int{threads, 1, 1}, args...)
 	if parts == 1 {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/mlxgo/mlx/internal/dtype"
 	"github.com/mlxgo/mlx/internal/metal/msltest"
+	"github.com/mlxgo/mlx/internal/quant"
 	"github.com/mlxgo/mlx/internal/tensor"
 	"github.com/mlxgo/mlx/internal/tensor/fast"
 )
@@ -165,6 +166,35 @@ func TestAttentionInParts(t *testing.T) {
 		in := append(c.inputs(d), someOf(dtype.Float32, 4, 0, 3, 2), evaluated(tensor.FromSlice([]int32{9})))
 		attends(t, "a window over two parts", fast.Attention{Causal: true, Window: 200}, c.inputs(d)...)
 		attends(t, "parts without keys", fast.Attention{Causal: true, Sinks: true, Pos: true}, in...)
+	}
+}
+
+// Packed keys and values are those that dequantizing gives, to the bit.
+func TestAttentionPacked(t *testing.T) {
+	for _, bits := range []int{4, 8, 3} {
+		for _, l := range []int{1, 11} {
+			in := append(attended{2, 4, 2, l, 40, 64, 128}.inputs(dtype.Float32), int32s(29, 3))
+			p := fast.Attention{Causal: true, Pos: true, Scale: tensor.MakeF64(0.2)}
+			pack := func(a *tensor.Array) (parts []*tensor.Array, whole *tensor.Array) {
+				parts = quant.QuantizeOf(a, affine(bits, 32), onCPU())
+				return parts, quant.DequantizeOf(parts[0], parts[1], parts[2], affine(bits, 32), dtype.Float32, onCPU())
+			}
+			k, wholeK := pack(in[1])
+			v, wholeV := pack(in[2])
+			want := evaluated(tensor.Apply1(p, onGPU(), in[0], wholeK, wholeV, in[3]))
+			p.Bits, p.Group = bits, 32
+			all := append(append(append(in[:1:1], k...), v...), in[3])
+			if err := tensor.Eval(all...); err != nil {
+				t.Fatal(err)
+			}
+			if err := hasKernel(p, all); err != nil {
+				t.Error(err)
+			}
+			if err := differ(evaluated(tensor.Apply1(p, onGPU(), all...)), want, closeness{}); err != nil {
+				t.Errorf("%d bits, %d queries: %v", bits, l, err)
+			}
+			sameAsCPU(t, "unpack", fast.Unpack{Bits: bits, Group: 32}, closeness{1e-6, 0}, k...)
+		}
 	}
 }
 

@@ -155,17 +155,24 @@ func (g *quantProduct) arguments(e *encoder) []arg {
 // dequantize picks the kernel that unpacks.
 func dequantize(e *encoder, p quant.Dequantize, in, out []View) error {
 	w, ok := packedOf(p.Scheme, in)
-	ty := floatType(out[0].DType)
-	n := out[0].Shape.Size() / 8
-	if !ok || ty == "" || n > math.MaxInt32 {
+	if !ok {
 		return tensor.ErrUnsupported
 	}
-	k, err := e.kernel("quant", "dequantize", append([]string{w.ts, ty}, w.code()...))
+	return w.dequantize(e, e.out(&out[0]), floatType(out[0].DType), out[0].Shape.Size())
+}
+
+// dequantize unpacks n values to y, of type ty.
+func (p *packed) dequantize(e *encoder, y arg, ty string, n int) error {
+	n /= 8
+	if p.ts == "" || ty == "" || n > math.MaxInt32 {
+		return tensor.ErrUnsupported
+	}
+	k, err := e.kernel("quant", "dequantize", append([]string{p.ts, ty}, p.code()...))
 	if err != nil {
 		return err
 	}
 	grid, group := linear(n)
-	e.run(k, grid, group, e.in(w.words), e.in(w.scales), e.in(w.biases), e.out(&out[0]), i32(w.shift()))
+	e.run(k, grid, group, e.in(p.words), e.in(p.scales), e.in(p.biases), y, i32(p.shift()))
 	return nil
 }
 
