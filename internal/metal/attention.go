@@ -87,7 +87,7 @@ func unpackedLater(p fast.Attention, in []View) (packed, *View) {
 	w, _ := packedOf(affine(p.Bits, p.Group), in)
 	s := slices.Clone(in[0].Shape)
 	s[3] = w.cols
-	return w, &View{Spec: tensor.Spec{Shape: s, DType: dtype.Float32}, Strides: rowMajor(s)}
+	return w, &View{Spec: tensor.Spec{Shape: s, DType: dtype.Float32}, Strides: tensor.ContiguousStrides(s)}
 }
 
 // keysAndValues are arguments; what is packed is unpacked first.
