@@ -72,8 +72,8 @@ func TestResidentMemory(t *testing.T) {
 			took := r.Peak - r.Before
 			t.Logf("weights of %.1f MB: %.1f MB at the peak (%.3f of them), %.1f MB at the end; before, %.1f MB; active %.1f MB",
 				mb(weights), mb(took), float64(took)/float64(weights), mb(r.After-r.Before), mb(r.Before), mb(r.Active))
-			if took < weights*9/10 {
-				t.Errorf("it is not all of the weights: the measurement is wrong")
+			if took < weights*8/10 {
+				t.Errorf("the weights are not resident: the measurement is wrong")
 			}
 			if took > weights*11/10+other {
 				t.Errorf("%.1f MB are resident for weights of %.1f MB", mb(took), mb(weights))
