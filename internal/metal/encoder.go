@@ -20,7 +20,7 @@ type encoder struct {
 	cmds  []command
 	hz    hazards
 	cells map[*tensor.Buffer]int // of a Program: what is bound later
-	keep  []*tensor.Buffer       // borrowed memory that the commands use
+	keep  []*tensor.Buffer       // memory that the commands use
 	err   error
 }
 
@@ -69,9 +69,8 @@ func (e *encoder) view(v *View, mode access) arg {
 			e.err = err
 		}
 		a.buf, a.off = buf, a.off+off
-		if v.Buf.Borrowed() {
-			e.keep = append(e.keep, v.Buf)
-		}
+		// Nobody else may have it any more when the commands run.
+		e.keep = append(e.keep, v.Buf)
 	}
 	if v.Shape.Size() > 0 {
 		lo, hi := tensor.Extent(v.Spec, v.Strides)
