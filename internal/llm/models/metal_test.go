@@ -20,8 +20,7 @@ func TestMetalParity(t *testing.T) {
 		}
 		for _, dir := range recordedModels(root) {
 			t.Run(kind.name+"/"+filepath.Base(dir), func(t *testing.T) {
-				ran := llmtest.OnMetal(t)
-				parity(t, dir, kind.tolerance)
+				ran := llmtest.OnMetal(t, func() { parity(t, dir, kind.tolerance) })
 				if ran.On("scaled_dot_product_attention") == 0 || ran.On("matmul")+ran.On("quantized_matmul") == 0 {
 					t.Error("no attention or no product was seen on the GPU")
 				}
