@@ -14,7 +14,7 @@ import (
 // CPU's tolerances, and no op of theirs runs on the CPU. MLX_FULL=1 tries all of ../shared.
 func TestMetalParity(t *testing.T) {
 	for _, kind := range recordings {
-		root := filepath.Join("testdata", kind.name)
+		root := parityRoots(kind.name)[0] // testdata
 		if os.Getenv("MLX_FULL") != "" {
 			root = llmtest.Shared(t, kind.name)
 		}
@@ -26,5 +26,19 @@ func TestMetalParity(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestMetalReferences: neither do other architectures and settings leave the GPU, which
+// are held against a decoder in float64.
+func TestMetalReferences(t *testing.T) {
+	if os.Getenv("MLX_FULL") == "" {
+		t.Skip("takes minutes; MLX_FULL=1 runs it")
+	}
+	for name, f := range map[string]func(*testing.T){
+		"families": TestFamiliesAgainstReference, "ternary": TestTernary, "hub": TestHubQuantizedParity,
+		"half": TestHalfPrecision, "llama": TestAgainstReference, "quantized": TestQuantizedAgainstReference, "config": TestConfigAgainstReference,
+	} {
+		t.Run(name, func(t *testing.T) { llmtest.OnMetal(t, func() { f(t) }) })
 	}
 }

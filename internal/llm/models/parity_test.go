@@ -97,7 +97,7 @@ func TestParity(t *testing.T) {
 	for _, kind := range recordings {
 		t.Run(kind.name, func(t *testing.T) {
 			n := 0
-			for _, root := range []string{filepath.Join("testdata", kind.name), filepath.Join(sharedDir(), kind.name)} {
+			for _, root := range parityRoots(kind.name) {
 				for _, dir := range recordedModels(root) {
 					n++
 					t.Run(filepath.Base(dir), func(t *testing.T) { parity(t, dir, kind.tolerance) })
@@ -108,14 +108,6 @@ func TestParity(t *testing.T) {
 			}
 		})
 	}
-}
-
-// sharedDir has the recorded directories beside the project.
-func sharedDir() string {
-	if dir := os.Getenv("MLX_SHARED"); dir != "" {
-		return dir
-	}
-	return filepath.Join("..", "..", "..", "..", "shared")
 }
 
 // recordedModels are the directories in root of models that are supported.
