@@ -20,7 +20,7 @@ type encoder struct {
 	cmds  []command
 	hz    hazards
 	cells map[*tensor.Buffer]int // of a Program: what is bound later
-	keep  []*tensor.Buffer       // borrowed memory that the commands use
+	keep  []*tensor.Buffer       // scratch, and memory that is not the device's, which the commands use
 	err   error
 }
 
@@ -69,7 +69,7 @@ func (e *encoder) view(v *View, mode access) arg {
 			e.err = err
 		}
 		a.buf, a.off = buf, a.off+off
-		if v.Buf.Borrowed() {
+		if _, own := v.Buf.Memory().(*memory); !own {
 			e.keep = append(e.keep, v.Buf)
 		}
 	}
