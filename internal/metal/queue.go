@@ -104,6 +104,10 @@ func (q *queue) Encode(p tensor.Primitive, in, out []View) error {
 		return q.call(c, in, out)
 	}
 	q.open()
+	in, err := q.allOurs(in)
+	if err != nil {
+		return err
+	}
 	if err := q.enc.add(p, in, out); err != nil {
 		return err
 	}
