@@ -27,6 +27,7 @@ type setup struct {
 	layers tune.Layers
 	o      tune.Options
 	bits   int
+	mode   mlx.Mode // of packed weights; "": affine
 	mlxLM  bool
 	config llmtest.Config // changes of the model
 	rate   optim.Schedule // nil: 1e-3
@@ -52,7 +53,7 @@ func (s setup) model(t *testing.T) (llm.Model, *tune.Trained) {
 		t.Fatal(err)
 	}
 	if s.bits > 0 {
-		nn.Quantize(l.Model, mlx.Bits(s.bits), mlx.GroupSize(32))
+		nn.Quantize(l.Model, mlx.Scheme{Bits: s.bits, GroupSize: 32, Mode: s.mode})
 	}
 	random.Seed(7)
 	trained, err := tune.Prepare(l.Model, s.layers)
