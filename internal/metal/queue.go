@@ -120,9 +120,9 @@ func (q *queue) Encode(p tensor.Primitive, in, out []View) error {
 	return nil
 }
 
-// add encodes one primitive, or leaves the encoder as it was.
+// add encodes one primitive, or nothing of it.
 func (e *encoder) add(p tensor.Primitive, in, out []View) error {
-	n, hz := len(e.cmds), append([]touch(nil), e.hz.touched...)
+	n := len(e.cmds)
 	var err error
 	if tooLarge(in) || tooLarge(out) {
 		err = noKernel("more than %d elements", maxSize)
@@ -137,7 +137,10 @@ func (e *encoder) add(p tensor.Primitive, in, out []View) error {
 		e.tellKernels(p, n)
 		return nil
 	}
-	e.cmds, e.hz.touched = e.cmds[:n], hz
+	if len(e.cmds) > n { // what was touched before is not known any more
+		e.cmds = append(e.cmds[:n], command{})
+		e.hz.clear()
+	}
 	return e.b.leave(p, out[0].DType, err)
 }
 
