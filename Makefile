@@ -22,7 +22,10 @@ full: # what does not fit into .ci/run; run it before a release
 
 metal-full: # the emulated GPU: all dtypes, sanitizers, the op table, models, training; needs clang 17 or newer
 	MLX_FULL=1 go test -count=1 -timeout 120m -tags metalemu ./internal/metal/...
-	MLX_FULL=1 MLX_DEVICE=metal-emu go test -count=1 -timeout 120m -tags metalemu ./internal/optest
+	MLX_FULL=1 MLX_DEVICE=metal-emu go test -count=1 -timeout 120m -tags metalemu ./internal/optest ./internal/doctor
+	for s in asan tsan msan; do \
+		MLX_METAL_SANITIZER=$$s MLX_DEVICE=metal-emu go test -count=1 -timeout 120m -tags metalemu ./internal/optest -run '^TestGolden$$' || exit 1; \
+	done
 	MLX_FULL=1 go test -count=1 -timeout 120m -tags metalemu ./internal/llm/models ./internal/llm/tune ./cmd/mlx -run "^TestMetal"
 
 metal-coverage: # write docs/metal-coverage.md

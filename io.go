@@ -44,9 +44,12 @@ func withEnding(path, ending string) string {
 }
 
 // viewOf is an array over memory that owner keeps.
-func viewOf(a npy.Array, owner any) *Array {
-	spec := Spec{Shape: a.Shape, DType: a.DType}
-	v := tensor.RowMajorView(spec, tensor.Borrow(a.Data, owner))
+func viewOf(a npy.Array, owner any) (*Array, error) {
+	b, err := tensor.Adopt(a.Data, owner, tensor.Other)
+	if err != nil {
+		return nil, err
+	}
+	v := tensor.RowMajorView(Spec{Shape: a.Shape, DType: a.DType}, b)
 	if a.ColumnMajor {
 		n := 1
 		for i, d := range a.Shape {
@@ -54,7 +57,7 @@ func viewOf(a npy.Array, owner any) *Array {
 			n *= max(d, 1)
 		}
 	}
-	return tensor.FromView(v)
+	return tensor.FromView(v), nil
 }
 
 // parseMapped maps a file and parses it; a page that cannot be read is an error.
@@ -79,11 +82,12 @@ func Load(path string) (*Array, error) {
 	if e := filepath.Ext(path); e != ".npy" {
 		return nil, fmt.Errorf("%s: Load reads .npy files; LoadAll reads .npz and .safetensors", path)
 	}
-	a, file, err := parseMapped(path, npy.Parse)
+	data, file, err := parseMapped(path, npy.Parse)
 	if err != nil {
 		return nil, err
 	}
-	return viewOf(a, file), nil
+	a, err := viewOf(data, file)
+	return a, pathError(path, err)
 }
 
 // LoadAll is mx.load of a .npz or .safetensors file: its arrays by name, and the
@@ -98,7 +102,9 @@ func LoadAll(path string) (arrays map[string]*Array, meta map[string]any, err er
 		}
 		arrays = make(map[string]*Array, len(all))
 		for _, a := range all {
-			arrays[a.Name] = viewOf(a.Array, file)
+			if arrays[a.Name], err = viewOf(a.Array, file); err != nil {
+				return nil, nil, pathError(path, err)
+			}
 		}
 		return arrays, nil, nil
 	case ".safetensors":
@@ -108,7 +114,10 @@ func LoadAll(path string) (arrays map[string]*Array, meta map[string]any, err er
 		}
 		arrays = make(map[string]*Array, len(f.Tensors()))
 		for _, t := range f.Tensors() {
-			arrays[t.Name] = viewOf(npy.Array{Header: npy.Header{DType: t.DType, Shape: t.Shape}, Data: t.Data}, t.File)
+			arrays[t.Name], err = viewOf(npy.Array{Header: npy.Header{DType: t.DType, Shape: t.Shape}, Data: t.Data}, t.File)
+			if err != nil {
+				return nil, nil, pathError(path, err)
+			}
 		}
 		for k, v := range f.Metadata {
 			if meta == nil {
@@ -212,7 +221,7 @@ func ReadNPY(r io.Reader) (*Array, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the stream %w", err)
 	}
-	return viewOf(a, a.Data), nil
+	return viewOf(a, a.Data)
 }
 
 // WriteNPY is mx.save ([Save]) to a stream.
@@ -255,7 +264,10 @@ func ReadSafetensors(r io.ReaderAt, size int64) (map[string]*Array, map[string]s
 			return nil, nil, &safetensors.Error{Path: path, Tensor: t.Name, Named: true, Err: err}
 		}
 		n += t.Size()
-		arrays[t.Name] = viewOf(npy.Array{Header: npy.Header{DType: t.DType, Shape: t.Shape}, Data: data}, data)
+		arrays[t.Name], err = viewOf(npy.Array{Header: npy.Header{DType: t.DType, Shape: t.Shape}, Data: data}, data)
+		if err != nil {
+			return nil, nil, &safetensors.Error{Path: path, Tensor: t.Name, Named: true, Err: err}
+		}
 	}
 	return arrays, f.Metadata, nil
 }

@@ -225,6 +225,16 @@ func unregister(m *mapping) {
 	}
 }
 
+// Holds reports whether b is a part of a mapped file: bytes outside of Go's heap, on pages
+// that hold nothing else.
+func Holds(b []byte) bool {
+	if len(b) == 0 {
+		return false
+	}
+	m, off := find(uintptr(unsafe.Pointer(unsafe.SliceData(b))))
+	return m != nil && len(b) <= len(m.data)-off
+}
+
 // find gives the live mapping that holds addr, and addr's offset in it.
 func find(addr uintptr) (*mapping, int) {
 	live.Lock()

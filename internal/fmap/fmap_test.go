@@ -158,3 +158,31 @@ func TestGuardPassesThrough(t *testing.T) {
 	var p *int
 	_ = Guard(func() error { *p = 1; return nil })
 }
+
+func TestHolds(t *testing.T) {
+	f, err := Open(write(t, pattern(5000)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := f.Bytes()
+	mapped := f.Contains(uintptr(unsafe.Pointer(&b[0]))) && Holds(b)
+	if runtime.GOOS == "linux" && !mapped {
+		t.Error("a mapped file is not held")
+	}
+	for _, part := range [][]byte{b[:1], b[4999:], b[1:4097]} {
+		if Holds(part) != mapped {
+			t.Errorf("%d bytes of the file: %v, all of it %v", len(part), !mapped, mapped)
+		}
+	}
+	for _, other := range [][]byte{nil, {}, b[:0], make([]byte, 10), unsafe.Slice(&b[0], len(b)+1), []byte("constant")} {
+		if Holds(other) {
+			t.Errorf("%d other bytes are held", len(other))
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if Holds(b) {
+		t.Error("a closed file is held")
+	}
+}

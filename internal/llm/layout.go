@@ -63,7 +63,10 @@ func (p Param) Array() (*mlx.Array, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := over(p.Tensor, data)
+	a, err := over(p.Tensor, data)
+	if err != nil {
+		return nil, err
+	}
 	if p.Turned {
 		a = tensor.CopyOf(a.T(), mlx.Stream{})
 	}

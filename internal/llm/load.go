@@ -471,7 +471,7 @@ func (l *loader) array(t weights.Tensor) (*mlx.Array, error) {
 	if err != nil {
 		return nil, err
 	}
-	return over(t, data), nil
+	return over(t, data)
 }
 
 // checkKind refuses weights of a dtype that the layer cannot read.
@@ -488,8 +488,8 @@ func checkKind(t weights.Tensor, want mlx.DType) error {
 	return fmt.Errorf("%s: dtype %s is not supported here; the layer needs %v", t.Name, t.RawDType, want)
 }
 
-// over is an array over the tensor's elements, without a copy.
-func over(t weights.Tensor, data []byte) *mlx.Array {
+// over is an array over the tensor's elements, without a copy where a file has them.
+func over(t weights.Tensor, data []byte) (*mlx.Array, error) {
 	var owner any = t.File
 	if t.Owner != nil {
 		owner = t.Owner
@@ -497,8 +497,11 @@ func over(t weights.Tensor, data []byte) *mlx.Array {
 	if t.Make != nil {
 		owner = data
 	}
-	spec := tensor.Spec{Shape: t.Shape, DType: t.DType}
-	return tensor.FromView(tensor.RowMajorView(spec, tensor.BorrowWeights(data, owner)))
+	b, err := tensor.Adopt(data, owner, tensor.Weights)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", t.Name, err)
+	}
+	return tensor.FromView(tensor.RowMajorView(tensor.Spec{Shape: t.Shape, DType: t.DType}, b)), nil
 }
 
 // explain adds what the configuration has to do with a mismatch.

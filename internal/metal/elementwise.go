@@ -51,7 +51,7 @@ func mapOp(e *encoder, p tensor.Primitive, in, out []View) error {
 	grid, group := w.grid(per)
 	shape, steps := ints(w.shape...), longs(w.flat()...)
 	if len(steps.bytes) > gpu.MaxBytes {
-		return fmt.Errorf("%w: strides of %d inputs with %d axes", tensor.ErrUnsupported, len(in), len(w.shape))
+		return noKernel("strides of %d inputs with %d axes", len(in), len(w.shape))
 	}
 	e.run(k, grid, group, append(args, shape, steps, i32(len(w.shape)))...)
 	return nil
@@ -69,7 +69,7 @@ const maxMapped = 28
 // mapKernels finds the kernel; flat says that all inputs are row-major.
 func mapKernels(e *encoder, p tensor.Primitive, in, out []View) (k gpu.Kernel, flat bool, err error) {
 	if len(in)+len(out) > maxMapped {
-		return nil, false, fmt.Errorf("%w: %d inputs", tensor.ErrUnsupported, len(in))
+		return nil, false, noKernel("%d inputs", len(in))
 	}
 	variant := "flat"
 	for i := range in {
@@ -222,7 +222,7 @@ func fusedKey(p tensor.Fused) string {
 }
 
 func noFormula(p tensor.Primitive, in []dtype.DType) error {
-	return fmt.Errorf("%w: %s of %v has no formula in Metal", tensor.ErrUnsupported, p.Name(), in)
+	return noKernel("%s of %v", p.Name(), in)
 }
 
 // librarySource is the text of a library.

@@ -193,5 +193,5 @@ func encodeRows(e *encoder, p tensor.Primitive, in, out []View) error {
 	case tensor.SearchSorted:
 		return searchSorted(e, p, in, out)
 	}
-	return tensor.ErrUnsupported
+	return noKernel("%s", p.Name())
 }

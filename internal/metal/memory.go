@@ -1,11 +1,10 @@
 package metal
 
 import (
+	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"sync"
-	"unsafe"
 
 	"github.com/mlxgo/mlx/internal/metal/gpu"
 	"github.com/mlxgo/mlx/internal/tensor"
@@ -35,7 +34,7 @@ func (m *memory) Release() {
 
 // Alloc gives shared memory.
 func (b *backend) Alloc(_ tensor.Device, size int) (tensor.Memory, error) {
-	if size < slabMin {
+	if size < slabMin && !b.info.Emulated { // there, an overrun is to be seen
 		return b.slabs.get(size)
 	}
 	if b.info.MaxBuffer > 0 && int64(size) > b.info.MaxBuffer {
@@ -87,14 +86,21 @@ func (s *slabs) put(m *memory) {
 	s.free[m.n] = append(s.free[m.n], m)
 }
 
-// A wrapped is memory of others as the device sees it: whole pages around it.
+// A wrapped is memory of others in a buffer of the device.
 type wrapped struct {
 	buf gpu.Buffer
-	off int // of the memory in the pages
+	off int // where the memory begins
+}
+
+// reachable reports whether the device can use b where it lies: memory of its own and of
+// the CPU backend, mapped files. Small arrays from before the device was chosen lie on
+// Go's heap, whose pages hold other objects, too.
+func reachable(b *tensor.Buffer) bool {
+	return b.Memory() != nil || b.Mapped() || len(b.Host()) == 0
 }
 
 // place finds the device's buffer of b, and where b begins in it. Memory that is not the
-// device's (mapped files) is wrapped without a copy, once.
+// device's is wrapped without a copy, once.
 func (be *backend) place(b *tensor.Buffer) (gpu.Buffer, int, error) {
 	if m, ok := b.Memory().(*memory); ok {
 		return m.buf, m.off, nil
@@ -102,23 +108,17 @@ func (be *backend) place(b *tensor.Buffer) (gpu.Buffer, int, error) {
 	if w, ok := b.Native().(*wrapped); ok {
 		return w.buf, w.off, nil
 	}
-	host := b.Host()
-	if len(host) == 0 {
+	switch {
+	case len(b.Host()) == 0:
 		return nil, 0, nil
+	case !reachable(b):
+		return nil, 0, errors.New("metal: memory of Go's heap is given to the GPU")
 	}
-	page := uintptr(be.info.PageSize)
-	if page == 0 {
-		page = uintptr(os.Getpagesize())
-	}
-	p := uintptr(unsafe.Pointer(unsafe.SliceData(host)))
-	off := int(p % page)
-	n := (off + len(host) + int(page) - 1) / int(page) * int(page)
-	buf, err := be.dev.Wrap(unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(host)), -off)), n))
+	buf, off, err := be.dev.Wrap(b.Host())
 	if err != nil {
 		return nil, 0, err
 	}
-	w := &wrapped{buf, off}
-	b.SetNative(w)
+	b.SetNative(&wrapped{buf, off})
 	runtime.AddCleanup(b, func(buf gpu.Buffer) { buf.Release() }, buf)
-	return w.buf, w.off, nil
+	return buf, off, nil
 }

@@ -120,7 +120,7 @@ func (g *program) Run(bind []View) (tensor.Event, error) {
 func (q *queue) call(c tensor.Caller, in, out []View) error {
 	g, ok := c.Program().(*program)
 	if !ok || g.q != q {
-		return fmt.Errorf("%w: the program was made for another stream", tensor.ErrUnsupported)
+		return noKernel("the program was made for another stream")
 	}
 	in = in[:min(len(in), len(g.plan.In))] // without tokens of effects
 	return g.enqueue(append(append([]View(nil), in...), out...))

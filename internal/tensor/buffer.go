@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"unsafe"
+
+	"github.com/mlxgo/mlx/internal/fmap"
 )
 
 // A Buffer is a range of memory with its count of users. Three kinds: Go heap
@@ -19,6 +21,7 @@ type Buffer struct {
 	purpose  Purpose
 	refs     atomic.Int32 // values that lie here
 	owner    any          // what keeps borrowed memory alive
+	mapped   bool         // borrowed memory is pages of a mapped file
 	clean    runtime.Cleanup
 	native   atomic.Pointer[any]
 	released bool
@@ -51,20 +54,38 @@ func (b *Buffer) SetNative(v any) { b.native.Store(&v) }
 func (b *Buffer) Bind(host []byte) { b.host = host }
 
 // Borrow wraps memory that owner keeps alive. Nothing is counted.
-func Borrow(host []byte, owner any) *Buffer { return &Buffer{host: host, owner: owner} }
+func Borrow(host []byte, owner any) *Buffer {
+	return &Buffer{host: host, owner: owner, mapped: fmap.Holds(host)}
+}
 
-// BorrowWeights is Borrow for the mapped weights of a model: the bytes count as
-// weights until the buffer is collected.
-func BorrowWeights(host []byte, owner any) *Buffer {
-	b := &Buffer{host: host, owner: owner, purpose: Weights}
-	n := int64(len(host))
-	countUse(Weights, n)
-	runtime.AddCleanup(b, func(n int64) { countUse(Weights, -n) }, n)
-	return b
+// Adopt is memory for arrays whose bytes are there already and do not change: mapped
+// pages, or what was read or made on Go's heap. They are borrowed from owner, who keeps
+// them, and if they are weights they count until the buffer is collected. But where a
+// GPU shares the host's memory, bytes of Go's heap are copied into memory of the GPU's
+// own: it takes whole pages, and those of Go's heap hold other objects, too.
+func Adopt(host []byte, owner any, p Purpose) (*Buffer, error) {
+	b := Borrow(host, owner)
+	if u := unified.Load(); u != nil && !b.mapped {
+		c, err := newBuffer(*u, len(host), nil, p)
+		if err == nil {
+			copy(c.host, host)
+		}
+		return c, err
+	}
+	if p != Other {
+		b.purpose = p
+		countUse(p, int64(len(host)))
+		runtime.AddCleanup(b, func(n int64) { countUse(p, -n) }, int64(len(host)))
+	}
+	return b, nil
 }
 
 // Borrowed reports whether the memory is a file map or another owner's.
 func (b *Buffer) Borrowed() bool { return b.owner != nil }
+
+// Mapped reports whether borrowed memory is pages of a mapped file, which devices can use
+// where they lie.
+func (b *Buffer) Mapped() bool { return b.mapped }
 
 // touch notes that bt reads or writes b.
 func (b *Buffer) touch(bt *batch) {

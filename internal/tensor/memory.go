@@ -204,7 +204,7 @@ func classOf(n int) (class, size int) {
 // newBuffer gets memory on d. st is the only stream whose work will touch it
 // first, or nil when the host writes it at once.
 func newBuffer(d Device, size int, st *streamState, p Purpose) (*Buffer, error) {
-	if u := unified.Load(); u != nil && !raceEnabled {
+	if u := unified.Load(); u != nil {
 		d, size = *u, max(size, 256)
 	} else if size < offHeapMin || raceEnabled {
 		if size == 0 {

@@ -2,5 +2,6 @@
 
 package tensor
 
-// raceEnabled puts all buffers on the Go heap, where the race detector sees them.
+// raceEnabled puts all buffers on the Go heap, where the race detector sees them, unless a
+// GPU shares the memory.
 const raceEnabled = false

@@ -332,7 +332,7 @@ func Own(a *Array, p Purpose) (View, error) {
 	n := a.n
 	v := *n.val
 	b := v.Buf
-	sole := n.uses.Load() == 0 && b.refs.Load() == 1 && b.owner == nil && v.Contiguous() && v.Offset == 0 &&
+	sole := n.uses.Load() == 0 && b.refs.Load() == 1 && b.owner == nil && (b.mem != nil || unified.Load() == nil) && v.Contiguous() && v.Offset == 0 &&
 		countLive(n.traces) == 0 && b.only(nil, nil)
 	if sole {
 		a.dead.Store(true)

@@ -42,13 +42,12 @@ func (d *device) NewBuffer(n int) (gpu.Buffer, error) {
 	return &buffer{host: mapping[:size:size], mapping: mapping}, nil
 }
 
-// Wrap takes memory as it lies: whole pages around it could hold objects of Go that are
-// free, and a pointer to one ends the process.
-func (d *device) Wrap(mem []byte) (gpu.Buffer, error) {
+// Wrap takes memory as it lies, at offset 0.
+func (d *device) Wrap(mem []byte) (gpu.Buffer, int, error) {
 	if len(mem) == 0 {
-		return nil, errors.New("no memory is wrapped")
+		return nil, 0, errors.New("no memory is wrapped")
 	}
-	return &buffer{host: mem}, nil
+	return &buffer{host: mem}, 0, nil
 }
 
 func (b *buffer) Host() []byte { return b.host }

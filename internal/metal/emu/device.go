@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"sync"
 	"syscall"
@@ -50,7 +51,7 @@ func (d *device) Info() gpu.Info {
 		Memory:       d.memory,
 		MaxBuffer:    d.memory / 2,
 		WorkingSet:   d.memory / 4 * 3,
-		PageSize:     1, // any memory can be wrapped
+		PageSize:     os.Getpagesize(),
 		MSL:          "3.1",
 		Emulated:     true,
 	}

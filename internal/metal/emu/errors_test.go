@@ -5,6 +5,7 @@ package emu
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"unsafe"
@@ -230,7 +231,7 @@ func TestDevice(t *testing.T) {
 	d := open(t, Options{})
 	info := d.Info()
 	if !strings.HasPrefix(info.Name, "Metal emulator (clang ") || info.Architecture != "emulated" || !info.Emulated ||
-		info.MSL != "3.1" || info.PageSize != 1 || info.Memory < 1<<28 || info.MaxBuffer <= 0 || info.WorkingSet <= 0 {
+		info.MSL != "3.1" || info.PageSize != os.Getpagesize() || info.Memory < 1<<28 || info.MaxBuffer <= 0 || info.WorkingSet <= 0 {
 		t.Errorf("%+v", info)
 	}
 	if err := d.SetWiredLimit(1 << 20); err != nil {
@@ -257,9 +258,9 @@ func TestDevice(t *testing.T) {
 func TestWrap(t *testing.T) {
 	d := open(t, Options{})
 	mem := make([]byte, 64)
-	b, err := d.Wrap(mem)
-	if err != nil {
-		t.Fatal(err)
+	b, offset, err := d.Wrap(mem)
+	if err != nil || offset != 0 {
+		t.Fatal(err, offset)
 	}
 	q := newQueue(t, d)
 	floats(b)[0] = 21
@@ -274,7 +275,7 @@ func TestWrap(t *testing.T) {
 	if got := *(*float32)(unsafe.Pointer(&mem[4])); got != 42 {
 		t.Errorf("%g, want 42", got)
 	}
-	if _, err := d.Wrap(nil); err == nil {
+	if _, _, err := d.Wrap(nil); err == nil {
 		t.Error("wrapped nothing")
 	}
 }

@@ -21,7 +21,7 @@ type Info struct {
 	Memory       int64  // of the machine
 	MaxBuffer    int64  // the largest buffer
 	WorkingSet   int64  // what the GPU should use at most
-	PageSize     int    // what Wrap rounds to
+	PageSize     int    // of memory
 	System       string // macOS 15.1; "" if unknown
 	MSL          string // version of the language, "3.1"
 	Emulated     bool   // runs on the CPU
@@ -29,6 +29,7 @@ type Info struct {
 
 // A Buffer is memory that host and GPU share. Its hazards are nobody's but the caller's.
 type Buffer interface {
+	// Host is the memory as the host sees it; of a buffer that Wrap made, what was wrapped.
 	Host() []byte
 	Release()
 }
@@ -123,9 +124,10 @@ type Device interface {
 	Info() Info
 	// NewBuffer gives zeroed memory of at least n bytes.
 	NewBuffer(n int) (Buffer, error)
-	// Wrap makes a buffer of host memory that begins and ends at page borders, without a
-	// copy. The memory must outlive the buffer.
-	Wrap(mem []byte) (Buffer, error)
+	// Wrap makes a buffer of host memory outside of Go's heap, without a copy. The memory
+	// begins at that offset of the buffer: a device that takes whole pages takes those
+	// that mem lies in. They must outlive the buffer.
+	Wrap(mem []byte) (buf Buffer, offset int, err error)
 	// Compile compiles Metal source. name is for messages.
 	Compile(name, source string, math Math) (Library, error)
 	NewQueue() (Queue, error)

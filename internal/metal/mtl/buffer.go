@@ -3,6 +3,7 @@
 package mtl
 
 import (
+	"errors"
 	"fmt"
 	"unsafe"
 
@@ -17,7 +18,8 @@ const sharedUntracked = uint64(0<<4 | 1<<8)
 // buffer is a gpu.Buffer over an MTLBuffer.
 type buffer struct {
 	reference
-	host      []byte
+	host      []byte // of one that Wrap made, what was wrapped
+	length    int    // of the MTLBuffer
 	residency *residency
 }
 
@@ -32,7 +34,7 @@ func (d *device) NewBuffer(n int) (gpu.Buffer, error) {
 		object := ask(d.object, "newBufferWithLength:options:", uint64(max(n, 1)), sharedUntracked)
 		if !object.IsNil() {
 			host := call[unsafe.Pointer](object, "contents")
-			b = d.own(object, unsafe.Slice((*byte)(host), n))
+			b = d.own(object, unsafe.Slice((*byte)(host), n), n)
 		}
 	})
 	if b == nil {
@@ -41,35 +43,38 @@ func (d *device) NewBuffer(n int) (gpu.Buffer, error) {
 	return b, nil
 }
 
-// Wrap makes a buffer of whole pages of host memory, which must outlive it.
-func (d *device) Wrap(mem []byte) (gpu.Buffer, error) {
-	start := unsafe.Pointer(unsafe.SliceData(mem))
+// Wrap makes a buffer of the pages that mem lies in. They are numbers here, not pointers:
+// Go must not see pointers to what lies beside mem.
+func (d *device) Wrap(mem []byte) (gpu.Buffer, int, error) {
+	start := uintptr(unsafe.Pointer(unsafe.SliceData(mem)))
+	page := uintptr(pageSize)
+	first := start &^ (page - 1)
+	offset := int(start - first)
+	length := (uint64(offset) + uint64(len(mem)) + uint64(page) - 1) &^ (uint64(page) - 1)
 	switch {
 	case len(mem) == 0:
-		return nil, fmt.Errorf("no memory is wrapped")
-	case uintptr(start)%uintptr(pageSize) != 0 || len(mem)%pageSize != 0:
-		return nil, fmt.Errorf("%d bytes at %p are wrapped: Metal takes whole pages of %d bytes", len(mem), start, pageSize)
-	case int64(len(mem)) > d.info.MaxBuffer:
-		return nil, fmt.Errorf("%d bytes are wrapped: the GPU takes buffers of up to %d", len(mem), d.info.MaxBuffer)
+		return nil, 0, errors.New("no memory is wrapped")
+	case length > uint64(d.info.MaxBuffer):
+		return nil, 0, fmt.Errorf("%d bytes are wrapped, in pages of %d: the GPU takes buffers of up to %d", len(mem), length, d.info.MaxBuffer)
 	}
 	var b *buffer
 	pooled(func() {
 		// No deallocator: darwinkit's blocks read freed memory when they die.
 		object := ask(d.object, "newBufferWithBytesNoCopy:length:options:deallocator:",
-			start, uint64(len(mem)), sharedUntracked, unsafe.Pointer(nil))
+			first, length, sharedUntracked, unsafe.Pointer(nil))
 		if !object.IsNil() {
-			b = d.own(object, mem)
+			b = d.own(object, mem, int(length))
 		}
 	})
 	if b == nil {
-		return nil, fmt.Errorf("the GPU cannot use %d bytes of host memory at %p", len(mem), start)
+		return nil, 0, fmt.Errorf("the GPU cannot use %d bytes of host memory at %#x", len(mem), start)
 	}
-	return b, nil
+	return b, offset, nil
 }
 
 // own makes a buffer of an object of ours.
-func (d *device) own(object objc.Object, host []byte) *buffer {
-	b := &buffer{reference: reference{object: object}, host: host, residency: d.residency}
+func (d *device) own(object objc.Object, host []byte, length int) *buffer {
+	b := &buffer{reference: reference{object: object}, host: host, length: length, residency: d.residency}
 	d.residency.add(b)
 	return b
 }

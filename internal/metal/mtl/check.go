@@ -95,8 +95,8 @@ func checkArg(a *gpu.Arg) error {
 		return fmt.Errorf("a buffer and bytes are given: want one of them")
 	case b.released.Load():
 		return fmt.Errorf("the buffer %w", errReleased)
-	case a.Offset < 0 || a.Offset >= max(len(b.host), 1):
-		return fmt.Errorf("offset %d of a buffer of %d bytes", a.Offset, len(b.host))
+	case a.Offset < 0 || a.Offset >= max(b.length, 1):
+		return fmt.Errorf("offset %d of a buffer of %d bytes", a.Offset, b.length)
 	}
 	return nil
 }

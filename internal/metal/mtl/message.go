@@ -22,7 +22,8 @@ func pooled(f func()) {
 }
 
 // call sends a message. T is objc.Object, objc.Void, string, uint64, int64, float64 or
-// unsafe.Pointer; arguments of NSUInteger are uint64, of NSInteger int64, of BOOL bool.
+// unsafe.Pointer; arguments of NSUInteger are uint64, of NSInteger int64, of BOOL bool, and
+// addresses that Go's collector must not see as such are uintptr.
 func call[T any](receiver objc.Handle, selector string, args ...any) T {
 	if receiver.Ptr() == nil {
 		var zero T

@@ -5,8 +5,8 @@ package mtl
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -130,26 +130,82 @@ func TestBuffers(t *testing.T) {
 			t.Errorf("%d bytes: error %v, want %s", n, err, want)
 		}
 	}
-	mem, err := unix.Mmap(-1, 0, 4*pageSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+}
+
+// mapping is n bytes outside of Go's heap that begin at a page's border.
+func mapping(t *testing.T, n int) []byte {
+	t.Helper()
+	all, err := unix.Mmap(-1, 0, n+pageSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Munmap(mem)
-	for uintptr(unsafe.Pointer(&mem[0]))%uintptr(pageSize) != 0 { // the machine's pages may be smaller
-		mem = mem[os.Getpagesize():]
-	}
-	mem = mem[:2*pageSize]
-	b := ok(d.Wrap(mem))(t)
-	b.Host()[3] = 7
-	if mem[3] != 7 {
-		t.Error("the memory was copied")
-	}
-	b.Release()
-	b.Release() // does nothing
-	for _, bad := range [][]byte{nil, mem[1:], mem[:100], mem[pageSize : pageSize+1]} {
-		if b, err := d.Wrap(bad); b != nil || err == nil {
-			t.Errorf("%d bytes are wrapped", len(bad))
+	t.Cleanup(func() {
+		if err := unix.Munmap(all); err != nil {
+			t.Error(err)
 		}
+	})
+	// The machine's pages may be smaller.
+	return all[-uintptr(unsafe.Pointer(&all[0]))%uintptr(pageSize):][:n]
+}
+
+// Metal gets whole pages, which the fake checks, whatever the memory's place in them.
+func TestWrap(t *testing.T) {
+	r, d := machine(t, objcfake.M3Max())
+	pages := mapping(t, 4*pageSize)
+	for _, c := range []struct{ from, n, offset, length int }{
+		{0, 2 * pageSize, 0, 2 * pageSize},
+		{0, 400, 0, pageSize},
+		{pageSize, 400, 0, pageSize},
+		{pageSize + 4, pageSize - 4, 4, pageSize},
+		{pageSize + 4, pageSize, 4, 2 * pageSize},
+		{2*pageSize - 4, 400, pageSize - 4, 2 * pageSize},
+		{3*pageSize + 8, pageSize - 8, 8, pageSize},
+	} {
+		mem := pages[c.from:][:c.n]
+		before := len(r.Messages())
+		b, offset, err := d.Wrap(mem)
+		if err != nil || offset != c.offset {
+			t.Fatalf("%d bytes from %d on: offset %d, error %v; want offset %d", c.n, c.from, offset, err, c.offset)
+		}
+		if h := b.Host(); &h[0] != &mem[0] || len(h) != c.n {
+			t.Errorf("%d bytes from %d on: the host sees others", c.n, c.from)
+		}
+		if said, want := strings.Join(r.Messages()[before:], "\n"), fmt.Sprintf(" %d ", c.length); !strings.Contains(said, want) {
+			t.Errorf("%d bytes from %d on: want a buffer of %d bytes in %s", c.n, c.from, c.length, said)
+		}
+		b.Release()
+		b.Release() // does nothing
+	}
+	if _, _, err := d.Wrap(nil); err == nil {
+		t.Error("no memory is wrapped")
+	}
+	if _, _, err := d.Wrap(unsafe.Slice(&pages[0], 36<<30+1)); err == nil || !strings.Contains(err.Error(), "takes buffers of up to") {
+		t.Errorf("too much is wrapped: %v", err)
+	}
+}
+
+// A kernel reads and writes wrapped memory from the offset on.
+func TestWrappedRuns(t *testing.T) {
+	_, d := machine(t, objcfake.M3Max())
+	s := newScene(t, d, 1)
+	defer s.release()
+	n := 4 * s.n
+	for _, from := range []int{0, 4, pageSize - 8, pageSize + 12} {
+		mem := mapping(t, 3*pageSize)[from:][:n]
+		b, offset, err := d.Wrap(mem)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := s.step(0, 0, 1)
+		c.Args[1] = gpu.Arg{Buffer: b, Offset: offset}
+		if err := s.queue.Encode([]gpu.Cmd{c}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := commitAndWait(s.queue); err != nil {
+			t.Fatal(err)
+		}
+		s.buffers = append(s.buffers, b)
+		s.want(t, len(s.buffers)-1, 2, 1)
 	}
 }
 

@@ -301,6 +301,8 @@ func (r *Runtime) argument(p any) (letter string, value any) {
 		return "d", p
 	case unsafe.Pointer:
 		return "^", p
+	case uintptr: // what darwinkit passes in the same register
+		return "^", *(*unsafe.Pointer)(unsafe.Pointer(&p))
 	case Size:
 		return "S", p
 	default:

@@ -47,6 +47,16 @@ func (s *scene) memory(n uint64) Object {
 	return ask(s.device, "newBufferWithLength:options:", n, uint64(modeShared|untracked))
 }
 
+// wrap makes a buffer of memory from an offset of a page on.
+func (s *scene) wrap(from, n int) Object {
+	p := uintptr(unsafe.Pointer(&pages[0]))
+	p = (p+PageSize-1)&^(PageSize-1) + uintptr(from)
+	return ask(s.device, "newBufferWithBytesNoCopy:length:options:deallocator:", p, uint64(n),
+		uint64(modeShared|untracked), unsafe.Pointer(nil))
+}
+
+var pages [3 * PageSize]byte // not on Go's heap
+
 func (s *scene) pipeline(name string) Object {
 	options := ask(GetClass("MTLCompileOptions"), "new")
 	tell(options, "setLanguageVersion:", uint64(language31))
@@ -154,6 +164,9 @@ func TestPlanted(t *testing.T) {
 			tell(s.encoder, "setBytes:length:atIndex:", unsafe.Pointer(&b[0]), uint64(len(b)), uint64(0))
 			s.finish()
 		}, "setBytes of 4097 bytes"},
+		{"wrapped memory that begins inside of a page", func(s *scene) { s.wrap(64, PageSize); s.finish() }, "Metal takes whole pages"},
+		{"wrapped memory that ends inside of a page", func(s *scene) { s.wrap(0, PageSize+64); s.finish() }, "Metal takes whole pages"},
+		{"wrapped pages", func(s *scene) { s.wrap(0, PageSize).Release(); s.finish() }, ""},
 		{"fence waited for after its update", func(s *scene) {
 			f := ask(s.device, "newFence")
 			tell(s.encoder, "updateFence:", f)

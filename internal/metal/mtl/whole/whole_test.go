@@ -3,9 +3,14 @@
 package whole
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unsafe"
@@ -175,5 +180,81 @@ func TestStreams(t *testing.T) {
 		if !strings.Contains(sent, m) {
 			t.Errorf("no %s", m)
 		}
+	}
+}
+
+// What is read onto Go's heap is copied, not wrapped: the pages around it have objects that
+// the collector frees.
+func TestGoHeap(t *testing.T) {
+	useFake(t)
+	defer debug.SetGCPercent(debug.SetGCPercent(1))
+	before := len(fake.Messages())
+	var arrays []*mlx.Array
+	var sizes []int
+	for n := 3; n < 20000; n += n/3 + 1 { // of all size classes of the heap, and larger
+		values := make([]float32, n)
+		for i := range values {
+			values[i] = float32(i)
+		}
+		var file bytes.Buffer
+		if err := mlx.WriteNPY(&file, mlx.NewArray(values)); err != nil {
+			t.Fatal(err)
+		}
+		a, err := mlx.ReadNPY(&file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		arrays, sizes = append(arrays, a), append(sizes, n)
+	}
+	for range 3 {
+		for i, a := range arrays {
+			runtime.GC()
+			got := mlx.ToSlice[float32](mlx.Add(a, a, mlx.GPU))
+			if len(got) != sizes[i] {
+				t.Fatalf("%d elements, want %d", len(got), sizes[i])
+			}
+			for j, v := range got {
+				if v != float32(2*j) {
+					t.Fatalf("%d elements: element %d is %v", sizes[i], j, v)
+				}
+			}
+		}
+	}
+	for _, m := range fake.Messages()[before:] {
+		if strings.Contains(m, "newBufferWithBytesNoCopy") {
+			t.Errorf("Go's heap is wrapped: %s", m)
+		}
+	}
+}
+
+// Mapped files are wrapped where they lie, wherever arrays begin in their pages.
+func TestMappedFile(t *testing.T) {
+	useFake(t)
+	path := filepath.Join(t.TempDir(), "a.safetensors")
+	saved := map[string]*mlx.Array{}
+	for i := range 9 {
+		saved[strconv.Itoa(i)] = mlx.Add(mlx.Arange(0, 1000+700*i, 1), i)
+	}
+	if err := mlx.SaveSafetensors(path, saved, nil); err != nil {
+		t.Fatal(err)
+	}
+	loaded, _, err := mlx.LoadAll(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := len(fake.Messages())
+	for name, a := range loaded {
+		if !mlx.Item[bool](mlx.All(mlx.Equal(mlx.Add(a, 1, mlx.GPU), mlx.Add(saved[name], 1, mlx.CPU)))) {
+			t.Errorf("%s differs", name)
+		}
+	}
+	wrapped := 0
+	for _, m := range fake.Messages()[before:] {
+		if strings.Contains(m, "newBufferWithBytesNoCopy") {
+			wrapped++
+		}
+	}
+	if wrapped != len(loaded) {
+		t.Errorf("%d of %d arrays are wrapped", wrapped, len(loaded))
 	}
 }
