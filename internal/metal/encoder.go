@@ -20,7 +20,7 @@ type encoder struct {
 	cmds  []command
 	hz    hazards
 	cells map[*tensor.Buffer]int // of a Program: what is bound later
-	keep  []*tensor.Buffer       // scratch, and memory that is not the device's, which the commands use
+	keep  []*tensor.Buffer       // what the commands use: collected, it would be given to others
 	err   error
 }
 
@@ -69,9 +69,7 @@ func (e *encoder) view(v *View, mode access) arg {
 			e.err = err
 		}
 		a.buf, a.off = buf, a.off+off
-		if _, own := v.Buf.Memory().(*memory); !own {
-			e.keep = append(e.keep, v.Buf)
-		}
+		e.keep = append(e.keep, v.Buf)
 	}
 	if v.Shape.Size() > 0 {
 		lo, hi := tensor.Extent(v.Spec, v.Strides)
