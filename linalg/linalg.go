@@ -14,7 +14,8 @@
 // function that depends on that choice has no gradient, and others have the right one. The
 // gradient of [Cholesky], [Eigh] and [EighVals], which read one triangle, is the symmetric one.
 //
-// MLX's decompositions of complex matrices ([SVD], [Eig], [Eigh]) are not here.
+// Of complex matrices there are [SVD], [SVDVals], [Eigh], [EighVals] and [Norm], without gradients but
+// for norms by elements. MLX has [Eig] and [EigVals] of them, too, which are an error here.
 package linalg
 
 import (
@@ -84,7 +85,8 @@ func QR(a *mlx.Array, opts ...mlx.StreamOrDevice) (q, r *mlx.Array) {
 }
 
 // SVD is mx.linalg.svd: a [M, N] = u[:, :K] @ diag(s) @ vt[:K], where u is [M, M], s is [K] and
-// descends, vt is [N, N], K = min(M, N).
+// descends, vt is [N, N], K = min(M, N). Of complex64 vt is the conjugate transpose of v, and s is
+// float32.
 func SVD(a *mlx.Array, opts ...mlx.StreamOrDevice) (u, s, vt *mlx.Array) {
 	out := several(linalg.SVD{Vectors: true}, a, opts)
 	return out[0], out[1], out[2]
@@ -137,7 +139,7 @@ func Cross(a, b *mlx.Array, opts ...mlx.AxisOption) *mlx.Array {
 }
 
 // Eig is mx.linalg.eig: eigenvalues [N] and, as columns, unit eigenvectors [N, N] of a real
-// square matrix, complex64.
+// square matrix, complex64. MLX takes complex matrices, too.
 func Eig(a *mlx.Array, opts ...mlx.StreamOrDevice) (values, vectors *mlx.Array) {
 	out := several(linalg.Eig{Vectors: true}, a, opts)
 	return out[0], out[1]
@@ -147,8 +149,8 @@ func Eig(a *mlx.Array, opts ...mlx.StreamOrDevice) (values, vectors *mlx.Array) 
 func EigVals(a *mlx.Array, opts ...mlx.StreamOrDevice) *mlx.Array { return one(linalg.Eig{}, a, opts) }
 
 // Eigh is mx.linalg.eigh: the ascending eigenvalues [N] and, as columns, the eigenvectors [N, N]
-// of a symmetric matrix, of which it reads the upper or the lower triangle: MLX's UPLO, "L" by
-// default.
+// of a symmetric or, in complex64, Hermitian matrix, of which it reads the upper or the lower
+// triangle: MLX's UPLO, "L" by default. Values are real.
 func Eigh(a *mlx.Array, upper bool, opts ...mlx.StreamOrDevice) (values, vectors *mlx.Array) {
 	out := several(linalg.Eigh{Upper: upper, Vectors: true}, a, opts)
 	return out[0], out[1]

@@ -34,7 +34,7 @@ func TestErrors(t *testing.T) {
 	}{
 		{"qr[float32(2,)]: needs a matrix: 2 axes or more, not 1", func() *mlx.Array { return first(linalg.QR(mlx.Ones(mlx.Shape{2}))) }},
 		{"qr[int32(2, 2)]: is defined for float32 and float64, not int32; convert with AsType", func() *mlx.Array { return first(linalg.QR(mlx.Ones(mlx.Shape{2, 2}, mlx.Int32))) }},
-		{"svd[bfloat16(2, 2)]: is defined for float32", func() *mlx.Array { return linalg.SVDVals(square.AsType(mlx.BFloat16)) }},
+		{"svd[bfloat16(2, 2)]: is defined for float32, float64 and complex64, not bfloat16", func() *mlx.Array { return linalg.SVDVals(square.AsType(mlx.BFloat16)) }},
 		{"eigh[float32(2, 3)]: is defined for square matrices, not 2 by 3", func() *mlx.Array { return second(linalg.Eigh(mlx.Ones(mlx.Shape{2, 3}), false)) }},
 		{"eigvalsh[float32(2, 3)]", func() *mlx.Array { return linalg.EighVals(mlx.Ones(mlx.Shape{2, 3}), false) }},
 		{"eigvals[float16(2, 2)]", func() *mlx.Array { return linalg.EigVals(square.AsType(mlx.Float16)) }},
@@ -54,6 +54,14 @@ func TestErrors(t *testing.T) {
 		{"pinv: the matrix has NaN or Inf", func() *mlx.Array { return linalg.PInv(nan) }},
 		{"eigh: the matrix has NaN or Inf", func() *mlx.Array { return first(linalg.Eigh(nan, false)) }},
 		{"eigvals: the matrix has NaN or Inf", func() *mlx.Array { return linalg.EigVals(nan) }},
+		{"svd: the matrix has NaN or Inf", func() *mlx.Array { return linalg.SVDVals(nan.AsType(mlx.Complex64)) }},
+		{"svd[complex64(2, 2)]: has no derivative for complex64; use stop_gradient", func() *mlx.Array {
+			return mlx.Grad(func(a *mlx.Array) *mlx.Array { return mlx.Sum(linalg.SVDVals(a.Mul(1i))) })(square)
+		}},
+		{"eigh[complex64(2, 2)]: has no derivative", func() *mlx.Array {
+			return mlx.Grad(func(a *mlx.Array) *mlx.Array { return mlx.Sum(first(linalg.Eigh(a.Mul(1i), true))) })(square)
+		}},
+		{"eig[complex64(2, 2)]: is defined for float32 and float64, not complex64", func() *mlx.Array { return second(linalg.Eig(square.AsType(mlx.Complex64))) }},
 		{"det[complex64(2, 2)]: is not defined for complex64", func() *mlx.Array { return linalg.Det(square.AsType(mlx.Complex64)) }},
 		{"slogdet[float32(2, 3)]: needs square matrices", func() *mlx.Array { return first(linalg.SLogDet(mlx.Ones(mlx.Shape{2, 3}))) }},
 		{"det[bfloat16(4, 4)]: of more than 3 rows is defined for float32", func() *mlx.Array { return linalg.Det(mlx.Eye(4, 4, 0, mlx.BFloat16)) }},

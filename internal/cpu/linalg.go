@@ -146,14 +146,7 @@ func decompose(p tensor.Primitive) func(j job) {
 	case linalg.Eig:
 		return func(j job) { eigJob(p, j) }
 	case linalg.Eigh:
-		return func(j job) {
-			a, w := j.finite(), j.room(0)
-			j.converged(lapack.Eigh(w, a, j.n, p.Upper, p.Vectors, j.mem()))
-			j.store(0, w)
-			if p.Vectors {
-				j.store(1, a)
-			}
-		}
+		return func(j job) { eighJob(p, j) }
 	case linalg.LU:
 		return luJob
 	case linalg.Solve:
@@ -188,7 +181,63 @@ func qrJob(j job) {
 	j.store(1, r)
 }
 
+// complexes is part i of the complex input.
+func (j job) complexes() []complex128 {
+	a := make([]complex128, j.m*j.n)
+	for i, z := range at[complex64](&j.in[0], j.i*len(a), len(a)) {
+		if a[i] = complex128(z); z-z != 0 {
+			failf("%s has NaN or Inf", j.which())
+		}
+	}
+	return a
+}
+
+func (j job) storeComplex(k int, a []complex128) {
+	y := at[complex64](&j.out[k], j.i*len(a), len(a))
+	for i := range y {
+		y[i] = complex64(a[i])
+	}
+}
+
+func eighJob(p linalg.Eigh, j job) {
+	w := j.room(0)
+	if j.in[0].DType == dtype.Complex64 {
+		a := j.complexes()
+		j.converged(lapack.Hermitian(w, a, j.n, p.Upper, p.Vectors, j.mem()))
+		j.store(0, w)
+		if p.Vectors {
+			j.storeComplex(1, a)
+		}
+		return
+	}
+	a := j.finite()
+	j.converged(lapack.Eigh(w, a, j.n, p.Upper, p.Vectors, j.mem()))
+	j.store(0, w)
+	if p.Vectors {
+		j.store(1, a)
+	}
+}
+
+func complexSVDJob(p linalg.SVD, j job) {
+	a := j.complexes()
+	if !p.Vectors {
+		s := j.room(0)
+		j.converged(lapack.ComplexSVD(nil, s, nil, a, j.m, j.n, j.mem()))
+		j.store(0, s)
+		return
+	}
+	u, s, vt := make([]complex128, j.m*j.m), j.room(1), make([]complex128, j.n*j.n)
+	j.converged(lapack.ComplexSVD(u, s, vt, a, j.m, j.n, j.mem()))
+	j.storeComplex(0, u)
+	j.store(1, s)
+	j.storeComplex(2, vt)
+}
+
 func svdJob(p linalg.SVD, j job) {
+	if j.in[0].DType == dtype.Complex64 {
+		complexSVDJob(p, j)
+		return
+	}
 	a := j.finite()
 	if !p.Vectors {
 		s := j.room(0)

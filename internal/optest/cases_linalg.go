@@ -44,6 +44,7 @@ func linalgCases() []Case {
 	all = append(all, factorCases()...)
 	all = append(all, spectralCases()...)
 	all = append(all, eigenCases()...)
+	all = append(all, hermitianCases()...)
 	return append(all, normCases()...)
 }
 

@@ -33,6 +33,58 @@ func eigenCases() []Case {
 	}
 }
 
+// hermitianCases are of complex matrices: values against those of the real matrix of twice the
+// size, which has each twice, and the product of the factors.
+func hermitianCases() []Case {
+	at := func(z complex64) (x, y float64) { return float64(real(z)), float64(imag(z)) }
+	twice := func(a *mlx.Array) mat {
+		m, n := a.Dim(0), a.Dim(1)
+		y := newMat(2*m, 2*n)
+		for i, z := range mlx.ToSlice[complex64](a) {
+			re, im := at(z)
+			r, c := i/n, i%n
+			y[r][c], y[r][n+c], y[m+r][c], y[m+r][n+c] = re, -im, im, re
+		}
+		return y
+	}
+	every2nd := func(v []float64) *mlx.Array {
+		var out []float32
+		for i := 0; i < len(v); i += 2 {
+			out = append(out, float32(v[i]))
+		}
+		return mlx.FromSlice(out)
+	}
+	parts := func(z *mlx.Array) []*mlx.Array { return []*mlx.Array{mlx.Real(z), mlx.Imag(z)} }
+	hermitian := func(a *mlx.Array) *mlx.Array { return a.Add(mlx.Conjugate(a.SwapAxes(-1, -2))) }
+	z := func(m, n int) *mlx.Array { return ramp(m, n).Add(ramp(m, n).Add(1).Mul(ramp(m, n).Sub(0.5)).Mul(1i)) }
+	cases := []Case{{Name: "eigh, Hermitian", Inputs: made(z(4, 4)), Tol: F32,
+		Build: one2(func(a *mlx.Array) []*mlx.Array {
+			h := hermitian(a)
+			w, v := linalg.Eigh(h, true)
+			back := v.Mul(w.ExpandDims(-2)).MatMul(mlx.Conjugate(v.SwapAxes(-1, -2)))
+			return append(parts(back), w, linalg.EighVals(h, false))
+		}),
+		Want: func(in []*mlx.Array) []*mlx.Array {
+			w, _ := twice(hermitian(in[0])).eigh()
+			return append(parts(hermitian(in[0])), every2nd(w), every2nd(w))
+		}}}
+	for _, size := range [][2]int{{5, 3}, {3, 5}, {4, 4}} {
+		k := min(size[0], size[1])
+		cases = append(cases, Case{Name: fmt.Sprintf("svd of a complex %d by %d matrix", size[0], size[1]), Inputs: made(z(size[0], size[1])), Tol: F32,
+			Build: one2(func(a *mlx.Array) []*mlx.Array {
+				u, s, vh := linalg.SVD(a)
+				back := cut(u, 0, k).Mul(s.ExpandDims(-2)).MatMul(cut(vh.SwapAxes(-1, -2), 0, k).SwapAxes(-1, -2))
+				return append(parts(back), s, linalg.SVDVals(a), linalg.Norm(a, linalg.OrdName("nuc")))
+			}),
+			Want: func(in []*mlx.Array) []*mlx.Array {
+				_, s, _ := twice(in[0]).svd()
+				v := every2nd(s)
+				return append(parts(in[0]), v, v, mlx.Sum(v))
+			}})
+	}
+	return cases
+}
+
 // eigenReference is the values, in the order in which EigVals has them, and the squared
 // sizes of the elements of the unit vectors, of matrices of 3 rows.
 func eigenReference(a *mlx.Array) (values, sizes *mlx.Array) {

@@ -62,8 +62,7 @@ func (c calc) join(axis int, as ...*Array) *Array { return tensor.ConcatenateOf(
 // symmetric is (a + a^T) / 2.
 func (c calc) symmetric(a *Array) *Array { return c.times(c.add(a, c.t(a)), 0.5) }
 
-// lower solves l @ x = b for lower triangular l of the same batch, upper likewise.
-func (c calc) lower(l, b *Array) *Array { return tensor.Apply1(SolveTriangular{}, c.s, l, b) }
+// upper solves u @ x = b for upper triangular u of the same batch.
 func (c calc) upper(u, b *Array) *Array {
 	return tensor.Apply1(SolveTriangular{Upper: true}, c.s, u, b)
 }

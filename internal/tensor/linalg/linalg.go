@@ -24,7 +24,7 @@ type (
 type (
 	// QR is q [M,K] with orthonormal columns and r [K,N], upper triangular.
 	QR struct{}
-	// SVD is u [M,M], s [K] and vt [N,N], or s alone.
+	// SVD is u [M,M], s [K] and vt [N,N], or s alone; also of complex matrices.
 	SVD struct{ Vectors bool }
 	// Inverse is the inverse.
 	Inverse struct{}
@@ -37,7 +37,8 @@ type (
 	Cholesky struct{ Upper bool }
 	// Eig is the eigenvalues [N] and vectors, as columns, or the values alone; complex64.
 	Eig struct{ Vectors bool }
-	// Eigh is the same of a symmetric matrix, of which one triangle is read: values ascend.
+	// Eigh is the same of a symmetric or Hermitian matrix, of which one triangle is read: real
+	// values, which ascend.
 	Eigh struct{ Upper, Vectors bool }
 	// LU is both factors in one [M,N], the pivots uint32 [K], and rows uint32 [M]: row i of
 	// the input is row rows[i] of L @ U.
@@ -78,26 +79,49 @@ func (p Eigh) Name() string {
 	return "eigvalsh"
 }
 
-// matrix takes the shape of an input apart.
+// matrix takes the shape of a real input apart.
 func matrix(in Spec) (batch Shape, m, n int, err error) {
-	sh := in.Shape
 	if in.DType != dtype.Float32 && in.DType != dtype.Float64 {
 		return nil, 0, 0, fmt.Errorf("is defined for float32 and float64, not %v; convert with AsType", in.DType)
 	}
-	if len(sh) < 2 {
-		return nil, 0, 0, fmt.Errorf("needs a matrix: 2 axes or more, not %d", len(sh))
+	return axes(in)
+}
+
+// complexMatrix is matrix of an input that may be complex, and the dtype of its values.
+func complexMatrix(in Spec) (batch Shape, m, n int, values tensor.DType, err error) {
+	if in.DType == dtype.Complex64 {
+		batch, m, n, err = axes(in)
+		return batch, m, n, dtype.Float32, err
 	}
-	k := len(sh) - 2
-	return sh[:k:k], sh[k], sh[k+1], nil
+	if in.DType != dtype.Float32 && in.DType != dtype.Float64 {
+		return nil, 0, 0, 0, fmt.Errorf("is defined for float32, float64 and complex64, not %v; convert with AsType", in.DType)
+	}
+	batch, m, n, err = axes(in)
+	return batch, m, n, in.DType, err
+}
+
+func axes(in Spec) (batch Shape, m, n int, err error) {
+	k := len(in.Shape) - 2
+	if k < 0 {
+		return nil, 0, 0, fmt.Errorf("needs a matrix: 2 axes or more, not %d", k+2)
+	}
+	return in.Shape[:k:k], in.Shape[k], in.Shape[k+1], nil
 }
 
 // square is matrix where M = N.
 func square(in Spec) (batch Shape, n int, err error) {
 	batch, m, n, err := matrix(in)
-	if err == nil && m != n {
-		err = fmt.Errorf("is defined for square matrices, not %d by %d", m, n)
+	if err == nil {
+		err = sameSides(m, n)
 	}
 	return batch, n, err
+}
+
+func sameSides(m, n int) error {
+	if m != n {
+		return fmt.Errorf("is defined for square matrices, not %d by %d", m, n)
+	}
+	return nil
 }
 
 // of is the batch with more axes.
@@ -114,9 +138,9 @@ func (QR) Infer(in []Spec) ([]Spec, error) {
 
 // Infer gives u, s, vt or s.
 func (p SVD) Infer(in []Spec) ([]Spec, error) {
-	b, m, n, err := matrix(in[0])
+	b, m, n, values, err := complexMatrix(in[0])
 	d := in[0].DType
-	s := of(b, d, min(m, n))
+	s := of(b, values, min(m, n))
 	if !p.Vectors {
 		return []Spec{s}, err
 	}
@@ -146,18 +170,24 @@ func (PseudoInverse) Infer(in []Spec) ([]Spec, error) {
 
 // Infer gives values and vectors.
 func (p Eig) Infer(in []Spec) ([]Spec, error) {
-	return eigen(in[0], dtype.Complex64, p.Vectors)
+	b, n, err := square(in[0])
+	return eigen(b, n, dtype.Complex64, dtype.Complex64, p.Vectors), err
 }
 
 // Infer gives values and vectors.
-func (p Eigh) Infer(in []Spec) ([]Spec, error) { return eigen(in[0], in[0].DType, p.Vectors) }
-
-func eigen(in Spec, d tensor.DType, vectors bool) ([]Spec, error) {
-	b, n, err := square(in)
-	if vectors {
-		return []Spec{of(b, d, n), of(b, d, n, n)}, err
+func (p Eigh) Infer(in []Spec) ([]Spec, error) {
+	b, m, n, values, err := complexMatrix(in[0])
+	if err == nil {
+		err = sameSides(m, n)
 	}
-	return []Spec{of(b, d, n)}, err
+	return eigen(b, n, values, in[0].DType, p.Vectors), err
+}
+
+func eigen(b Shape, n int, values, d tensor.DType, vectors bool) []Spec {
+	if vectors {
+		return []Spec{of(b, values, n), of(b, d, n, n)}
+	}
+	return []Spec{of(b, values, n)}
 }
 
 // Infer gives factors, pivots and rows.

@@ -18,6 +18,13 @@ func (p Eigh) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) { return
 // Vmap makes the mapped axis one of the batch.
 func (p Eig) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) { return vmap(p, s, in, axes) }
 
+// realOnly refuses the derivative of a complex matrix.
+func realOnly(p tensor.Primitive, a *Array) {
+	if a.DType() == dtype.Complex64 {
+		tensor.Throw(p.Name(), []Spec{tensor.SpecOf(a)}, "has no derivative for complex64; use stop_gradient on what it reads")
+	}
+}
+
 // gaps is 1 / (v[j] - v[i]) at i, j, and 0 where the values are equal.
 func (c calc) gaps(v *Array) *Array {
 	d := c.sub(c.row(v), c.column(v))
@@ -31,6 +38,7 @@ func (c calc) gaps(v *Array) *Array {
 // u ((f o (u^T g_u - g_u^T u)) s + s (f o (v^T g_v - g_v^T v)) + g) vt, where the columns of u
 // and v beyond K turn with the others only.
 func (p SVD) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array {
+	realOnly(p, in[0])
 	c := calc{s}
 	m, n := in[0].Dim(-2), in[0].Dim(-1)
 	k := min(m, n)
@@ -75,6 +83,7 @@ func (c calc) inverseOr0(v *Array) *Array {
 
 // VJP is v (f o (v^T g_v) + g_w) v^T made symmetric, with f = gaps(w).
 func (p Eigh) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array {
+	realOnly(p, in[0])
 	c := calc{s}
 	if !p.Vectors {
 		v := tensor.Apply(Eigh{Upper: p.Upper, Vectors: true}, s, in[0])[1]
