@@ -9,13 +9,11 @@
 // device: MLX asks for stream=mx.cpu. Signs and orders are those of LAPACK. A matrix that has no
 // answer (a singular one for [Inv]; NaN for [SVD]) is an error of mlx.Eval.
 //
-// MLX has gradients of [Norm], [Cross] and small determinants alone; here all have them, of real
-// matrices. Where singular values or eigenvalues are equal, the vectors are a matter of choice: a
+// As in MLX, [SVD], [Eigh], [Eig] and [Norm] take complex64, too.
+//
+// MLX has gradients of [Norm], [Cross] and small determinants alone; here all have them. Where singular values or eigenvalues are equal, the vectors are a matter of choice: a
 // function that depends on that choice has no gradient, and others have the right one. The
 // gradient of [Cholesky], [Eigh] and [EighVals], which read one triangle, is the symmetric one.
-//
-// Of complex matrices there are [SVD], [SVDVals], [Eigh], [EighVals] and [Norm], without gradients but
-// for norms by elements. MLX has [Eig] and [EigVals] of them, too, which are an error here.
 package linalg
 
 import (
@@ -138,8 +136,8 @@ func Cross(a, b *mlx.Array, opts ...mlx.AxisOption) *mlx.Array {
 	return linalg.CrossOf(a, b, axis, s)
 }
 
-// Eig is mx.linalg.eig: eigenvalues [N] and, as columns, unit eigenvectors [N, N] of a real
-// square matrix, complex64. MLX takes complex matrices, too.
+// Eig is mx.linalg.eig: eigenvalues [N] and, as columns, unit eigenvectors [N, N] of a square
+// matrix, complex64.
 func Eig(a *mlx.Array, opts ...mlx.StreamOrDevice) (values, vectors *mlx.Array) {
 	out := several(linalg.Eig{Vectors: true}, a, opts)
 	return out[0], out[1]

@@ -263,7 +263,24 @@ func pinvJob(j job) {
 	j.store(0, p)
 }
 
+func complexEigJob(p linalg.Eig, j job) {
+	w := make([]complex128, j.n)
+	var v []complex128
+	if p.Vectors {
+		v = make([]complex128, j.n*j.n)
+	}
+	j.converged(lapack.ComplexEig(w, v, j.complexes(), j.n))
+	j.storeComplex(0, w)
+	if p.Vectors {
+		j.storeComplex(1, v)
+	}
+}
+
 func eigJob(p linalg.Eig, j job) {
+	if j.in[0].DType == dtype.Complex64 {
+		complexEigJob(p, j)
+		return
+	}
 	a, n := j.finite(), j.n
 	put := func(k, i int, v complex128) { at[complex64](&j.out[k], i, 1)[0] = complex64(v) }
 	var vector func(i, l int, v complex128)

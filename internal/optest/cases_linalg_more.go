@@ -13,73 +13,89 @@ import (
 // eigenCases are of matrices that are not symmetric, with real values and conjugate pairs.
 func eigenCases() []Case {
 	a := mlx.NewArray([][][]float64{{{1, 2, 0.5}, {-3, 1.5, 1}, {0.25, 1, -2}}, {{4, 1, 0}, {0.5, 2, 1}, {1, -0.5, -1}}})
-	parts := func(z *mlx.Array) []*mlx.Array { return []*mlx.Array{mlx.Real(z), mlx.Imag(z)} }
+	b := ramp(2, 3, 3)
+	tol := Tol{Rel: 1e-5, Abs: 1e-5}
+	eig := func(a *mlx.Array) []*mlx.Array { // the phase of a vector is a matter of choice
+		w, v := linalg.Eig(a)
+		return append(reIm(w), mlx.Square(mlx.Real(v)).Add(mlx.Square(mlx.Imag(v))))
+	}
+	want := func(a *mlx.Array) []*mlx.Array {
+		w, v := eigenReference(a)
+		return append(reIm(w), v)
+	}
 	return []Case{
-		{Name: "eigvals", Inputs: made(a), Tol: Tol{Rel: 1e-5, Abs: 1e-5}, Empty: true, GradStep: 1e-3,
-			Build: one2(func(a *mlx.Array) []*mlx.Array { return parts(linalg.EigVals(a)) }),
+		{Name: "eigvals", Inputs: made(a), Tol: tol, Empty: true, GradStep: 1e-3,
+			Build: one2(func(a *mlx.Array) []*mlx.Array { return reIm(linalg.EigVals(a)) }),
 			Want: func(in []*mlx.Array) []*mlx.Array {
 				w, _ := eigenReference(in[0])
-				return parts(w)
+				return reIm(w)
 			}},
-		{Name: "eig", Inputs: made(a), Tol: Tol{Rel: 1e-5, Abs: 1e-5}, Empty: true, GradStep: 1e-3,
-			Build: one2(func(a *mlx.Array) []*mlx.Array { // the phase is a matter of choice
-				w, v := linalg.Eig(a)
-				return append(parts(w), mlx.Square(mlx.Real(v)).Add(mlx.Square(mlx.Imag(v))))
-			}),
-			Want: func(in []*mlx.Array) []*mlx.Array {
-				w, v := eigenReference(in[0])
-				return append(parts(w), v)
-			}},
+		{Name: "eig", Inputs: made(a), Tol: tol, Empty: true, GradStep: 1e-3,
+			Build: one2(eig), Want: func(in []*mlx.Array) []*mlx.Array { return want(in[0]) }},
+		{Name: "eig of complex matrices", Inputs: made(a, b), Tol: tol, GradStep: 1e-3,
+			Build: func(in []*mlx.Array) []*mlx.Array { return eig(complexOf(in)) },
+			Want:  func(in []*mlx.Array) []*mlx.Array { return want(complexOf(in)) }},
 	}
 }
 
-// hermitianCases are of complex matrices: values against those of the real matrix of twice the
-// size, which has each twice, and the product of the factors.
+// reIm are the real and the imaginary one; complexOf makes them one array.
+func reIm(z *mlx.Array) []*mlx.Array          { return []*mlx.Array{mlx.Real(z), mlx.Imag(z)} }
+func complexOf(parts []*mlx.Array) *mlx.Array { return parts[0].Add(parts[1].Mul(1i)) }
+func adjoint(a *mlx.Array) *mlx.Array         { return mlx.Conjugate(a.SwapAxes(-1, -2)) }
+
+// every2nd is of values that are there twice.
+func every2nd(v []float64) *mlx.Array {
+	var out []float32
+	for i := 0; i < len(v); i += 2 {
+		out = append(out, float32(v[i]))
+	}
+	return mlx.FromSlice(out)
+}
+
+// hermitianCases are eigh and svd of complex matrices, made of two real ones: the values, the
+// product of the factors, and the part of it, or of 1, that belongs to the first value.
 func hermitianCases() []Case {
-	at := func(z complex64) (x, y float64) { return float64(real(z)), float64(imag(z)) }
-	twice := func(a *mlx.Array) mat {
-		m, n := a.Dim(0), a.Dim(1)
-		y := newMat(2*m, 2*n)
-		for i, z := range mlx.ToSlice[complex64](a) {
-			re, im := at(z)
-			r, c := i/n, i%n
-			y[r][c], y[r][n+c], y[m+r][c], y[m+r][n+c] = re, -im, im, re
-		}
-		return y
+	hermitian := func(in []*mlx.Array) *mlx.Array {
+		z := complexOf(in)
+		return z.Add(adjoint(z))
 	}
-	every2nd := func(v []float64) *mlx.Array {
-		var out []float32
-		for i := 0; i < len(v); i += 2 {
-			out = append(out, float32(v[i]))
-		}
-		return mlx.FromSlice(out)
-	}
-	parts := func(z *mlx.Array) []*mlx.Array { return []*mlx.Array{mlx.Real(z), mlx.Imag(z)} }
-	hermitian := func(a *mlx.Array) *mlx.Array { return a.Add(mlx.Conjugate(a.SwapAxes(-1, -2))) }
-	z := func(m, n int) *mlx.Array { return ramp(m, n).Add(ramp(m, n).Add(1).Mul(ramp(m, n).Sub(0.5)).Mul(1i)) }
-	cases := []Case{{Name: "eigh, Hermitian", Inputs: made(z(4, 4)), Tol: F32,
-		Build: one2(func(a *mlx.Array) []*mlx.Array {
-			h := hermitian(a)
-			w, v := linalg.Eigh(h, true)
-			back := v.Mul(w.ExpandDims(-2)).MatMul(mlx.Conjugate(v.SwapAxes(-1, -2)))
-			return append(parts(back), w, linalg.EighVals(h, false))
-		}),
+	cases := []Case{{Name: "eigh, Hermitian", Inputs: made(ramp(4, 4), ramp(4, 4).Mul(ramp(4, 4).Add(0.5))), Tol: F32, GradStep: 1e-3,
+		Build: func(in []*mlx.Array) []*mlx.Array {
+			w, v := linalg.Eigh(hermitian(in), true)
+			back := v.Mul(w.ExpandDims(-2)).MatMul(adjoint(v))
+			first := cut(v, 0, 1)
+			out := append(reIm(back), reIm(first.MatMul(adjoint(first)))...)
+			return append(out, w, linalg.EighVals(hermitian(in), false))
+		},
 		Want: func(in []*mlx.Array) []*mlx.Array {
-			w, _ := twice(hermitian(in[0])).eigh()
-			return append(parts(hermitian(in[0])), every2nd(w), every2nd(w))
+			w, v := cmats(hermitian(in))[0].twice().eigh()
+			re, im := firstColumns(v, v).once()
+			out := append(reIm(hermitian(in)), matsOf(in[0], re), matsOf(in[0], im))
+			return append(out, every2nd(w), every2nd(w))
 		}}}
 	for _, size := range [][2]int{{5, 3}, {3, 5}, {4, 4}} {
 		k := min(size[0], size[1])
-		cases = append(cases, Case{Name: fmt.Sprintf("svd of a complex %d by %d matrix", size[0], size[1]), Inputs: made(z(size[0], size[1])), Tol: F32,
-			Build: one2(func(a *mlx.Array) []*mlx.Array {
+		x := ramp(size[0], size[1])
+		cases = append(cases, Case{Name: fmt.Sprintf("svd of a complex %d by %d matrix", size[0], size[1]), Inputs: made(x, x.Add(1).Mul(x.Sub(0.5))), Tol: F32, GradStep: 1e-3,
+			Build: func(in []*mlx.Array) []*mlx.Array {
+				a := complexOf(in)
 				u, s, vh := linalg.SVD(a)
-				back := cut(u, 0, k).Mul(s.ExpandDims(-2)).MatMul(cut(vh.SwapAxes(-1, -2), 0, k).SwapAxes(-1, -2))
-				return append(parts(back), s, linalg.SVDVals(a), linalg.Norm(a, linalg.OrdName("nuc")))
-			}),
+				u1, v1 := cut(u, 0, k), cut(adjoint(vh), 0, k)
+				out := append(reIm(u1.Mul(s.ExpandDims(-2)).MatMul(adjoint(v1))), reIm(cut(u, 0, 1).MatMul(adjoint(cut(v1, 0, 1))))...)
+				u2, v2 := cut(u, k, size[0]), cut(adjoint(vh), k, size[1])
+				out = append(out, mlx.Real(u2.MatMul(adjoint(u2))), mlx.Real(v2.MatMul(adjoint(v2))))
+				return append(out, s, linalg.SVDVals(a), linalg.Norm(a, linalg.OrdName("nuc")))
+			},
 			Want: func(in []*mlx.Array) []*mlx.Array {
-				_, s, _ := twice(in[0]).svd()
-				v := every2nd(s)
-				return append(parts(in[0]), v, v, mlx.Sum(v))
+				u, s, v := cmats(complexOf(in))[0].twice().svd()
+				re, im := firstColumns(u, v).once()
+				out := append(reIm(complexOf(in)), matsOf(in[0], re), matsOf(in[0], im))
+				for i, x := range []mat{u, v} {
+					re, _ := identity(2*size[i]).plus(-1, x.mul(x.t())).once()
+					out = append(out, matsOf(in[0], re))
+				}
+				w := every2nd(s)
+				return append(out, w, w, mlx.Sum(w))
 			}})
 	}
 	return cases
@@ -91,26 +107,16 @@ func eigenReference(a *mlx.Array) (values, sizes *mlx.Array) {
 	order := mlx.ToSlice[complex64](linalg.EigVals(a))
 	var ws []complex64
 	var vs []float64
-	for i, m := range mats(a) {
+	for i, m := range cmats(a) {
 		roots := m.eigenvalues()
-		var w []complex128
-		for _, near := range order[3*i : 3*i+3] {
-			best := slices.MinFunc(roots, func(x, y complex128) int {
+		v := newMat(3, 3)
+		for j, near := range order[3*i : 3*i+3] {
+			z := slices.MinFunc(roots, func(x, y complex128) int {
 				return int(math.Copysign(1, cmplx.Abs(x-complex128(near))-cmplx.Abs(y-complex128(near))))
 			})
-			w = append(w, best)
-			ws = append(ws, complex64(best))
-		}
-		v := newMat(3, 3)
-		for j, z := range w {
-			row := func(i int) (r [3]complex128) {
-				for k := range r {
-					r[k] = complex(m[i][k], 0)
-				}
-				r[i] -= z
-				return r
-			}
-			p, q := row(0), row(1) // their product is at a right angle to both
+			ws = append(ws, complex64(z))
+			p, q := slices.Clone(m[0]), slices.Clone(m[1])
+			p[0], q[1] = p[0]-z, q[1]-z // their product is at a right angle to both
 			x := [3]complex128{p[1]*q[2] - p[2]*q[1], p[2]*q[0] - p[0]*q[2], p[0]*q[1] - p[1]*q[0]}
 			sum := 0.0
 			for i := range x {

@@ -329,18 +329,57 @@ func (a mat) svd() (u mat, s []float64, v mat) {
 	return us.t(), s, vs.t()
 }
 
+// A cmat is a complex matrix.
+type cmat [][]complex128
+
+// cmats are the matrices of a real or complex array.
+func cmats(a *mlx.Array) (out []cmat) {
+	m, n := a.Dim(-2), a.Dim(-1)
+	var v []complex128
+	if a.DType() == mlx.Complex64 {
+		for _, z := range mlx.ToSlice[complex64](a) {
+			v = append(v, complex128(z))
+		}
+	} else {
+		for _, x := range floats(a) {
+			v = append(v, complex(x, 0))
+		}
+	}
+	for len(v) > 0 {
+		x := make(cmat, m)
+		for i := range x {
+			x[i], v = v[:n:n], v[n:]
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
 // eigenvalues are the roots of the characteristic polynomial, by Leverrier and Weierstrass.
-func (a mat) eigenvalues() []complex128 {
+func (a cmat) eigenvalues() []complex128 {
 	n := len(a)
-	m, c := identity(n), []complex128{1} // c[k] belongs to x^(n-k)
+	m, c := make(cmat, n), []complex128{1} // c[k] belongs to x^(n-k)
+	for i := range m {
+		m[i] = make([]complex128, n)
+		m[i][i] = 1
+	}
 	for k := 1; k <= n; k++ {
-		am := a.mul(m)
-		tr := 0.0
+		am := make(cmat, n)
+		tr := complex128(0)
 		for i := range n {
+			am[i] = make([]complex128, n)
+			for j := range n {
+				for l := range n {
+					am[i][j] += a[i][l] * m[l][j]
+				}
+			}
 			tr += am[i][i]
 		}
-		c = append(c, complex(-tr/float64(k), 0))
-		m = am.plus(-tr/float64(k), identity(n))
+		c = append(c, -tr/complex(float64(k), 0))
+		for i := range n {
+			am[i][i] += c[k]
+		}
+		m = am
 	}
 	z := make([]complex128, n)
 	for i := range z {
@@ -361,4 +400,36 @@ func (a mat) eigenvalues() []complex128 {
 		}
 	}
 	return z
+}
+
+// twice is the real matrix [[x, -y], [y, x]] of x + iy: it has each value of that twice.
+func (a cmat) twice() mat {
+	m, n := len(a), len(a[0])
+	y := newMat(2*m, 2*n)
+	for i, row := range a {
+		for j, z := range row {
+			y[i][j], y[i][n+j], y[m+i][j], y[m+i][n+j] = real(z), -imag(z), imag(z), real(z)
+		}
+	}
+	return y
+}
+
+// once is real and imaginary part of the matrix that y is twice of.
+func (y mat) once() (re, im mat) {
+	m, n := len(y)/2, len(y[0])/2
+	re, im = newMat(m, n), newMat(m, n)
+	for i := range m {
+		copy(re[i], y[i][:n])
+		copy(im[i], y[m+i][:n])
+	}
+	return re, im
+}
+
+// firstColumns is a's first two columns times those of b, transposed.
+func firstColumns(a, b mat) mat {
+	two := func(x mat) mat {
+		t := x.t()
+		return t[:2].t()
+	}
+	return two(a).mul(two(b).t())
 }

@@ -148,3 +148,56 @@ func TestHermitian(tb *testing.T) {
 		checkHermitian(tb, h, n)
 	}
 }
+
+func TestComplexEig(tb *testing.T) {
+	check := func(name string, a []complex128, n int) {
+		tb.Run(name, func(tb *testing.T) {
+			w, v, alone := make([]complex128, n), make([]complex128, n*n), make([]complex128, n)
+			if !ComplexEig(w, v, slices.Clone(a), n) || !ComplexEig(alone, nil, slices.Clone(a), n) {
+				tb.Fatal("did not converge")
+			}
+			vw := slices.Clone(v)
+			for i := range vw {
+				vw[i] *= w[i%n]
+			}
+			cnear(tb, "a v", cmul(a, v, n, n, n), vw)
+			cnear(tb, "values alone", alone, w)
+			for j := range n {
+				size, top, anchored := 0.0, 0.0, false
+				for i := range n {
+					z := v[i*n+j]
+					size += real(z)*real(z) + imag(z)*imag(z)
+					top = max(top, cmplx.Abs(z))
+				}
+				for i := range n {
+					anchored = anchored || imag(v[i*n+j]) == 0 && cmplx.Abs(v[i*n+j]) >= top-1e-12
+				}
+				if math.Abs(size-1) > 1e-12 || !anchored {
+					tb.Errorf("vector %d has length^2 %v; its largest element is real: %v", j, size, anchored)
+				}
+			}
+			var trace, sum complex128
+			for i := range n {
+				trace, sum = trace+a[i*n+i], sum+w[i]
+			}
+			cnear(tb, "trace", []complex128{sum}, []complex128{trace})
+		})
+	}
+	for _, n := range []int{0, 1, 2, 3, 10, 60} {
+		check("random", complexes(n, n), n)
+	}
+	// The cycle of 8 has the 8th roots of 1, and its shift is always 0.
+	cycle := make([]complex128, 64)
+	for i := range 8 {
+		cycle[i*8+(i+1)%8] = 1
+	}
+	check("cycle", cycle, 8)
+	check("zero", make([]complex128, 25), 5)
+	check("one", cunit(5), 5)
+	check("jordan", []complex128{2, 1, 0, 0, 2, 1, 0, 0, 2}, 3)
+	check("imaginary", []complex128{0, 1i, 1i, 0}, 2)
+	check("real with pairs", []complex128{0, 1, -1, 0}, 2)
+	check("tiny", []complex128{1e-200, 2e-200, 3e-200i, 1e-200}, 2)
+	// Its values are 1 and 1+i, each twice, far from normal.
+	check("triangle", []complex128{1, 50, 3, 4i, 0, 1 + 1i, 2, 1, 0, 0, 1, 70, 0, 0, 0, 1 + 1i}, 4)
+}

@@ -25,8 +25,9 @@ func (c calc) do(op tensor.UnaryOp, a *Array) *Array { return tensor.UnaryOf(op,
 func (c calc) neg(a *Array) *Array                   { return c.do(tensor.OpNegative, a) }
 
 // t is the transposed matrix, h also conjugate.
-func (c calc) t(a *Array) *Array { return tensor.SwapAxes(a, -1, -2, c.s) }
-func (c calc) h(a *Array) *Array { return c.do(tensor.OpConjugate, c.t(a)) }
+func (c calc) t(a *Array) *Array    { return tensor.SwapAxes(a, -1, -2, c.s) }
+func (c calc) h(a *Array) *Array    { return c.conj(c.t(a)) }
+func (c calc) conj(a *Array) *Array { return c.do(tensor.OpConjugate, a) }
 
 func (c calc) tril(a *Array, k int) *Array { return tensor.TrilOf("tril", a, k, false, c.s) }
 func (c calc) triu(a *Array, k int) *Array { return tensor.TrilOf("triu", a, k, true, c.s) }
@@ -58,9 +59,6 @@ func (c calc) diagonal(a, v *Array) *Array {
 func (c calc) part(a *Array, axis, lo, hi int) *Array { return tensor.SliceAxis(a, axis, lo, hi, c.s) }
 
 func (c calc) join(axis int, as ...*Array) *Array { return tensor.ConcatenateOf(as, axis, c.s) }
-
-// symmetric is (a + a^T) / 2.
-func (c calc) symmetric(a *Array) *Array { return c.times(c.add(a, c.t(a)), 0.5) }
 
 // upper solves u @ x = b for upper triangular u of the same batch.
 func (c calc) upper(u, b *Array) *Array {

@@ -35,7 +35,8 @@ type (
 	// Cholesky is the triangle whose product with its transpose is the input, of which
 	// the same triangle is read.
 	Cholesky struct{ Upper bool }
-	// Eig is the eigenvalues [N] and vectors, as columns, or the values alone; complex64.
+	// Eig is the eigenvalues [N] and vectors, as columns, or the values alone, complex64; also of
+	// complex matrices.
 	Eig struct{ Vectors bool }
 	// Eigh is the same of a symmetric or Hermitian matrix, of which one triangle is read: real
 	// values, which ascend.
@@ -170,24 +171,24 @@ func (PseudoInverse) Infer(in []Spec) ([]Spec, error) {
 
 // Infer gives values and vectors.
 func (p Eig) Infer(in []Spec) ([]Spec, error) {
-	b, n, err := square(in[0])
-	return eigen(b, n, dtype.Complex64, dtype.Complex64, p.Vectors), err
+	b, m, n, _, err := complexMatrix(in[0])
+	return eigen(b, m, n, dtype.Complex64, dtype.Complex64, p.Vectors, err)
 }
 
 // Infer gives values and vectors.
 func (p Eigh) Infer(in []Spec) ([]Spec, error) {
 	b, m, n, values, err := complexMatrix(in[0])
+	return eigen(b, m, n, values, in[0].DType, p.Vectors, err)
+}
+
+func eigen(b Shape, m, n int, values, d tensor.DType, vectors bool, err error) ([]Spec, error) {
 	if err == nil {
 		err = sameSides(m, n)
 	}
-	return eigen(b, n, values, in[0].DType, p.Vectors), err
-}
-
-func eigen(b Shape, n int, values, d tensor.DType, vectors bool) []Spec {
 	if vectors {
-		return []Spec{of(b, values, n), of(b, d, n, n)}
+		return []Spec{of(b, values, n), of(b, d, n, n)}, err
 	}
-	return []Spec{of(b, values, n)}
+	return []Spec{of(b, values, n)}, err
 }
 
 // Infer gives factors, pivots and rows.

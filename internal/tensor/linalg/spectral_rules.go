@@ -6,8 +6,8 @@ import (
 )
 
 // Vectors of equal values are any basis of their space: what depends on the choice has no
-// derivative, and what does not needs no part of it, so the rules have 0 there. Near values make large
-// derivatives.
+// derivative, and what does not needs no part of it, so the rules have 0 there. Near values make
+// large derivatives. A cotangent, and what a rule gives, is the conjugate of the formulas' g.
 
 // Vmap makes the mapped axis one of the batch, and so below.
 func (p SVD) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) { return vmap(p, s, in, axes) }
@@ -17,13 +17,6 @@ func (p Eigh) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) { return
 
 // Vmap makes the mapped axis one of the batch.
 func (p Eig) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) { return vmap(p, s, in, axes) }
-
-// realOnly refuses the derivative of a complex matrix.
-func realOnly(p tensor.Primitive, a *Array) {
-	if a.DType() == dtype.Complex64 {
-		tensor.Throw(p.Name(), []Spec{tensor.SpecOf(a)}, "has no derivative for complex64; use stop_gradient on what it reads")
-	}
-}
 
 // gaps is 1 / (v[j] - v[i]) at i, j, and 0 where the values are equal.
 func (c calc) gaps(v *Array) *Array {
@@ -35,43 +28,48 @@ func (c calc) gaps(v *Array) *Array {
 }
 
 // VJP of values alone is u g vt. Of vectors, with f = gaps(s^2), it is
-// u ((f o (u^T g_u - g_u^T u)) s + s (f o (v^T g_v - g_v^T v)) + g) vt, where the columns of u
-// and v beyond K turn with the others only.
+// u ((f o (u^H g_u - g_u^H u)) s + s (f o (v^H g_v - g_v^H v)) + g) vt, where the columns of u
+// and v beyond K turn with the others only. Of complex vectors, of which u and v may turn
+// together, g has the imaginary diagonal of u^H g_u / s, too.
 func (p SVD) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array {
-	realOnly(p, in[0])
 	c := calc{s}
 	m, n := in[0].Dim(-2), in[0].Dim(-1)
 	k := min(m, n)
 	if !p.Vectors {
 		all := tensor.Apply(SVD{Vectors: true}, s, in[0])
 		u, vt := c.part(all[0], -1, 0, k), c.part(all[2], -2, 0, k)
-		return []*Array{c.mul(c.columns(u, cotan[0]), vt)}
+		return []*Array{c.conj(c.mul(c.columns(u, cotan[0]), vt))}
 	}
-	sv := out[1]
-	u, v := c.part(out[0], -1, 0, k), c.part(c.t(out[2]), -1, 0, k)
-	gu, gv := c.part(cotan[0], -1, 0, k), c.part(c.t(cotan[2]), -1, 0, k)
+	sv, v, gv := out[1], c.h(out[2]), c.t(cotan[2])
+	u, gu := out[0], c.conj(cotan[0])
+	u1, v1, gu1, gv1 := c.part(u, -1, 0, k), c.part(v, -1, 0, k), c.part(gu, -1, 0, k), c.part(gv, -1, 0, k)
+	inverse, f := c.inverseOr0(sv), c.gaps(c.do(tensor.OpSquare, sv))
 	turn := func(x, g *Array) *Array {
-		y := c.mul(c.t(x), g)
-		return c.times(c.gaps(c.do(tensor.OpSquare, sv)), c.sub(y, c.t(y)))
+		y := c.mul(c.h(x), g)
+		return c.times(f, c.sub(y, c.h(y)))
 	}
-	core := c.add(c.columns(turn(u, gu), sv), c.rows(sv, turn(v, gv)))
-	y := c.mul(u, c.diagonal(core, cotan[1]), c.t(v))
+	core := c.add(c.columns(turn(u1, gu1), sv), c.rows(sv, turn(v1, gv1)))
+	middle := cotan[1]
+	if in[0].DType() == dtype.Complex64 {
+		phase := c.times(c.do(tensor.OpImag, c.diag(c.mul(c.h(u1), gu1))), inverse)
+		middle = c.add(middle, c.times(phase, 1i))
+	}
+	y := c.mul(u1, c.diagonal(core, middle), c.h(v1))
 	switch {
 	case m > k:
-		y = c.add(y, c.mul(c.columns(c.beyond(out[0], cotan[0], k, m), c.inverseOr0(sv)), c.t(v)))
+		y = c.add(y, c.mul(c.columns(c.beyond(u, gu, k, m), inverse), c.h(v1)))
 	case n > k:
-		b := c.columns(c.beyond(c.t(out[2]), c.t(cotan[2]), k, n), c.inverseOr0(sv))
-		y = c.add(y, c.mul(u, c.t(b)))
+		y = c.add(y, c.mul(u1, c.h(c.columns(c.beyond(v, gv, k, n), inverse))))
 	}
-	return []*Array{y}
+	return []*Array{c.conj(y)}
 }
 
 // beyond is the part of the cotangent g of x [n,n] that moves its first k columns out of their
-// space: with x2 the others, x2 (x2^T g1 - g2^T x1).
+// space: with x2 the others, x2 (x2^H g1 - g2^H x1).
 func (c calc) beyond(x, g *Array, k, n int) *Array {
 	x1, x2 := c.part(x, -1, 0, k), c.part(x, -1, k, n)
 	g1, g2 := c.part(g, -1, 0, k), c.part(g, -1, k, n)
-	return c.mul(x2, c.sub(c.mul(c.t(x2), g1), c.mul(c.t(g2), x1)))
+	return c.mul(x2, c.sub(c.mul(c.h(x2), g1), c.mul(c.h(g2), x1)))
 }
 
 // inverseOr0 is 1/v, 0 where v is 0.
@@ -81,22 +79,22 @@ func (c calc) inverseOr0(v *Array) *Array {
 	return tensor.Where(zero, tensor.ZerosLike(v, c.s), y, c.s)
 }
 
-// VJP is v (f o (v^T g_v) + g_w) v^T made symmetric, with f = gaps(w).
+// VJP is v (f o (v^H g_v) + g_w) v^H made Hermitian, with f = gaps(w).
 func (p Eigh) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array {
-	realOnly(p, in[0])
 	c := calc{s}
 	if !p.Vectors {
 		v := tensor.Apply(Eigh{Upper: p.Upper, Vectors: true}, s, in[0])[1]
-		return []*Array{c.mul(c.columns(v, cotan[0]), c.t(v))}
+		return []*Array{c.conj(c.mul(c.columns(v, cotan[0]), c.h(v)))}
 	}
 	v := out[1]
-	core := c.diagonal(c.times(c.gaps(out[0]), c.mul(c.t(v), cotan[1])), cotan[0])
-	return []*Array{c.symmetric(c.mul(v, core, c.t(v)))}
+	core := c.diagonal(c.times(c.gaps(out[0]), c.mul(c.h(v), c.conj(cotan[1]))), cotan[0])
+	y := c.mul(v, core, c.h(v))
+	return []*Array{c.conj(c.times(c.add(y, c.h(y)), 0.5))}
 }
 
-// VJP is the real part of v^-H (conj(f) o (v^H g_v - v^H v diag(r)) + g_w) v^H, where f is
-// gaps(w) and r the real diagonal of v^H g_v: vectors keep their length, and what depends
-// on their phase has no derivative. A cotangent is the conjugate of this formula's g.
+// VJP is v^-H (conj(f) o (v^H g_v - v^H v diag(r)) + g_w) v^H, of which a real matrix gets the
+// real part; f is gaps(w) and r the real diagonal of v^H g_v: vectors keep their length, and what
+// depends on their phase has no derivative.
 func (p Eig) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array {
 	c := calc{s}
 	if !p.Vectors {
@@ -105,13 +103,16 @@ func (p Eig) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array {
 	v, vh := out[1], c.h(out[1])
 	core := tensor.ZerosLike(v, s)
 	if p.Vectors {
-		g := c.mul(vh, c.do(tensor.OpConjugate, cotan[1]))
+		g := c.mul(vh, c.conj(cotan[1]))
 		r := tensor.AsType(c.do(tensor.OpReal, c.diag(g)), dtype.Complex64, s)
 		g = c.sub(g, c.columns(c.mul(vh, v), r))
-		core = c.times(c.do(tensor.OpConjugate, c.gaps(out[0])), g)
+		core = c.times(c.conj(c.gaps(out[0])), g)
 	}
-	core = c.diagonal(core, c.do(tensor.OpConjugate, cotan[0]))
+	core = c.diagonal(core, c.conj(cotan[0]))
 	y := c.mul(c.complexInverse(vh), core, vh)
+	if in[0].DType() == dtype.Complex64 {
+		return []*Array{c.conj(y)}
+	}
 	return []*Array{tensor.AsType(c.do(tensor.OpReal, y), in[0].DType(), s)}
 }
 
