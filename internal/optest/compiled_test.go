@@ -18,7 +18,9 @@ func TestCompiled(t *testing.T) {
 		}
 		step := compile.New(c.Name, func(in, _ []*mlx.Array) (out, state []*mlx.Array) { return c.Build(in), nil })
 		other := append([]*mlx.Array{}, in...)
-		other[0] = repeatFirst(in[0])
+		if other[0] = repeatFirst(in[0]); c.NoRepeat != "" {
+			other[0] = variants(in[0])[1]
+		}
 		for _, args := range [][]*mlx.Array{in, other, in} {
 			if mlx.DefaultDevice() != mlx.CPU {
 				args = rows(args)
