@@ -249,7 +249,6 @@ var printCases = map[string]func() any{
 // notPrinted are the entries of print.json that printCases leaves out, and why.
 var notPrinted = map[string]string{
 	"uint64 from a python int above the int64 range": "Go has uint64",
-	"fft result": "no fft yet",
 
 	"metal.is_available": "Go asks for a device: IsAvailable",
 

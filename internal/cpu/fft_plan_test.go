@@ -1,0 +1,116 @@
+package cpu
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"testing"
+)
+
+// naive is element k of the transform of n numbers.
+func naive(x []complex128, k int) (y complex128) {
+	for j := range x {
+		c, s := turn(j*k%len(x), len(x))
+		y += x[j] * complex(c, -s)
+	}
+	return y
+}
+
+// TestFFTPlan: transforms of any length, of one lane and of several, are the definition's.
+func TestFFTPlan(t *testing.T) {
+	lengths := []int{1000, 1009, 1024, 2310, 4096, 4199, 10007}
+	for n := 1; n <= 130; n++ {
+		lengths = append(lengths, n)
+	}
+	for _, n := range lengths {
+		for _, lanes := range []int{1, 3} {
+			r := rand.New(rand.NewPCG(uint64(n), uint64(lanes)))
+			p := newFFTPlan(n)
+			re, im := make([]float64, n*lanes), make([]float64, n*lanes)
+			x := make([][]complex128, lanes)
+			for i := range re {
+				re[i], im[i] = r.NormFloat64(), r.NormFloat64()
+				x[i%lanes] = append(x[i%lanes], complex(re[i], im[i]))
+			}
+			p.run(re, im, make([]float64, p.work(lanes)), lanes)
+			var diff, size float64
+			for l := range lanes {
+				for k := 0; k < n; k += 1 + n/50 {
+					y := naive(x[l], k)
+					d := complex(re[k*lanes+l], im[k*lanes+l]) - y
+					diff += real(d)*real(d) + imag(d)*imag(d)
+					size += real(y)*real(y) + imag(y)*imag(y)
+				}
+			}
+			if e := math.Sqrt(diff / size); !(e < 1e-14) {
+				t.Errorf("length %d, %d lanes: relative error %.2g", n, lanes, e)
+			}
+		}
+	}
+}
+
+// TestTurn: angles are exact at the quarters of a turn, and right elsewhere.
+func TestTurn(t *testing.T) {
+	for n := 1; n < 50; n++ {
+		for k := range n + 1 {
+			c, s := turn(k, n)
+			ws, wc := math.Sincos(2 * math.Pi * float64(k) / float64(n))
+			if math.Abs(c-wc) > 4e-15 || math.Abs(s-ws) > 4e-15 {
+				t.Errorf("%d of %d: %v, %v", k, n, c, s)
+			}
+			if 4*k%n == 0 && math.Abs(c)+math.Abs(s) != 1 || 8*k == n && c != s {
+				t.Errorf("%d of %d: %v, %v is not exact", k, n, c, s)
+			}
+		}
+	}
+}
+
+// TestFFTPlansAtOnce: plans are made once, whoever asks, and those kept are bounded.
+func TestFFTPlansAtOnce(t *testing.T) {
+	var wg sync.WaitGroup
+	got := make([]*fftPlan, 8)
+	for i := range got {
+		wg.Go(func() {
+			got[i] = fftPlanOf(1 << 14)
+			got[i].halfTurns()
+			for n := 1; n < 40; n++ {
+				fftPlanOf(n)
+			}
+		})
+	}
+	wg.Wait()
+	for _, p := range got[1:] {
+		if p != got[0] {
+			t.Fatal("two plans of one length")
+		}
+	}
+	for n := 1 << 20; n < 1<<20+6; n += 2 {
+		fftPlanOf(n)
+		fftPlans.Lock()
+		kept, bytes := len(fftPlans.byLength), fftPlans.bytes
+		fftPlans.Unlock()
+		if kept > 1 && bytes > maxFFTPlans {
+			t.Fatalf("%d plans of %d bytes are kept", kept, bytes)
+		}
+	}
+	if fftPlanOf(1<<14) == got[0] {
+		t.Error("no plan was dropped")
+	}
+}
+
+func BenchmarkFFTPlan(b *testing.B) {
+	for _, n := range []int{64, 1000, 1024, 4096, 65536, 1009} {
+		for _, lanes := range []int{1, 8} {
+			b.Run(fmt.Sprintf("%d/lanes=%d", n, lanes), func(b *testing.B) {
+				p := newFFTPlan(n)
+				size := n * lanes
+				mem := make([]float64, 2*(size+fftGap)+p.work(lanes))
+				for b.Loop() {
+					p.run(mem[:size], mem[size+fftGap:], mem[2*(size+fftGap):], lanes)
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(lanes), "ns/row")
+			})
+		}
+	}
+}
