@@ -7,8 +7,8 @@
 //	f := fft.FFTN(x, mlx.Axes{0, 2}, fft.Norm("ortho"))
 //
 // Any length of at least 1 does; powers of 2 and products of small primes are fastest. All
-// have gradients: as in MLX, that of a complex x is the transposed Jacobian times the
-// cotangent, without conjugation.
+// have gradients; that of a complex x is the transposed Jacobian times the cotangent,
+// without conjugation, as for every op here.
 package fft
 
 import (
