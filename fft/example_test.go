@@ -14,7 +14,7 @@ func ExampleFFT() {
 	fmt.Println(fft.RFFT(x, fft.N(6)))
 	// Output:
 	// array([10+0j, -2+2j, -2+0j, -2-2j], dtype=complex64)
-	// array([10+0j, -3.5-4.33013j, 2.5-0.866025j, -2+0j], dtype=complex64)
+	// array([10+0j, -3.5-4.33013j, 2.5+0.866025j, -2+0j], dtype=complex64)
 }
 
 // The frequency of a signal is where its spectrum is largest.

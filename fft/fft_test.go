@@ -49,7 +49,7 @@ func TestMisuse(t *testing.T) {
 		"is of several axes: give their lengths as S":       func() { fft.FFTN(x, fft.N(4)) },
 		"takes one axis, not [0 1]":                         func() { fft.FFT(x, mlx.Axes{0, 1}) },
 		"an axis is given twice":                            func() { fft.FFT(x, mlx.Axis(0), mlx.Axis(1)) },
-		"is too large":                                      func() { fft.FFT(x, fft.N(1<<60)) },
+		"too large":                                         func() { fft.FFT(x, fft.N(1<<60)) },
 		"fftfreq: length 0 must be at least 1":              func() { fft.Freq(0, 1) },
 		"rfftfreq: length -1 must be at least 1":            func() { fft.RFreq(-1, 1) },
 		"rfftfreq: the spacing of samples must not be 0":    func() { fft.RFreq(4, 0) },
@@ -88,7 +88,7 @@ func TestDTypes(t *testing.T) {
 		x := mlx.NewArray([]float64{1, 0, 1, 1}).AsType(d)
 		wantClose(t, fmt.Sprint("fft of ", d), fft.FFT(x), mlx.NewArray([]complex64{3, 1i, 1, -1i}))
 		wantClose(t, fmt.Sprint("rfft of ", d), fft.RFFT(x), mlx.NewArray([]complex64{3, 1i, 1}))
-		wantClose(t, fmt.Sprint("irfft of ", d), fft.IRFFT(x), mlx.NewArray([]float64{4, -1, 2, 1, 2, -1}).Div(6).AsType(mlx.Float32))
+		wantClose(t, fmt.Sprint("irfft of ", d), fft.IRFFT(x), mlx.NewArray([]float64{4, -1, 1, 2, 1, -1}).Div(6).AsType(mlx.Float32))
 	}
 }
 
