@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/mlxgo/mlx/internal/dtype"
+	"github.com/mlxgo/mlx/internal/metal/msltest"
 	"github.com/mlxgo/mlx/internal/tensor"
 	"github.com/mlxgo/mlx/internal/tensor/fft"
 )
@@ -112,4 +113,31 @@ func TestFFTFallsBack(t *testing.T) {
 	}
 	fallsBack(t, fft.Real{}, someOf(dtype.Float32, 1, -1, 1, 8194))
 	fallsBack(t, fft.Half{N: tensor.MakeInts(38)}, someOf(dtype.Complex64, 1, -1, 1, 2, 20))
+}
+
+// The kernels have no races and stay inside of their arrays.
+func TestFFTSanitized(t *testing.T) {
+	if !full {
+		t.Skip("takes minutes; MLX_FULL=1 runs it")
+	}
+	z := func(shape ...int) *tensor.Array { return someOf(dtype.Complex64, 1, -1, 1, shape...) }
+	columns := evaluated(tensor.SwapAxes(z(30, 7), 0, 1, onCPU()))
+	for _, mode := range []msltest.Mode{msltest.TSan, msltest.ASan, msltest.MSan} {
+		for _, c := range []struct {
+			what string
+			p    tensor.Primitive
+			in   *tensor.Array
+		}{
+			{"powers of 2", fft.Complex{}, z(5, 256)},
+			{"one row", fft.Complex{Inverse: true}, z(2, 1040)},
+			{"odd radices", fft.Complex{}, z(3, 1155)},
+			{"columns", fft.Complex{}, columns},
+			{"real", fft.Real{Transposed: true}, someOf(dtype.Float32, 1, -1, 1, 9, 130)},
+			{"real, odd", fft.Real{}, someOf(dtype.Float32, 1, -1, 1, 9, 33)},
+			{"half", fft.Half{N: tensor.MakeInts(130), Transposed: true}, z(9, 66)},
+			{"half, odd", fft.Half{N: tensor.MakeInts(33)}, z(9, 17)},
+		} {
+			sanitized(t, mode, c.what, c.p, closeness{1e-5, 1e-5}, c.in)
+		}
+	}
 }
