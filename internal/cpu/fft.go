@@ -51,12 +51,13 @@ func (t *transform) task(load func(l fftLanes, row int), inverse bool, store fun
 			row := lo * t.lanes
 			l.lanes = min(t.lanes, t.x.n-row)
 			load(l, row)
+			y := l
 			if inverse {
-				t.plan.run(l.im, l.re, l.work, l.lanes)
+				y.im, y.re = t.plan.run(l.im, l.re, l.work, l.lanes)
 			} else {
-				t.plan.run(l.re, l.im, l.work, l.lanes)
+				y.re, y.im = t.plan.run(l.re, l.im, l.work, l.lanes)
 			}
-			store(l, row)
+			store(y, row)
 		}
 	})
 }

@@ -134,11 +134,11 @@ func (p *fftPlan) cost() int {
 	return c
 }
 
-// run transforms re, im in place.
-func (p *fftPlan) run(re, im, work []float64, lanes int) {
+// run transforms re, im and says where the results are: there, or in work.
+func (p *fftPlan) run(re, im, work []float64, lanes int) (yr, yi []float64) {
 	if p.chirp != nil {
 		p.chirp.run(re, im, work, lanes)
-		return
+		return re, im
 	}
 	size := p.n * lanes
 	xr, xi, yr, yi := re[:size], im[:size], work[:size], work[size+fftGap:][:size]
@@ -160,10 +160,7 @@ func (p *fftPlan) run(re, im, work []float64, lanes int) {
 		xr, xi, yr, yi = yr, yi, xr, xi
 		s *= t.radix
 	}
-	if len(p.passes)%2 == 1 {
-		copy(re, xr)
-		copy(im, xi)
-	}
+	return xr, xi
 }
 
 // A fftChirp is Bluestein's: j*k = (j^2 + k^2 - (k-j)^2)/2 makes of the transform a
@@ -190,20 +187,21 @@ func newFFTChirp(n int) *fftChirp {
 			c.filterRe[k], c.filterIm[k] = cos/float64(size), sin/float64(size)
 		}
 	}
-	c.plan.run(c.filterRe, c.filterIm, make([]float64, c.plan.work(1)), 1)
+	c.filterRe, c.filterIm = c.plan.run(c.filterRe, c.filterIm, make([]float64, c.plan.work(1)), 1)
 	return c
 }
 
+// run transforms re, im in place.
 func (c *fftChirp) run(re, im, work []float64, lanes int) {
 	size := c.plan.n * lanes
 	ar, ai, rest := work[:size], work[size+fftGap:][:size], work[2*(size+fftGap):]
 	clear(ar[len(c.re)*lanes:])
 	clear(ai[len(c.re)*lanes:])
 	timesLanes(ar, ai, re, im, c.re, c.im, lanes)
-	c.plan.run(ar, ai, rest, lanes)
-	timesLanes(ar, ai, ar, ai, c.filterRe, c.filterIm, lanes)
-	c.plan.run(ai, ar, rest, lanes)
-	timesLanes(re, im, ar, ai, c.re, c.im, lanes)
+	yr, yi := c.plan.run(ar, ai, rest, lanes)
+	timesLanes(ar, ai, yr, yi, c.filterRe, c.filterIm, lanes)
+	yi, yr = c.plan.run(ai, ar, rest, lanes)
+	timesLanes(re, im, yr, yi, c.re, c.im, lanes)
 }
 
 // timesLanes is y = x w, with one w for all lanes.
