@@ -205,32 +205,40 @@ func (t *transform) storeReal(l fftLanes, row int) {
 // storeHalf stores half of the spectrum; if transposed, conjugated, and doubled where a
 // number stands for two.
 func (t *transform) storeHalf(l fftLanes, row int, transposed bool) {
+	var y [8][]complex64
 	for i := range l.lanes {
-		y := at[complex64](t.y, (row+i)*t.m, t.m)
-		for k := range y {
-			re, im := t.split(l, k, i)
-			f, g := t.factor, t.factor
-			if transposed {
-				if !t.single(k) {
-					f, g = 2*f, 2*g
-				}
-				g = -g
+		y[i] = at[complex64](t.y, (row+i)*t.m, t.m)
+	}
+	put := func(i, k int, re, im float64) {
+		f, g := t.factor, t.factor
+		if transposed {
+			if !t.single(k) {
+				f *= 2
 			}
-			y[k] = complex(float32(re*f), float32(im*g))
+			g = -f
+		}
+		y[i&7][k] = complex(float32(re*f), float32(im*g))
+	}
+	if !t.even {
+		for k := range t.m {
+			for i := range l.lanes {
+				put(i, k, l.re[k*l.lanes+i], l.im[k*l.lanes+i])
+			}
+		}
+		return
+	}
+	// With z the transform of pairs and w = exp(-2 pi i k/n), numbers k and h-k are the half of
+	// e + d and of the conjugate of e - d: e = z[k] + conj z[h-k], d = -i w (z[k] - conj z[h-k]).
+	h, w := t.n/2, t.plan.halfTurns()
+	for k := 0; 2*k <= h; k++ {
+		c, s := w[2*k], w[2*k+1]
+		for i := range l.lanes {
+			a, b := k*l.lanes+i, (h-k)%h*l.lanes+i
+			er, ei := l.re[a]+l.re[b], l.im[a]-l.im[b]
+			vr, vi := l.re[a]-l.re[b], l.im[a]+l.im[b]
+			dr, di := c*vi-s*vr, -c*vr-s*vi
+			put(i, k, (er+dr)/2, (ei+di)/2)
+			put(i, h-k, (er-dr)/2, (di-ei)/2)
 		}
 	}
-}
-
-// split is number k of the spectrum of lane i. With z the transform of pairs, it is
-// (z[k] + conj z[h-k])/2 - i w (z[k] - conj z[h-k])/2, w being exp(-2 pi i k/n).
-func (t *transform) split(l fftLanes, k, i int) (re, im float64) {
-	if !t.even {
-		return l.re[k*l.lanes+i], l.im[k*l.lanes+i]
-	}
-	h, w := t.n/2, t.plan.halfTurns()
-	a, b := k%h*l.lanes+i, (h-k)%h*l.lanes+i
-	c, s := w[2*k], w[2*k+1]
-	er, ei := l.re[a]+l.re[b], l.im[a]-l.im[b]
-	dr, di := l.re[a]-l.re[b], l.im[a]+l.im[b]
-	return (er + c*di - s*dr) / 2, (ei - c*dr - s*di) / 2
 }
