@@ -236,7 +236,7 @@ func (t *transform) storeHalf(l fftLanes, row int, transposed bool) {
 			a, b := k*l.lanes+i, (h-k)%h*l.lanes+i
 			er, ei := l.re[a]+l.re[b], l.im[a]-l.im[b]
 			vr, vi := l.re[a]-l.re[b], l.im[a]+l.im[b]
-			dr, di := c*vi-s*vr, -c*vr-s*vi
+			dr, di := c*vi-s*vr, 0-c*vr-s*vi // no -0 where it is real
 			put(i, k, (er+dr)/2, (ei+di)/2)
 			put(i, h-k, (er-dr)/2, (di-ei)/2)
 		}
