@@ -30,7 +30,7 @@ func newTransform(n int, norm fft.Norm, halved bool, in, out []View) *transform 
 	if t.even = halved && n%2 == 0; t.even {
 		size = n / 2
 	}
-	t.plan = fftPlanOf(size)
+	t.plan = fftPlans.get(size)
 	// Rows that are columns of memory are read as many at a time as a cache line has.
 	t.lanes = 8
 	if t.x.st == 1 {

@@ -28,9 +28,8 @@ type fftPass struct {
 }
 
 const (
-	maxFFTRadix = 31       // the largest prime factor that has a pass
-	maxFFTPlans = 64 << 20 // bytes of tables that are kept
-	fftGap      = 80       // elements between arrays, whose lines meet in the cache otherwise
+	maxFFTRadix = 31 // the largest prime factor that has a pass
+	fftGap      = 80 // elements between arrays, whose lines meet in the cache otherwise
 )
 
 // fftFactors are the radices of n, and what is left of it.
@@ -216,23 +215,24 @@ func timesLanes(yr, yi, xr, xi, wr, wi []float64, lanes int) {
 	}
 }
 
-// fftPlans are the plans that were made, by length, until they are too large together.
-var fftPlans struct {
+// A fftCache keeps plans by length until they are larger than limit together.
+type fftCache struct {
 	sync.Mutex
-	byLength map[int]*fftPlan
-	bytes    int
+	limit, bytes int
+	byLength     map[int]*fftPlan
 }
 
-// fftPlanOf is the plan for length n, which is never changed.
-func fftPlanOf(n int) *fftPlan {
-	c := &fftPlans
+var fftPlans = fftCache{limit: 64 << 20}
+
+// get is the plan for length n, which is never changed.
+func (c *fftCache) get(n int) *fftPlan {
 	c.Lock()
 	defer c.Unlock()
 	if p := c.byLength[n]; p != nil {
 		return p
 	}
 	p := newFFTPlan(n)
-	if c.bytes += p.bytes(); c.byLength == nil || c.bytes > maxFFTPlans {
+	if c.bytes += p.bytes(); c.byLength == nil || c.bytes > c.limit {
 		c.byLength, c.bytes = map[int]*fftPlan{}, p.bytes()
 	}
 	c.byLength[n] = p
