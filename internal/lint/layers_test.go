@@ -27,14 +27,14 @@ launch
 launch/discover
 tensor
 tensor/linalg
-tree tensor/fast tensor/random quant distributed
+tree tensor/fast tensor/fft tensor/random quant distributed
 autodiff compile
 cpu metal
 distributed/reduce
 distributed/local distributed/ring
 nn
 mlx
-mlx/fast mlx/linalg mlx/random mlx/tree mlx/distributed
+mlx/fast mlx/fft mlx/linalg mlx/random mlx/tree mlx/distributed
 mlx/nn
 mlx/optim
 mlx/examples/all_sum mlx/examples/arrays mlx/examples/compile mlx/examples/custom_kernel mlx/examples/data_parallel mlx/examples/fast mlx/examples/grad mlx/examples/indexing mlx/examples/lazy mlx/examples/mlp mlx/examples/nn_quantize mlx/examples/quantize mlx/examples/random mlx/examples/saving mlx/examples/unified_memory mlx/examples/value_and_grad mlx/examples/vmap

@@ -4,6 +4,7 @@ import (
 	"github.com/mlxgo/mlx/internal/quant"
 	"github.com/mlxgo/mlx/internal/tensor"
 	"github.com/mlxgo/mlx/internal/tensor/fast"
+	"github.com/mlxgo/mlx/internal/tensor/fft"
 	"github.com/mlxgo/mlx/internal/tensor/random"
 )
 
@@ -43,6 +44,9 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 		return i == 0 || v.Contiguous()
 	// scan.go, sort.go
 	case tensor.Scan, tensor.Sort, tensor.ArgSort:
+		return true
+	// fft.go
+	case fft.Complex, fft.Real, fft.Half:
 		return true
 	case tensor.Permute:
 		return i == 0 || v.Contiguous()
@@ -150,6 +154,10 @@ func encode(e *encoder, p tensor.Primitive, in, out []View) error {
 		return conv(e, p, in, out)
 	case tensor.SegmentedMM:
 		return segmentedMM(e, in, out)
+
+	// fft.go
+	case fft.Complex, fft.Real, fft.Half:
+		return transformRows(e, p, in, out)
 
 	// custom.go
 	case fast.Custom:

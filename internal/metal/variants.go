@@ -44,7 +44,7 @@ func Variants() (l []Variant) {
 func instances() (l []specialized) {
 	for _, family := range []func() []specialized{
 		copyVariants, rowVariants, foldVariants, sortVariants, randomVariants, matmulVariants, quantVariants, quantizeVariants,
-		attentionVariants, cacheVariants, indexVariants, attentionVJPVariants, convVariants,
+		attentionVariants, cacheVariants, indexVariants, attentionVJPVariants, convVariants, fftVariants,
 	} {
 		l = append(l, family()...)
 	}

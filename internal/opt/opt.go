@@ -31,6 +31,7 @@ type Set struct {
 	EqualNaN   bool
 	arrayOps   // of scans, paddings and products
 	convOps    // of convolutions
+	fftOps     // of Fourier transforms
 
 	Key         any // random.Key
 	Loc, Scale  any // float64 or *tensor.Array

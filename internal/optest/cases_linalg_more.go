@@ -17,18 +17,18 @@ func eigenCases() []Case {
 	tol := Tol{Rel: 1e-5, Abs: 1e-5}
 	eig := func(a *mlx.Array) []*mlx.Array { // the phase of a vector is a matter of choice
 		w, v := linalg.Eig(a)
-		return append(reIm(w), mlx.Square(mlx.Real(v)).Add(mlx.Square(mlx.Imag(v))))
+		return append(reAndIm(w), mlx.Square(mlx.Real(v)).Add(mlx.Square(mlx.Imag(v))))
 	}
 	want := func(a *mlx.Array) []*mlx.Array {
 		w, v := eigenReference(a)
-		return append(reIm(w), v)
+		return append(reAndIm(w), v)
 	}
 	return []Case{
 		{Name: "eigvals", Inputs: made(a), Tol: tol, Empty: true, GradStep: 1e-3,
-			Build: one2(func(a *mlx.Array) []*mlx.Array { return reIm(linalg.EigVals(a)) }),
+			Build: one2(func(a *mlx.Array) []*mlx.Array { return reAndIm(linalg.EigVals(a)) }),
 			Want: func(in []*mlx.Array) []*mlx.Array {
 				w, _ := eigenReference(in[0])
-				return reIm(w)
+				return reAndIm(w)
 			}},
 		{Name: "eig", Inputs: made(a), Tol: tol, Empty: true, GradStep: 1e-3,
 			Build: one2(eig), Want: func(in []*mlx.Array) []*mlx.Array { return want(in[0]) }},
@@ -38,10 +38,8 @@ func eigenCases() []Case {
 	}
 }
 
-// reIm are the real and the imaginary one; complexOf makes them one array.
-func reIm(z *mlx.Array) []*mlx.Array          { return []*mlx.Array{mlx.Real(z), mlx.Imag(z)} }
-func complexOf(parts []*mlx.Array) *mlx.Array { return parts[0].Add(parts[1].Mul(1i)) }
-func adjoint(a *mlx.Array) *mlx.Array         { return mlx.Conjugate(a.SwapAxes(-1, -2)) }
+// adjoint is the conjugate transposed matrix.
+func adjoint(a *mlx.Array) *mlx.Array { return mlx.Conjugate(a.SwapAxes(-1, -2)) }
 
 // every2nd is of values that are there twice.
 func every2nd(v []float64) *mlx.Array {
@@ -64,13 +62,13 @@ func hermitianCases() []Case {
 			w, v := linalg.Eigh(hermitian(in), true)
 			back := v.Mul(w.ExpandDims(-2)).MatMul(adjoint(v))
 			first := cut(v, 0, 1)
-			out := append(reIm(back), reIm(first.MatMul(adjoint(first)))...)
+			out := append(reAndIm(back), reAndIm(first.MatMul(adjoint(first)))...)
 			return append(out, w, linalg.EighVals(hermitian(in), false))
 		},
 		Want: func(in []*mlx.Array) []*mlx.Array {
 			w, v := cmats(hermitian(in))[0].twice().eigh()
 			re, im := firstColumns(v, v).once()
-			out := append(reIm(hermitian(in)), matsOf(in[0], re), matsOf(in[0], im))
+			out := append(reAndIm(hermitian(in)), matsOf(in[0], re), matsOf(in[0], im))
 			return append(out, every2nd(w), every2nd(w))
 		}}}
 	for _, size := range [][2]int{{5, 3}, {3, 5}, {4, 4}} {
@@ -81,7 +79,7 @@ func hermitianCases() []Case {
 				a := complexOf(in)
 				u, s, vh := linalg.SVD(a)
 				u1, v1 := cut(u, 0, k), cut(adjoint(vh), 0, k)
-				out := append(reIm(u1.Mul(s.ExpandDims(-2)).MatMul(adjoint(v1))), reIm(cut(u, 0, 1).MatMul(adjoint(cut(v1, 0, 1))))...)
+				out := append(reAndIm(u1.Mul(s.ExpandDims(-2)).MatMul(adjoint(v1))), reAndIm(cut(u, 0, 1).MatMul(adjoint(cut(v1, 0, 1))))...)
 				u2, v2 := cut(u, k, size[0]), cut(adjoint(vh), k, size[1])
 				out = append(out, mlx.Real(u2.MatMul(adjoint(u2))), mlx.Real(v2.MatMul(adjoint(v2))))
 				return append(out, s, linalg.SVDVals(a), linalg.Norm(a, linalg.OrdName("nuc")))
@@ -89,7 +87,7 @@ func hermitianCases() []Case {
 			Want: func(in []*mlx.Array) []*mlx.Array {
 				u, s, v := cmats(complexOf(in))[0].twice().svd()
 				re, im := firstColumns(u, v).once()
-				out := append(reIm(complexOf(in)), matsOf(in[0], re), matsOf(in[0], im))
+				out := append(reAndIm(complexOf(in)), matsOf(in[0], re), matsOf(in[0], im))
 				for i, x := range []mat{u, v} {
 					re, _ := identity(2*size[i]).plus(-1, x.mul(x.t())).once()
 					out = append(out, matsOf(in[0], re))

@@ -375,7 +375,7 @@ func TestEveryPrimitiveHasACase(t *testing.T) {
 		})
 	}
 	found := 0
-	for _, dir := range []string{"tensor", "tensor/fast", "tensor/linalg", "tensor/random", "quant"} {
+	for _, dir := range []string{"tensor", "tensor/fast", "tensor/fft", "tensor/linalg", "tensor/random", "quant"} {
 		for _, name := range inferring(t, dir) {
 			found++
 			if full := dir + "." + name; full == "tensor.Count" || full == "tensor.TokenOf" {

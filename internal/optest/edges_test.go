@@ -76,7 +76,7 @@ func key(seed uint64) random.Key                  { return random.NewKey(seed) }
 var edges = func() map[string]func() []*mlx.Array {
 	all := map[string]func() []*mlx.Array{}
 	for _, m := range []map[string]func() []*mlx.Array{opEdges, randomEdges, fastEdges, quantEdges, elementwiseEdges,
-		arrangeEdges, orderEdges, productEdges, indexEdges, familyEdges, convEdges, ioEdges, linalgEdges, restEdges} {
+		arrangeEdges, orderEdges, productEdges, indexEdges, familyEdges, convEdges, ioEdges, linalgEdges, fftEdges, restEdges} {
 		maps.Copy(all, m)
 	}
 	return all
