@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"math/cmplx"
 
 	"github.com/mlxgo/mlx/internal/cpu/lapack"
 	"github.com/mlxgo/mlx/internal/dtype"
@@ -185,7 +186,7 @@ func qrJob(j job) {
 func (j job) complexes() []complex128 {
 	a := make([]complex128, j.m*j.n)
 	for i, z := range at[complex64](&j.in[0], j.i*len(a), len(a)) {
-		if a[i] = complex128(z); z-z != 0 {
+		if a[i] = complex128(z); cmplx.IsNaN(a[i]) || cmplx.IsInf(a[i]) {
 			failf("%s has NaN or Inf", j.which())
 		}
 	}
