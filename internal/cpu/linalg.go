@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"math/cmplx"
 
 	"github.com/mlxgo/mlx/internal/cpu/lapack"
 	"github.com/mlxgo/mlx/internal/dtype"
@@ -45,11 +46,21 @@ type job struct {
 	m, n     int
 }
 
+// ownMemory is the size from which on numbers are Go's to free: a worker keeps the rest.
+const ownMemory = 1 << 17
+
+func (j job) floats(n int) []float64 {
+	if n >= ownMemory {
+		return make([]float64, n)
+	}
+	return piece[float64](j.s, n)
+}
+
 // load is part i of input k, in float64.
 func (j job) load(k int) []float64 {
 	v := &j.in[k]
 	n := v.Shape.Size() / j.count
-	a := piece[float64](j.s, n)
+	a := j.floats(n)
 	if v.DType == dtype.Float64 {
 		copy(a, at[float64](v, j.i*n, n))
 		return a
@@ -71,7 +82,7 @@ func (j job) finite() []float64 {
 
 // room is for part i of output k, which store puts there.
 func (j job) room(k int) []float64 {
-	return piece[float64](j.s, j.out[k].Shape.Size()/j.count)
+	return j.floats(j.out[k].Shape.Size() / j.count)
 }
 
 func (j job) store(k int, a []float64) {
@@ -89,7 +100,7 @@ func (j job) store(k int, a []float64) {
 // mem is work space.
 func (j job) mem() lapack.Memory {
 	return lapack.Memory{
-		Floats: func(n int) []float64 { return piece[float64](j.s, n) },
+		Floats: j.floats,
 		Ints:   func(n int) []int { return piece[int](j.s, n) },
 	}
 }
@@ -185,7 +196,7 @@ func qrJob(j job) {
 func (j job) complexes() []complex128 {
 	a := make([]complex128, j.m*j.n)
 	for i, z := range at[complex64](&j.in[0], j.i*len(a), len(a)) {
-		if a[i] = complex128(z); z-z != 0 {
+		if a[i] = complex128(z); cmplx.IsNaN(a[i]) || cmplx.IsInf(a[i]) {
 			failf("%s has NaN or Inf", j.which())
 		}
 	}

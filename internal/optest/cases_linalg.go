@@ -151,7 +151,6 @@ var shapesOfMatrices = []struct {
 func factorCases() (cases []Case) {
 	for _, c := range shapesOfMatrices {
 		name, shape := c.name, c.size
-		k := min(shape[1], shape[2])
 		cases = append(cases,
 			Case{Name: "qr of a " + name + " matrix", Inputs: made(ramp(shape...)), Tol: F32, Empty: true,
 				Build: one2(func(a *mlx.Array) []*mlx.Array { // r with a positive diagonal
@@ -162,7 +161,27 @@ func factorCases() (cases []Case) {
 				Want: matrixWise(func(a mat) []mat {
 					q, r := a.qr()
 					return []mat{q, r}
-				})},
+				})})
+	}
+	for _, upper := range []bool{false, true} {
+		cases = append(cases, Case{Name: map[bool]string{false: "cholesky lower", true: "cholesky upper"}[upper], Inputs: made(ramp(2, 4, 4)), Tol: F32, Empty: true,
+			Build: one(func(a *mlx.Array) *mlx.Array { return linalg.Cholesky(positive(a), upper) }),
+			Want: matrixWise(func(a mat) []mat {
+				l := a.mul(a.t()).plus(1, identity(len(a))).cholesky()
+				if upper {
+					l = l.t()
+				}
+				return []mat{l}
+			})})
+	}
+	return append(append(cases, luCases()...), determinantCases()...)
+}
+
+func luCases() (cases []Case) {
+	for _, c := range shapesOfMatrices {
+		name, shape := c.name, c.size
+		k := min(shape[1], shape[2])
+		cases = append(cases,
 			Case{Name: "lu of a " + name + " matrix", Inputs: made(ramp(shape...)), Tol: F32, Empty: true,
 				Build: one2(func(a *mlx.Array) []*mlx.Array {
 					p, l, u := linalg.LU(a)
@@ -204,18 +223,7 @@ func factorCases() (cases []Case) {
 				}},
 		)
 	}
-	for _, upper := range []bool{false, true} {
-		cases = append(cases, Case{Name: map[bool]string{false: "cholesky lower", true: "cholesky upper"}[upper], Inputs: made(ramp(2, 4, 4)), Tol: F32, Empty: true,
-			Build: one(func(a *mlx.Array) *mlx.Array { return linalg.Cholesky(positive(a), upper) }),
-			Want: matrixWise(func(a mat) []mat {
-				l := a.mul(a.t()).plus(1, identity(len(a))).cholesky()
-				if upper {
-					l = l.t()
-				}
-				return []mat{l}
-			})})
-	}
-	return append(cases, determinantCases()...)
+	return cases
 }
 
 // positive is a @ a^T + 1, positive definite.
@@ -282,6 +290,10 @@ func spectralCases() (cases []Case) {
 					})(in)[0])}
 				}})
 	}
+	return append(cases, symmetricCases()...)
+}
+
+func symmetricCases() (cases []Case) {
 	for _, upper := range []bool{false, true} {
 		name := map[bool]string{false: " lower", true: " upper"}[upper]
 		sym := func(a mat) mat { return a.plus(-0.5, a.plus(-1, a.t())) }
