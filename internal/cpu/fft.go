@@ -32,7 +32,7 @@ func newTransform(n int, norm fft.Norm, halved bool, in, out []View) *transform 
 	}
 	t.plan = fftPlans.get(size)
 	// Rows that are columns of memory are read as many at a time as a cache line has.
-	t.lanes = 8
+	t.lanes = max(1, min(8, 1<<17/size))
 	if t.x.st == 1 {
 		t.lanes = max(1, min(8, 8192/size, t.x.n/8))
 	}

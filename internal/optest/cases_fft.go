@@ -97,8 +97,8 @@ func (g spectrum) parts() []*mlx.Array {
 
 func reAndIm(y *mlx.Array) []*mlx.Array { return list(mlx.Real(y), mlx.Imag(y)) }
 
-// complexOf is the complex array of two inputs.
-func complexOf(in []*mlx.Array) *mlx.Array { return in[0].Add(in[1].Mul(1i)) }
+// withParts is the complex array of two inputs, its parts.
+func withParts(in []*mlx.Array) *mlx.Array { return in[0].Add(in[1].Mul(1i)) }
 
 // fftTol is a few roundings of the largest results.
 var fftTol = Tol{Rel: 1e-6, Abs: 1e-6}
@@ -116,7 +116,7 @@ func fftCases() []Case {
 		{Name: "power spectrum", Inputs: made(ramp(3, 12)), Tol: fftTol, Empty: true,
 			Build: func(in []*mlx.Array) []*mlx.Array { return powers(fft.RFFT(in[0], fft.Norm("ortho"))) },
 			Want: func(in []*mlx.Array) []*mlx.Array {
-				return powers(complexOf(gridOf(in[0], nil).transform(1, -1, 1/math.Sqrt(12)).fit(1, 7).parts()))
+				return powers(withParts(gridOf(in[0], nil).transform(1, -1, 1/math.Sqrt(12)).fit(1, 7).parts()))
 			}},
 	}
 	// Complex transforms of one axis and of several.
@@ -141,7 +141,7 @@ func fftCases() []Case {
 		{"ifftn of axes", fft.IFFTN, 1, []fft.Option{fft.S{7, 2}, mlx.Axes{2, 0}}, []int{2, 0}, []int{7, 2}, -1},
 	} {
 		cases = append(cases, Case{Name: c.name, Inputs: pair, Tol: fftTol, Empty: !slices.Contains(c.axes, 0),
-			Build: func(in []*mlx.Array) []*mlx.Array { return reAndIm(c.f(complexOf(in), c.opts...)) },
+			Build: func(in []*mlx.Array) []*mlx.Array { return reAndIm(c.f(withParts(in), c.opts...)) },
 			Want: func(in []*mlx.Array) []*mlx.Array {
 				g := gridOf(in[0], in[1])
 				for i, axis := range c.axes {
@@ -190,7 +190,7 @@ func halfCases(pair func(Golden) []*mlx.Array) (cases []Case) {
 		{"irfftn of axes", fft.IRFFTN, []fft.Option{fft.S{5, 7}, mlx.Axes{0, 1}}, []int{0, 1}, []int{5, 7}},
 	} {
 		cases = append(cases, Case{Name: c.name, Inputs: pair, Tol: fftTol, Empty: !slices.Contains(c.axes, 0),
-			Build: func(in []*mlx.Array) []*mlx.Array { return list(c.f(complexOf(in), c.opts...)) },
+			Build: func(in []*mlx.Array) []*mlx.Array { return list(c.f(withParts(in), c.opts...)) },
 			Want: func(in []*mlx.Array) []*mlx.Array {
 				g := gridOf(in[0], in[1])
 				for i, axis := range c.axes {

@@ -33,8 +33,8 @@ func eigenCases() []Case {
 		{Name: "eig", Inputs: made(a), Tol: tol, Empty: true, GradStep: 1e-3,
 			Build: one2(eig), Want: func(in []*mlx.Array) []*mlx.Array { return want(in[0]) }},
 		{Name: "eig of complex matrices", Inputs: made(a, b), Tol: tol, GradStep: 1e-3,
-			Build: func(in []*mlx.Array) []*mlx.Array { return eig(complexOf(in)) },
-			Want:  func(in []*mlx.Array) []*mlx.Array { return want(complexOf(in)) }},
+			Build: func(in []*mlx.Array) []*mlx.Array { return eig(withParts(in)) },
+			Want:  func(in []*mlx.Array) []*mlx.Array { return want(withParts(in)) }},
 	}
 }
 
@@ -54,7 +54,7 @@ func every2nd(v []float64) *mlx.Array {
 // product of the factors, and the part of it, or of 1, that belongs to the first value.
 func hermitianCases() []Case {
 	hermitian := func(in []*mlx.Array) *mlx.Array {
-		z := complexOf(in)
+		z := withParts(in)
 		return z.Add(adjoint(z))
 	}
 	cases := []Case{{Name: "eigh, Hermitian", Inputs: made(ramp(4, 4), ramp(4, 4).Mul(ramp(4, 4).Add(0.5))), Tol: F32, GradStep: 1e-3,
@@ -76,7 +76,7 @@ func hermitianCases() []Case {
 		x := ramp(size[0], size[1])
 		cases = append(cases, Case{Name: fmt.Sprintf("svd of a complex %d by %d matrix", size[0], size[1]), Inputs: made(x, x.Add(1).Mul(x.Sub(0.5))), Tol: F32, GradStep: 1e-3,
 			Build: func(in []*mlx.Array) []*mlx.Array {
-				a := complexOf(in)
+				a := withParts(in)
 				u, s, vh := linalg.SVD(a)
 				u1, v1 := cut(u, 0, k), cut(adjoint(vh), 0, k)
 				out := append(reAndIm(u1.Mul(s.ExpandDims(-2)).MatMul(adjoint(v1))), reAndIm(cut(u, 0, 1).MatMul(adjoint(cut(v1, 0, 1))))...)
@@ -85,9 +85,9 @@ func hermitianCases() []Case {
 				return append(out, s, linalg.SVDVals(a), linalg.Norm(a, linalg.OrdName("nuc")))
 			},
 			Want: func(in []*mlx.Array) []*mlx.Array {
-				u, s, v := cmats(complexOf(in))[0].twice().svd()
+				u, s, v := cmats(withParts(in))[0].twice().svd()
 				re, im := firstColumns(u, v).once()
-				out := append(reAndIm(complexOf(in)), matsOf(in[0], re), matsOf(in[0], im))
+				out := append(reAndIm(withParts(in)), matsOf(in[0], re), matsOf(in[0], im))
 				for i, x := range []mat{u, v} {
 					re, _ := identity(2*size[i]).plus(-1, x.mul(x.t())).once()
 					out = append(out, matsOf(in[0], re))
