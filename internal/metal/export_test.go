@@ -3,6 +3,7 @@ package metal
 import (
 	"strings"
 
+	"github.com/mlxgo/mlx/internal/metal/gpu"
 	"github.com/mlxgo/mlx/internal/tensor"
 )
 
@@ -21,3 +22,21 @@ func Compiled(file string) (names []string) {
 	}
 	return names
 }
+
+// NewStreamOn opens a stream over a queue of another device's, with the kernels, the memory
+// and the events of the process's.
+func NewStreamOn(open func() (gpu.Queue, error)) tensor.Stream {
+	device := tensor.Device{Kind: tensor.KindGPU}
+	b := tensor.BackendFor(tensor.DefaultStream(device)).(*backend)
+	dev := b.dev
+	b.dev = queueDevice{dev, open}
+	defer func() { b.dev = dev }()
+	return tensor.NewStream(device)
+}
+
+type queueDevice struct {
+	gpu.Device
+	open func() (gpu.Queue, error)
+}
+
+func (d queueDevice) NewQueue() (gpu.Queue, error) { return d.open() }

@@ -176,9 +176,7 @@ func (g *program) enqueue(bind []View) error {
 // separate puts a barrier between programs and what is around them.
 func (q *queue) separate() {
 	q.enc.hz.clear()
-	if n := len(q.cmds); n > 0 {
-		q.appendCommands([]command{{}}, nil)
-	}
+	q.apart = true
 }
 
 // check says what is wrong with what a program is bound to.

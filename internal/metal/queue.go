@@ -25,6 +25,7 @@ type queue struct {
 	batch   *event    // what is encoded now
 	cmds    []gpu.Cmd // of the batch, but for what the encoder holds
 	written int       // bytes of its results
+	apart   bool      // a barrier comes before the next dispatch
 	flight  []*event  // committed, oldest first
 	last    *event
 	ended   uint64 // number of the last batch that was made
@@ -164,7 +165,7 @@ func Observe(f func(p tensor.Primitive, in, out []View, err error)) {
 // open begins a batch if there is none. What it does comes after all earlier batches.
 func (q *queue) open() {
 	if q.batch == nil {
-		q.cmds = append(q.cmds, gpu.Cmd{Op: gpu.Barrier})
+		q.apart = true
 		q.ended++
 		q.batch = &event{q: q, number: q.ended, done: make(chan struct{})}
 	}
@@ -221,8 +222,12 @@ func (q *queue) appendCommands(cmds []command, bound []arg) {
 	for i := range cmds {
 		c := &cmds[i]
 		if c.kernel == nil {
-			q.cmds = append(q.cmds, gpu.Cmd{Op: gpu.Barrier})
+			q.apart = true
 			continue
+		}
+		if q.apart {
+			q.cmds = append(q.cmds, gpu.Cmd{Op: gpu.Barrier})
+			q.apart = false
 		}
 		args := make([]gpu.Arg, len(c.args))
 		for j, a := range c.args {

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/mlxgo/mlx"
@@ -18,8 +19,9 @@ import (
 )
 
 // WriteShards writes a model of bfloat16 weights into dir, normal with deviation 0.05 by
-// seed, in shards of at most limit bytes with an index. No more than a shard's header
-// and a few kilobytes are in memory.
+// seed, in shards of at most limit bytes with an index. With a "quantization" of c, a
+// Config, matrices are packed, and their bits those of such numbers. No more than a
+// shard's header and a few kilobytes are in memory.
 func WriteShards(t testing.TB, dir string, c Config, seed uint64, limit int64) {
 	t.Helper()
 	WriteJSON(t, dir, "config.json", c)
@@ -36,12 +38,13 @@ func WriteShards(t testing.TB, dir string, c Config, seed uint64, limit int64) {
 	var shards [][]safetensors.Tensor
 	var filled int64
 	for path, a := range nn.Parameters(m) {
-		x := safetensors.Tensor{Name: path, DType: mlx.BFloat16, Shape: a.Shape()}
-		if len(shards) == 0 || filled+x.Size() > limit && filled > 0 {
-			shards, filled = append(shards, nil), 0
+		for _, x := range stored(c, path, a.Shape()) {
+			if len(shards) == 0 || filled+x.Size() > limit && filled > 0 {
+				shards, filled = append(shards, nil), 0
+			}
+			shards[len(shards)-1] = append(shards[len(shards)-1], x)
+			filled += x.Size()
 		}
-		shards[len(shards)-1] = append(shards[len(shards)-1], x)
-		filled += x.Size()
 	}
 	values := normals()
 	index := map[string]string{}
@@ -61,6 +64,22 @@ func WriteShards(t testing.TB, dir string, c Config, seed uint64, limit int64) {
 		if err := os.Remove(filepath.Join(dir, safetensors.IndexName)); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// stored are the tensors of a parameter.
+func stored(c Config, path string, shape mlx.Shape) []safetensors.Tensor {
+	q, _ := c["quantization"].(Config)
+	layer, isWeight := strings.CutSuffix(path, ".weight")
+	if q == nil || !isWeight || len(shape) != 2 {
+		return []safetensors.Tensor{{Name: path, DType: mlx.BFloat16, Shape: shape}}
+	}
+	rows, columns := shape[0], shape[1]
+	groups := mlx.Shape{rows, columns / q["group_size"].(int)}
+	return []safetensors.Tensor{
+		{Name: path, DType: mlx.Uint32, Shape: mlx.Shape{rows, columns * q["bits"].(int) / 32}},
+		{Name: layer + ".scales", DType: mlx.BFloat16, Shape: groups},
+		{Name: layer + ".biases", DType: mlx.BFloat16, Shape: groups},
 	}
 }
 
