@@ -5,6 +5,7 @@ package metal_test
 import (
 	"bytes"
 	"encoding/binary"
+	"runtime/debug"
 	"slices"
 	"testing"
 
@@ -223,13 +224,25 @@ const wholeQueue = -1
 // needed only if it meets what is left of the batch before; strict asks for it even so.
 func eachBarrier(t *testing.T, strict bool, trial func(q *mutant, drop int) ([]byte, error)) {
 	t.Helper()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	const seeds = 20 // half as many are enough
 	var want []byte
 	var all []barrier
 	unseen := map[int]bool{}
 	for seed := uint64(0); seed < seeds && (seed == 0 || len(unseen) > 0); seed++ {
 		q := onMutant(t, emu.Options{Seed: seed})
-		got, err := trial(q, wholeQueue)
+		try := func(drop int) ([]byte, error) {
+			for range 20 {
+				got, err := trial(q, drop)
+				// What the collector gave back in between may be used again, and need other barriers.
+				if all == nil || slices.Equal(all, q.all) || drop == wholeQueue && !bytes.Equal(got, want) {
+					return got, err
+				}
+			}
+			t.Fatalf("seed %d: barriers change from run to run: %v and %v", seed, all, q.all)
+			return nil, nil
+		}
+		got, err := try(wholeQueue)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -241,14 +254,14 @@ func eachBarrier(t *testing.T, strict bool, trial func(q *mutant, drop int) ([]b
 				}
 			}
 		}
-		if !bytes.Equal(got, want) || !slices.Equal(all, q.all) {
-			t.Fatalf("seed %d, nothing left out: other bits or barriers", seed)
+		if !bytes.Equal(got, want) {
+			t.Fatalf("seed %d, nothing left out: other bits", seed)
 		}
 		for i := range all {
 			if !unseen[i] {
 				continue
 			}
-			if got, err := trial(q, i); err != nil || !bytes.Equal(got, want) {
+			if got, err := try(i); err != nil || !bytes.Equal(got, want) {
 				delete(unseen, i)
 			}
 		}
@@ -281,9 +294,9 @@ func graphs() map[string]func(first int) mlx.Arrays {
 			state := mlx.Add(ramp(8*16, first).Reshape(1, 1, 8, 16), 1)
 			var read mlx.Arrays
 			for i := range 3 {
-				rows := mlx.Add(ramp(16, first+i).Reshape(1, 1, 1, 16), 0.5)
+				rows := ramp(16, first+i+40).Reshape(1, 1, 1, 16)
 				state = tensor.Apply1(fast.CacheWrite{}, tensor.Stream{}, state.Donate(), rows, mlx.NewArray([]int32{int32(i)}))
-				read = append(read, mlx.Sum(mlx.Multiply(state, 2), mlx.Axis(2)))
+				read = append(read, mlx.Multiply(state, 2)) // nothing but the read is before the next write
 			}
 			return append(read, state)
 		},
