@@ -2,6 +2,7 @@ package metal
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"strconv"
 
@@ -87,8 +88,11 @@ func fftTurns(n int) arg {
 func transformRows(e *encoder, p tensor.Primitive, in, out []View) error {
 	t := transformOf(p, &in[0])
 	radices, odd, ok := fftRadices(t.length)
-	if !ok || t.length > maxFFT {
-		return tensor.ErrUnsupported
+	switch {
+	case !ok:
+		return fmt.Errorf("%w: a length of %d, which has a prime factor above 13", tensor.ErrUnsupported, t.n)
+	case t.length > maxFFT:
+		return fmt.Errorf("%w: a length of %d, more than threadgroup memory has place for", tensor.ErrUnsupported, t.n)
 	}
 	types := fftTypes[t.kind]
 	k, err := e.kernel("fft", "fft", []string{strconv.Itoa(t.kind), types[0], types[1], strconv.Itoa(bit(odd))})
@@ -100,7 +104,7 @@ func transformRows(e *encoder, p tensor.Primitive, in, out []View) error {
 	threads := threadsFor(rows*t.length, fftEach, maxFFT/fftEach)
 	groups := (x.n + rows - 1) / rows
 	if groups*threads > maxSize {
-		return tensor.ErrUnsupported
+		return fmt.Errorf("%w: %d rows", tensor.ErrUnsupported, x.n)
 	}
 	args := append([]arg{e.in(&in[0]), e.out(&out[0]), i32(x.n), i32(rows), i32(t.n), i32(t.length), ints(radices...), i32(len(radices)),
 		fftTurns(t.n), flag(t.inverse), flag(t.transposed), f32(t.factor), i64(x.step)}, x.outer.args()...)
