@@ -2,6 +2,7 @@ package metal
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mlxgo/mlx/internal/dtype"
@@ -79,7 +80,7 @@ func mapKernels(e *encoder, p tensor.Primitive, in, out []View) (k gpu.Kernel, f
 	}
 	types, results := dtypesOf(in), dtypesOf(out)
 	if tensor.Fusible(p) && formulaOf(p, types, results[0]) == "" {
-		return nil, false, noFormula(p, types)
+		return nil, false, noFormula(p, types, results)
 	}
 	key, name, ops := mapLibrary(p, types, results)
 	k, err = failed(e.b.kernels.generated(key, name+"_"+variant, gpu.Safe, func() (string, error) { return librarySource(ops) }, nil))
@@ -221,7 +222,15 @@ func fusedKey(p tensor.Fused) string {
 	return b.String()
 }
 
-func noFormula(p tensor.Primitive, in []dtype.DType) error {
+// noFormula is the reason for a function without one.
+func noFormula(p tensor.Primitive, in, out []dtype.DType) error {
+	all := append(slices.Clone(in), out...)
+	switch {
+	case slices.Contains(all, dtype.Float64):
+		return noKernel("float64, which Metal does not have")
+	case slices.Contains(all, dtype.Complex64):
+		return noKernel("functions of complex numbers other than arithmetic and exp: Metal's library has none")
+	}
 	return noKernel("%s of %v", p.Name(), in)
 }
 
@@ -236,7 +245,7 @@ func librarySource(ops func() []mapped) (string, error) {
 	for _, o := range ops() {
 		m, ok := mappingOf(o.prim, o.in, o.out)
 		if !ok {
-			return "", noFormula(o.prim, o.in)
+			return "", noFormula(o.prim, o.in, o.out)
 		}
 		m.name = o.name
 		b.WriteString(m.source())

@@ -5,6 +5,7 @@ import (
 	"github.com/mlxgo/mlx/internal/tensor"
 	"github.com/mlxgo/mlx/internal/tensor/fast"
 	"github.com/mlxgo/mlx/internal/tensor/fft"
+	"github.com/mlxgo/mlx/internal/tensor/linalg"
 	"github.com/mlxgo/mlx/internal/tensor/random"
 )
 
@@ -200,6 +201,16 @@ func encodeRows(e *encoder, p tensor.Primitive, in, out []View) error {
 		return permuteRows(e, &in[0], e.in(&in[1]), &out[0])
 	case tensor.SearchSorted:
 		return searchSorted(e, p, in, out)
+	}
+	return encodeNone(p)
+}
+
+// encodeNone is the reason for what has no kernels.
+func encodeNone(p tensor.Primitive) error {
+	switch p.(type) {
+	case linalg.QR, linalg.SVD, linalg.Inverse, linalg.TriangularInverse, linalg.PseudoInverse, linalg.Cholesky,
+		linalg.Eig, linalg.Eigh, linalg.LU, linalg.Solve, linalg.SolveTriangular, linalg.Determinant:
+		return noKernel("decompositions: steps that wait for each other are the CPU's, in MLX too")
 	}
 	return noKernel("%s", p.Name())
 }

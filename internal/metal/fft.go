@@ -2,7 +2,6 @@ package metal
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math"
 	"strconv"
 
@@ -90,9 +89,9 @@ func transformRows(e *encoder, p tensor.Primitive, in, out []View) error {
 	radices, odd, ok := fftRadices(t.length)
 	switch {
 	case !ok:
-		return fmt.Errorf("%w: a length of %d, which has a prime factor above 13", tensor.ErrUnsupported, t.n)
+		return noKernel("a length of %d, which has a prime factor above 13", t.n)
 	case t.length > maxFFT:
-		return fmt.Errorf("%w: a length of %d, more than threadgroup memory has place for", tensor.ErrUnsupported, t.n)
+		return noKernel("a length of %d, more than threadgroup memory has place for", t.n)
 	}
 	types := fftTypes[t.kind]
 	k, err := e.kernel("fft", "fft", []string{strconv.Itoa(t.kind), types[0], types[1], strconv.Itoa(bit(odd))})
@@ -104,7 +103,7 @@ func transformRows(e *encoder, p tensor.Primitive, in, out []View) error {
 	threads := threadsFor(rows*t.length, fftEach, maxFFT/fftEach)
 	groups := (x.n + rows - 1) / rows
 	if groups*threads > maxSize {
-		return fmt.Errorf("%w: %d rows", tensor.ErrUnsupported, x.n)
+		return noKernel("%d rows", x.n)
 	}
 	args := append([]arg{e.in(&in[0]), e.out(&out[0]), i32(x.n), i32(rows), i32(t.n), i32(t.length), ints(radices...), i32(len(radices)),
 		fftTurns(t.n), flag(t.inverse), flag(t.transposed), f32(t.factor), i64(x.step)}, x.outer.args()...)
