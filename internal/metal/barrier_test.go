@@ -295,8 +295,8 @@ func graphs() map[string]func(first int) mlx.Arrays {
 			var read mlx.Arrays
 			for i := range 3 {
 				rows := ramp(16, first+i+40).Reshape(1, 1, 1, 16)
-				state = tensor.Apply1(fast.CacheWrite{}, tensor.Stream{}, state.Donate(), rows, mlx.NewArray([]int32{int32(i)}))
-				read = append(read, mlx.Multiply(state, 2)) // nothing but the read is before the next write
+				state = tensor.Apply1(fast.CacheWrite{}, tensor.Stream{}, state.Donate(), rows, tensor.FromSlice([]int32{int32(i)}, 1))
+				read = append(read, mlx.Square(state)) // between two writes nothing but the read
 			}
 			return append(read, state)
 		},
