@@ -6,12 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 	"weak"
 
 	"github.com/mlxgo/mlx/internal/dtype"
 	"github.com/mlxgo/mlx/internal/fmap"
 	"github.com/mlxgo/mlx/internal/tensor"
+	"github.com/mlxgo/mlx/internal/tensor/linalg"
 )
 
 // TestBatchKeepsMemory: a batch keeps what it uses until it has ended: collected, it would
@@ -68,4 +70,46 @@ func TestBatchKeepsMemory(t *testing.T) {
 		}
 	}
 	runtime.KeepAlive(buf)
+}
+
+// TestProgramKeepsMemory: so does each batch of a program, also those behind a step that
+// the CPU runs.
+func TestProgramKeepsMemory(t *testing.T) {
+	spec := tensor.Spec{Shape: []int{4, 4}, DType: dtype.Float32}
+	slot := func(k tensor.SlotKind, i int) tensor.Slot {
+		return tensor.Slot{Kind: k, Index: i, Spec: spec, Strides: []int{4, 1}}
+	}
+	in, first, second := slot(tensor.SlotIn, 0), slot(tensor.SlotOut, 0), slot(tensor.SlotOut, 1)
+	p, err := tensor.BackendFor(onGPU()).Prepare(&tensor.Plan{Stream: onGPU(), In: []tensor.Spec{spec}, Out: []tensor.Spec{spec, spec},
+		Steps: []tensor.Step{
+			{Prim: linalg.Inverse{}, In: []tensor.Slot{in}, Out: []tensor.Slot{first}},
+			{Prim: tensor.Binary{Op: tensor.OpMultiply}, In: []tensor.Slot{in, first}, Out: []tensor.Slot{second}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var bind []View
+	for range 3 {
+		buf, err := tensor.NewScratch(onGPU().Device, spec.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		bind = append(bind, tensor.RowMajorView(spec, buf))
+	}
+	clear(bind[0].HostBytes()) // it has no inverse
+	g := p.(*program)
+	g.q.mu.Lock()
+	err = g.enqueue(bind)
+	kept := slices.Clone(g.q.batch.keep)
+	g.q.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range bind {
+		if !slices.Contains(kept, v.Buf) {
+			t.Errorf("the last batch does not keep buffer %d", i)
+		}
+	}
+	if err := g.q.Signal().Wait(); err == nil {
+		t.Error("no error of the step on the CPU")
+	}
 }
