@@ -20,9 +20,13 @@ full: # what does not fit into .ci/run; run it before a release
 	$(MAKE) metal-full
 	FUZZTIME=1m .ci/run cross arm64 fuzz
 
-metal-full: # the emulated GPU: all dtypes, sanitizers, the op table; needs clang 17 or newer
+metal-full: # the emulated GPU: all dtypes, sanitizers, the op table, models, training; needs clang 17 or newer
 	MLX_FULL=1 go test -count=1 -timeout 120m -tags metalemu ./internal/metal/...
-	MLX_FULL=1 MLX_DEVICE=metal-emu go test -count=1 -timeout 120m -tags metalemu ./internal/optest
+	MLX_FULL=1 MLX_DEVICE=metal-emu go test -count=1 -timeout 120m -tags metalemu ./internal/optest ./internal/doctor
+	for s in asan tsan msan; do \
+		MLX_METAL_SANITIZER=$$s MLX_DEVICE=metal-emu go test -count=1 -timeout 120m -tags metalemu ./internal/optest -run '^TestGolden$$' || exit 1; \
+	done
+	MLX_FULL=1 go test -count=1 -timeout 120m -tags metalemu ./internal/llm/models ./internal/llm/tune ./cmd/mlx -run "^TestMetal"
 
 metal-coverage: # write docs/metal-coverage.md
 	MLX_FULL=1 MLX_DEVICE=metal-emu go test -count=1 -timeout 120m -tags metalemu ./internal/optest -run "TestGolden|TestMetalCoverage" -update-coverage

@@ -81,13 +81,20 @@ const (
 func (a Axis) ForAxis(s *opt.Set)   { s.SetAxes([]int{int(a)}) }
 func (a Axis) ForReduce(s *opt.Set) { s.SetAxes([]int{int(a)}) }
 func (a Axis) ForRandom(s *opt.Set) { s.SetAxes([]int{int(a)}) }
+func (a Axis) ForLinalg(s *opt.Set) { s.SetAxes([]int{int(a)}) }
+func (a Axis) ForFFT(s *opt.Set)    { s.SetAxes([]int{int(a)}) }
 
-// ForAxis makes axes the argument axes=; ForReduce likewise.
+// ForAxis makes axes the argument axes=; the other families likewise.
 func (a Axes) ForAxis(s *opt.Set)   { s.SetAxes(append([]int{}, a...)) }
 func (a Axes) ForReduce(s *opt.Set) { s.SetAxes(append([]int{}, a...)) }
+func (a Axes) ForLinalg(s *opt.Set) { s.SetAxes(append([]int{}, a...)) }
+func (a Axes) ForFFT(s *opt.Set)    { s.SetAxes(append([]int{}, a...)) }
 
 // ForReduce makes it the argument keepdims=.
 func (k KeepDims) ForReduce(s *opt.Set) { s.KeepDims = bool(k) }
+
+// ForLinalg makes it the argument keepdims=.
+func (k KeepDims) ForLinalg(s *opt.Set) { s.KeepDims = bool(k) }
 
 // ForClose makes it the argument rtol=.
 func (r RTol) ForClose(s *opt.Set) { s.RTol = (*float64)(&r) }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/fft"
 	"github.com/mlxgo/mlx/internal/tensor"
 )
 
@@ -124,6 +125,7 @@ var printCases = map[string]func() any{
 	"float64 add":               func() any { return mlx.Add(mlx.FromSlice(floats{0.1}), mlx.FromSlice(floats{0.2}), mlx.CPU) },
 	"float64 2-d":               func() any { return mlx.FromSlice(floats{1, 2, 0.001, -5.5}, 2, 2) },
 	"complex 1-d":               func() any { return arr([]complex128{1 + 2i, 3 - 4i, complex(negZero, -1), 0}) },
+	"fft result":                func() any { return fft.FFT(arr([]float64{1, 2, 3, 4})) },
 	"complex fractions":         func() any { return arr([]complex128{0.1 + 0.333333333i, 1e-8 - 1e20i}) },
 	"complex nan/inf": func() any {
 		return arr([]complex128{complex(nan, 1), complex(1, nan), complex(inf, -inf), complex(-inf, inf)})
@@ -249,7 +251,6 @@ var printCases = map[string]func() any{
 // notPrinted are the entries of print.json that printCases leaves out, and why.
 var notPrinted = map[string]string{
 	"uint64 from a python int above the int64 range": "Go has uint64",
-	"fft result": "no fft yet",
 
 	"metal.is_available": "Go asks for a device: IsAvailable",
 

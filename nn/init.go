@@ -5,6 +5,7 @@ import (
 
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/internal/tensor"
+	"github.com/mlxgo/mlx/linalg"
 	"github.com/mlxgo/mlx/random"
 )
 
@@ -115,57 +116,8 @@ func InitOrthogonal(gain float64) Init {
 			tensor.Throw("nn.init.orthogonal", []mlx.Spec{tensor.SpecOf(like)}, "needs a matrix")
 		}
 		n := max(s[0], s[1])
-		q := orthogonal(random.Normal(mlx.Shape{n, n}), n)
+		q, r := linalg.QR(random.Normal(mlx.Shape{n, n}))
+		q = q.Mul(mlx.Sign(mlx.Diagonal(r, 0, 0, 1))) // one of many q: that of a positive diagonal
 		return q.Index(mlx.To(s[0]), mlx.To(s[1])).Mul(gain).AsType(like.DType())
 	}
-}
-
-// orthogonal is Q*sign(diag(R)) of the QR decomposition of [n, n], by Householder
-// reflections in float64 on the host.
-func orthogonal(a *mlx.Array, n int) *mlx.Array {
-	r := mlx.ToSlice[float64](a.AsType(mlx.Float64))
-	q := make([]float64, n*n)
-	for i := range n {
-		q[i*n+i] = 1
-	}
-	v := make([]float64, n)
-	reflect := func(m []float64, row func(i, j int) int, from int) { // m - 2 v (v' m)
-		for j := range n {
-			dot := 0.0
-			for i := from; i < n; i++ {
-				dot += v[i] * m[row(i, j)]
-			}
-			for i := from; i < n; i++ {
-				m[row(i, j)] -= 2 * dot * v[i]
-			}
-		}
-	}
-	for k := range n {
-		norm := 0.0
-		for i := k; i < n; i++ {
-			v[i] = r[i*n+k]
-			norm = math.Hypot(norm, v[i])
-		}
-		if norm == 0 {
-			continue
-		}
-		v[k] += math.Copysign(norm, v[k])
-		length := 0.0
-		for i := k; i < n; i++ {
-			length = math.Hypot(length, v[i])
-		}
-		for i := k; i < n; i++ {
-			v[i] /= length
-		}
-		reflect(r, func(i, j int) int { return i*n + j }, k)
-		reflect(q, func(i, j int) int { return j*n + i }, k) // Q H
-	}
-	for j := range n {
-		if r[j*n+j] < 0 {
-			for i := range n {
-				q[i*n+j] = -q[i*n+j]
-			}
-		}
-	}
-	return mlx.FromSlice(q, n, n).AsType(mlx.Float32)
 }

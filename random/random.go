@@ -220,7 +220,7 @@ func parameter(op, name string, v any, usual float64, c call) *mlx.Array {
 
 // takes says which keywords a function takes besides key= and stream=.
 var takes = map[string]string{
-	"bits": "", "uniform": "dtype", "normal": "dtype loc scale", "randint": "dtype", "bernoulli": "",
+	"bits": "", "uniform": "dtype", "normal": "dtype loc scale", "multivariate_normal": "dtype", "randint": "dtype", "bernoulli": "",
 	"truncated_normal": "dtype", "gumbel": "dtype", "laplace": "dtype loc scale", "categorical": "axis num_samples shape",
 	"permutation": "", "shuffle": "axis",
 }
@@ -259,6 +259,14 @@ func Uniform[L, H mlx.Operand](low L, high H, shape mlx.Shape, opts ...Option) *
 func Normal(shape mlx.Shape, opts ...Option) *mlx.Array {
 	c := keywords("normal", opts, mlx.Float32)
 	return random.Normal(c.key, shape, c.dtype, c.loc, c.scale, c.s)
+}
+
+// MultivariateNormal is mx.random.multivariate_normal(mean, cov, shape), float32: mean [.., n]
+// and cov [.., n, n], symmetric and positive semidefinite, whose leading axes broadcast with
+// shape; a nil shape is that of the leading axes. The result has that shape and n.
+func MultivariateNormal(mean, cov *mlx.Array, shape mlx.Shape, opts ...Option) *mlx.Array {
+	c := keywords("multivariate_normal", opts, mlx.Float32)
+	return random.MultivariateNormal(c.key, mean, cov, shape, c.dtype, c.s)
 }
 
 // RandInt is mx.random.randint in [low, high), int32 unless a dtype is given.

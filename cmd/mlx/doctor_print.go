@@ -59,7 +59,11 @@ func (p *doctorPrinter) machine(b doctorBuild, m doctor.Machine) {
 	}
 	p.line("GPU", "%s", gpuName(g))
 	p.line("", "memory %s, working set up to %s, buffers up to %s, pages of %d bytes", gib(g.Memory), gib(g.WorkingSet), gib(g.MaxBuffer), g.PageSize)
-	p.line("", "Metal Shading Language %s on %s", orUnknown(g.MSL), orUnknown(g.System))
+	language := "Metal Shading Language " + orUnknown(g.MSL)
+	if g.System != "" {
+		language += " on " + g.System
+	}
+	p.line("", "%s", language)
 }
 
 // gpuName is what the GPU is, in a line.

@@ -34,5 +34,5 @@ func bindFast(p tensor.Primitive, in, out []View) (task, error) {
 	case fast.Custom:
 		return task{}, fast.ErrNoMetal
 	}
-	return task{}, tensor.ErrUnsupported
+	return bindLinalg(p, in, out)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/mlxgo/mlx/internal/quant"
 	"github.com/mlxgo/mlx/internal/tensor"
 	"github.com/mlxgo/mlx/internal/tensor/fast"
+	"github.com/mlxgo/mlx/internal/tensor/fft"
 	"github.com/mlxgo/mlx/internal/tensor/random"
 )
 
@@ -81,7 +82,7 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 		tensor.Concatenate, tensor.Fused, tensor.Unary, tensor.Binary, tensor.Select, tensor.Cast, tensor.SwiGLU,
 		tensor.GELU, tensor.Reduce, tensor.ArgReduce, tensor.Softmax, tensor.LogSumExp, tensor.ArgSort, tensor.Gather,
 		tensor.Scatter, tensor.GatherAxis, tensor.ScatterAxis, tensor.SliceUpdate, tensor.Packed, tensor.Scan, tensor.LinearScan,
-		tensor.Sort, tensor.Permute, tensor.SearchSorted, tensor.GateVJP:
+		tensor.Sort, tensor.Permute, tensor.SearchSorted, tensor.GateVJP, fft.Complex, fft.Real, fft.Half:
 		return true
 	case tensor.MatMul:
 		_, ok := matrixOf(&v)
@@ -188,6 +189,14 @@ func bind(p tensor.Primitive, in, out []View) (task, error) {
 		return quantizeTask(p, in, out)
 	case quant.Dequantize:
 		return dequantizeTask(p, in, out)
+
+	// fft.go
+	case fft.Complex:
+		return complexTask(p, in, out), nil
+	case fft.Real:
+		return realTask(p, in, out), nil
+	case fft.Half:
+		return halfTask(p, in, out), nil
 
 	// random.go
 	case random.Bits:

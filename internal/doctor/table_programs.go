@@ -3,6 +3,7 @@ package doctor
 import (
 	"github.com/mlxgo/mlx"
 	"github.com/mlxgo/mlx/fast"
+	"github.com/mlxgo/mlx/fft"
 )
 
 func programChecks() []check {
@@ -18,6 +19,10 @@ func programChecks() []check {
 		{name: "a compiled function with a sort", results: "sum order", inputs: arrays{wave(252, 40)}, tol: summed, build: func(in arrays) arrays {
 			f := mlx.Compile(func(in arrays) arrays { return arrays{mlx.CumSum(mlx.Sort(in[0])), mlx.ArgSort(in[0])} })
 			return f(in)
+		}},
+		{name: "Fourier transforms", results: "re im back size", inputs: arrays{wave(258, 3, 60), wave(259, 2048)}, same: true, tol: loose, build: func(in arrays) arrays {
+			y := fft.RFFT(in[0])
+			return arrays{mlx.Real(y), mlx.Imag(y), fft.IRFFT(y, fft.N(60)), mlx.Abs(fft.FFT(in[1])).Index(mlx.To(100))}
 		}},
 		{name: "gradients", results: "x w1 w2", inputs: arrays{wave(253, 6, 10), wave(254, 10, 8), wave(255, 8, 3)}, tol: loose, build: func(in arrays) arrays {
 			_, g := mlx.VJP(func(in arrays) arrays {

@@ -20,20 +20,21 @@ const module = "github.com/mlxgo/mlx"
 // earlier lines, never of its own. A name is a path below internal; mlx is the root
 // and mlx/X the public package X.
 const layers = `
-atomicfile opt fmap threefry cpu/simd hf/shards metal/gpu metal/mtl/objcfake
+atomicfile opt fmap threefry cpu/simd cpu/lapack hf/shards metal/gpu metal/mtl/objcfake
 dtype cpu/limits metal/msltest metal/mtl/objc
 npy hf/safetensors hf/tokenizer hf/template hf/hub hf/dataset hf/gguf hf/torchfile launch/hostfile metal/mtl metal/emu
 launch
 launch/discover
 tensor
-tree tensor/fast tensor/random quant distributed
+tensor/linalg
+tree tensor/fast tensor/fft tensor/random quant distributed
 autodiff compile
 cpu metal
 distributed/reduce
 distributed/local distributed/ring
 nn
 mlx
-mlx/fast mlx/random mlx/tree mlx/distributed
+mlx/fast mlx/fft mlx/linalg mlx/random mlx/tree mlx/distributed
 mlx/nn
 mlx/optim
 mlx/examples/all_sum mlx/examples/arrays mlx/examples/compile mlx/examples/custom_kernel mlx/examples/data_parallel mlx/examples/fast mlx/examples/grad mlx/examples/indexing mlx/examples/lazy mlx/examples/mlp mlx/examples/nn_quantize mlx/examples/quantize mlx/examples/random mlx/examples/saving mlx/examples/unified_memory mlx/examples/value_and_grad mlx/examples/vmap
@@ -64,6 +65,7 @@ var onlyIn = map[string]string{
 	"github.com/rivo/uniseg":     "hf/tokenizer",
 	"golang.org/x/text":          "hf/tokenizer",
 	"golang.org/x/term":          "cmd/",
+	"gonum.org/v1/gonum/":        "cpu/lapack",
 }
 
 // cgo names the packages that may use it: on macOS, and for the emulator of its kernels.

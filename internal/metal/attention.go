@@ -35,9 +35,14 @@ type attention struct {
 // the speed of memory, else tiles.
 func attend(e *encoder, p fast.Attention, in, out []View) error {
 	a := newAttention(p, in, &out[0])
-	if slices.Contains(a.types, "") || a.d == 0 || max(a.d, a.dv) > attentionWidths[len(attentionWidths)-1]*simdWidth ||
-		max(a.l*a.hq, a.keys, p.Window) > math.MaxInt32/64 {
-		return tensor.ErrUnsupported
+	if slices.Contains(a.types, "") {
+		return noKernel("attention of %v", dtypesOf(in))
+	}
+	if most := attentionWidths[len(attentionWidths)-1] * simdWidth; a.d == 0 || max(a.d, a.dv) > most {
+		return noKernel("heads of %d and %d elements: from 1 to %d are possible", a.d, a.dv, most)
+	}
+	if max(a.l*a.hq, a.keys, p.Window) > math.MaxInt32/64 {
+		return noKernel("%d queries and %d keys", a.l, a.keys)
 	}
 	if a.keys == 0 || a.dv == 0 {
 		return (&product{y: a.y, ty: a.types[3]}).zero(e)

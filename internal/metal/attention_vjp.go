@@ -1,7 +1,6 @@
 package metal
 
 import (
-	"fmt"
 	"math"
 	"strconv"
 
@@ -56,15 +55,15 @@ func (a *attentionVJP) check() error {
 	d := a.q.DType
 	switch {
 	case !d.Is(dtype.Floating) || a.t == "" || a.k.DType != d || a.v.DType != d || a.y.DType != d || a.c.DType != d:
-		return fmt.Errorf("%w: queries of %v, keys of %v, values of %v, a cotangent of %v", tensor.ErrUnsupported, d, a.k.DType, a.v.DType, a.c.DType)
+		return noKernel("queries of %v, keys of %v, values of %v, a cotangent of %v", d, a.k.DType, a.v.DType, a.c.DType)
 	case a.p.Of.Ring || a.p.Of.Bits > 0:
-		return fmt.Errorf("%w: a ring of keys, or packed ones", tensor.ErrUnsupported)
+		return noKernel("a ring of keys, or packed ones")
 	case a.mask != nil && realKinds[a.mask.DType] == 0, a.sinks != nil && realKinds[a.sinks.DType] == 0:
-		return fmt.Errorf("%w: a mask or sinks of float64", tensor.ErrUnsupported)
+		return noKernel("a mask or sinks of float64")
 	case max(a.d, a.dv) > 256 || min(a.d, a.dv, a.l, a.keys, a.b) == 0:
-		return fmt.Errorf("%w: heads of %d and %d elements, %d queries, %d keys", tensor.ErrUnsupported, a.d, a.dv, a.l, a.keys)
+		return noKernel("heads of %d and %d elements, %d queries, %d keys", a.d, a.dv, a.l, a.keys)
 	case a.b*a.hq*a.l > math.MaxInt32/vjpThreads || a.b*a.hk*a.keys > math.MaxInt32/vjpThreads:
-		return fmt.Errorf("%w: %d queries and %d keys", tensor.ErrUnsupported, a.l, a.keys)
+		return noKernel("%d queries and %d keys", a.l, a.keys)
 	}
 	for a.chunks = 2; a.chunks*vjpSide < max(a.d, a.dv); {
 		a.chunks *= 2

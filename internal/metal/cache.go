@@ -1,7 +1,6 @@
 package metal
 
 import (
-	"github.com/mlxgo/mlx/internal/tensor"
 	"github.com/mlxgo/mlx/internal/tensor/fast"
 )
 
@@ -53,7 +52,7 @@ func cacheWrite(e *encoder, p fast.CacheWrite, in, out []View) error {
 // cacheRead reads rows that a write put.
 func cacheRead(e *encoder, p fast.CacheRead, in, out []View) error {
 	if in[0].Shape.Size() == 0 {
-		return tensor.ErrUnsupported
+		return noKernel("a cache without elements")
 	}
 	c := newCacheRows(p.Write, &in[0], &out[0], in[1:])
 	k, err := e.kernel("cache", "cache_read", []string{bitsType(c.word)})

@@ -1,7 +1,6 @@
 package metal
 
 import (
-	"fmt"
 	"math"
 	"strconv"
 
@@ -28,7 +27,7 @@ func newConvolution(p tensor.Conv, in, out []View) (*convolution, error) {
 	v := &convolution{x: &in[0], w: &in[1], y: &out[0], groups: p.Groups}
 	n := len(v.x.Shape) - 2
 	if n > convAxes {
-		return nil, fmt.Errorf("%w: %d spatial axes", tensor.ErrUnsupported, n)
+		return nil, noKernel("%d spatial axes", n)
 	}
 	kernel := v.w.Shape[1 : n+1]
 	v.c, v.o, v.taps = v.w.Shape[n+1], v.w.Shape[0]/p.Groups, kernel.Size()
@@ -39,7 +38,7 @@ func newConvolution(p tensor.Conv, in, out []View) (*convolution, error) {
 		low, between := p.Low.At(i), p.InputDilation.At(i)
 		for _, wide := range [][2]int{{result, stride}, {kernel[i], dilation}, {size, between}, {1, low}, {1, -low}} {
 			if wide[1] > 0 && wide[0] > math.MaxInt32/4/wide[1] {
-				return nil, fmt.Errorf("%w: spatial axis %d has more places than 32-bit indices reach", tensor.ErrUnsupported, i)
+				return nil, noKernel("spatial axis %d has more places than 32-bit indices reach", i)
 			}
 		}
 		axes = append(axes, size, kernel[i], result, stride, dilation, low, between)
@@ -49,17 +48,25 @@ func newConvolution(p tensor.Conv, in, out []View) (*convolution, error) {
 	return v, nil
 }
 
+// convTile is as tileOf, for so many places and channels of a group.
+func convTile(places, channels int, l *limits) int {
+	if channels >= 64 && places*channels >= l.large {
+		return 64
+	}
+	return 32
+}
+
 // conv convolves row-major arrays.
 func conv(e *encoder, p tensor.Conv, in, out []View) error {
 	t := productTypes[in[0].DType]
 	if t == "" || !in[0].DType.Is(dtype.Floating) {
-		return tensor.ErrUnsupported
+		return noKernel("a convolution of %v", in[0].DType)
 	}
 	if out[0].Shape.Size() == 0 {
 		return nil
 	}
 	if in[0].Shape.Size() == 0 || in[1].Shape.Size() == 0 { // there may be no memory
-		return fmt.Errorf("%w: a convolution of nothing", tensor.ErrUnsupported)
+		return noKernel("a convolution of nothing")
 	}
 	v, err := newConvolution(p, in, out)
 	if err != nil {
@@ -75,10 +82,7 @@ func conv(e *encoder, p tensor.Conv, in, out []View) error {
 		e.run(k, grid, group, args...)
 		return nil
 	}
-	tile := 32
-	if v.o >= 64 && v.places*v.o >= 1<<19 {
-		tile = 64
-	}
+	tile := convTile(v.places, v.o, e.b.limits)
 	k, err := e.kernel("conv", "conv_tiles", []string{t, strconv.Itoa(tile)})
 	if err != nil {
 		return err

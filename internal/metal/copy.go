@@ -1,7 +1,6 @@
 package metal
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/mlxgo/mlx/internal/dtype"
@@ -53,7 +52,7 @@ func copyRows(e *encoder, in, out *View) error {
 	}
 	n /= size
 	if n > math.MaxUint32 {
-		return fmt.Errorf("%w: a copy of %d elements", tensor.ErrUnsupported, n)
+		return noKernel("a copy of %d elements", n)
 	}
 	k, err := e.kernel("copy", "copy_rows", []string{bitsType(size)})
 	if err != nil {
@@ -70,7 +69,7 @@ func copyStrided(e *encoder, in, out *View) error {
 	grid, group := w.grid(moved)
 	for _, g := range append(grid[:], w.shape...) {
 		if g > math.MaxInt32 {
-			return fmt.Errorf("%w: an axis of %d", tensor.ErrUnsupported, g)
+			return noKernel("an axis of %d", g)
 		}
 	}
 	k, err := e.kernel("copy", "copy_strided", []string{bitsType(in.DType.Size())})
@@ -85,7 +84,7 @@ func copyStrided(e *encoder, in, out *View) error {
 func viewOp(e *encoder, p tensor.Viewer, in, out []View) error {
 	v, ok := p.View(in[0])
 	if !ok {
-		return tensor.ErrUnsupported
+		return noKernel("a view of these strides")
 	}
 	return copyView(e, &v, &out[0])
 }
@@ -118,7 +117,7 @@ func padOp(e *encoder, p tensor.Pad, in, out []View) error {
 func fill(e *encoder, value, out *View) error {
 	n := out.Shape.Size()
 	if n > math.MaxUint32 {
-		return fmt.Errorf("%w: %d elements to fill", tensor.ErrUnsupported, n)
+		return noKernel("%d elements to fill", n)
 	}
 	k, err := e.kernel("copy", "fill", []string{bitsType(out.DType.Size())})
 	if err != nil {
@@ -160,7 +159,7 @@ func arangeOp(e *encoder, p tensor.Arange, out []View) error {
 	start, step := p.Start.Value(), p.Step.Value()
 	kind := map[class]string{floats: "0", signedInts: "1", unsignedInts: "1", bools: "2", complexes: "3"}[classOf(p.DType)]
 	if kind == "" || p.N > math.MaxInt32 || math.IsInf(start, 0) || math.IsInf(step, 0) || start != start || step != step {
-		return fmt.Errorf("%w: %d numbers of %v from %v by %v", tensor.ErrUnsupported, p.N, p.DType, start, step)
+		return noKernel("%d numbers of %v from %v by %v", p.N, p.DType, start, step)
 	}
 	k, err := e.kernel("arange", "arange", []string{storageType(p.DType), kind})
 	if err != nil {

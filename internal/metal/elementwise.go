@@ -2,6 +2,7 @@ package metal
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mlxgo/mlx/internal/dtype"
@@ -51,7 +52,7 @@ func mapOp(e *encoder, p tensor.Primitive, in, out []View) error {
 	grid, group := w.grid(per)
 	shape, steps := ints(w.shape...), longs(w.flat()...)
 	if len(steps.bytes) > gpu.MaxBytes {
-		return fmt.Errorf("%w: strides of %d inputs with %d axes", tensor.ErrUnsupported, len(in), len(w.shape))
+		return noKernel("strides of %d inputs with %d axes", len(in), len(w.shape))
 	}
 	e.run(k, grid, group, append(args, shape, steps, i32(len(w.shape)))...)
 	return nil
@@ -69,7 +70,7 @@ const maxMapped = 28
 // mapKernels finds the kernel; flat says that all inputs are row-major.
 func mapKernels(e *encoder, p tensor.Primitive, in, out []View) (k gpu.Kernel, flat bool, err error) {
 	if len(in)+len(out) > maxMapped {
-		return nil, false, fmt.Errorf("%w: %d inputs", tensor.ErrUnsupported, len(in))
+		return nil, false, noKernel("%d inputs", len(in))
 	}
 	variant := "flat"
 	for i := range in {
@@ -79,7 +80,7 @@ func mapKernels(e *encoder, p tensor.Primitive, in, out []View) (k gpu.Kernel, f
 	}
 	types, results := dtypesOf(in), dtypesOf(out)
 	if tensor.Fusible(p) && formulaOf(p, types, results[0]) == "" {
-		return nil, false, noFormula(p, types)
+		return nil, false, noFormula(p, types, results)
 	}
 	key, name, ops := mapLibrary(p, types, results)
 	k, err = failed(e.b.kernels.generated(key, name+"_"+variant, gpu.Safe, func() (string, error) { return librarySource(ops) }, nil))
@@ -221,8 +222,16 @@ func fusedKey(p tensor.Fused) string {
 	return b.String()
 }
 
-func noFormula(p tensor.Primitive, in []dtype.DType) error {
-	return fmt.Errorf("%w: %s of %v has no formula in Metal", tensor.ErrUnsupported, p.Name(), in)
+// noFormula is the reason for a function without one.
+func noFormula(p tensor.Primitive, in, out []dtype.DType) error {
+	all := append(slices.Clone(in), out...)
+	switch {
+	case slices.Contains(all, dtype.Float64):
+		return noKernel("float64, which Metal does not have")
+	case slices.Contains(all, dtype.Complex64):
+		return noKernel("functions of complex numbers other than arithmetic and exp: Metal's library has none")
+	}
+	return noKernel("%s of %v", p.Name(), in)
 }
 
 // librarySource is the text of a library.
@@ -236,7 +245,7 @@ func librarySource(ops func() []mapped) (string, error) {
 	for _, o := range ops() {
 		m, ok := mappingOf(o.prim, o.in, o.out)
 		if !ok {
-			return "", noFormula(o.prim, o.in)
+			return "", noFormula(o.prim, o.in, o.out)
 		}
 		m.name = o.name
 		b.WriteString(m.source())

@@ -4,6 +4,8 @@ import (
 	"github.com/mlxgo/mlx/internal/quant"
 	"github.com/mlxgo/mlx/internal/tensor"
 	"github.com/mlxgo/mlx/internal/tensor/fast"
+	"github.com/mlxgo/mlx/internal/tensor/fft"
+	"github.com/mlxgo/mlx/internal/tensor/linalg"
 	"github.com/mlxgo/mlx/internal/tensor/random"
 )
 
@@ -43,6 +45,9 @@ func (*backend) Accepts(p tensor.Primitive, i int, v View) bool {
 		return i == 0 || v.Contiguous()
 	// scan.go, sort.go
 	case tensor.Scan, tensor.Sort, tensor.ArgSort:
+		return true
+	// fft.go
+	case fft.Complex, fft.Real, fft.Half:
 		return true
 	case tensor.Permute:
 		return i == 0 || v.Contiguous()
@@ -151,6 +156,10 @@ func encode(e *encoder, p tensor.Primitive, in, out []View) error {
 	case tensor.SegmentedMM:
 		return segmentedMM(e, in, out)
 
+	// fft.go
+	case fft.Complex, fft.Real, fft.Half:
+		return transformRows(e, p, in, out)
+
 	// custom.go
 	case fast.Custom:
 		return customKernel(e, p, in, out)
@@ -193,5 +202,15 @@ func encodeRows(e *encoder, p tensor.Primitive, in, out []View) error {
 	case tensor.SearchSorted:
 		return searchSorted(e, p, in, out)
 	}
-	return tensor.ErrUnsupported
+	return encodeNone(p)
+}
+
+// encodeNone is the reason for what has no kernels.
+func encodeNone(p tensor.Primitive) error {
+	switch p.(type) {
+	case linalg.QR, linalg.SVD, linalg.Inverse, linalg.TriangularInverse, linalg.PseudoInverse, linalg.Cholesky,
+		linalg.Eig, linalg.Eigh, linalg.LU, linalg.Solve, linalg.SolveTriangular, linalg.Determinant:
+		return noKernel("decompositions: steps that wait for each other are the CPU's, in MLX too")
+	}
+	return noKernel("%s", p.Name())
 }

@@ -20,7 +20,7 @@ type encoder struct {
 	cmds  []command
 	hz    hazards
 	cells map[*tensor.Buffer]int // of a Program: what is bound later
-	keep  []*tensor.Buffer       // memory that the commands use
+	keep  []*tensor.Buffer       // what the commands use: collected, it would be given to others
 	err   error
 }
 
@@ -69,7 +69,6 @@ func (e *encoder) view(v *View, mode access) arg {
 			e.err = err
 		}
 		a.buf, a.off = buf, a.off+off
-		// Nobody else may have it any more when the commands run.
 		e.keep = append(e.keep, v.Buf)
 	}
 	if v.Shape.Size() > 0 {

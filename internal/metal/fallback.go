@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 
 	"github.com/mlxgo/mlx/internal/dtype"
@@ -22,6 +23,16 @@ func hot(p tensor.Primitive) bool {
 		return true
 	}
 	return false
+}
+
+// noKernel says for what there is no kernel: a reason to compute on the CPU.
+func noKernel(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{tensor.ErrUnsupported}, args...)...)
+}
+
+// Reason is what an error of noKernel says.
+func Reason(err error) string {
+	return strings.TrimPrefix(err.Error(), tensor.ErrUnsupported.Error()+": ")
 }
 
 // failedKernel is what a kernel of ours that cannot be had is to the graph: a reason to
@@ -48,7 +59,7 @@ func (b *backend) leave(p tensor.Primitive, d dtype.DType, err error) error {
 		return err
 	}
 	if hot(p) && b.strict.Load() {
-		return fmt.Errorf("the GPU, which was chosen as the device, has no kernel for this (%v); without the choice the CPU would compute it", err)
+		return fmt.Errorf("the GPU, which was chosen as the device, has no kernel for this (%s); without the choice the CPU would compute it", Reason(err))
 	}
 	var f failedKernel
 	broken := errors.As(err, &f)
@@ -61,7 +72,7 @@ func (b *backend) leave(p tensor.Primitive, d dtype.DType, err error) error {
 	if broken {
 		fmt.Fprintf(os.Stderr, "mlx: %s of %v runs on the CPU, since its kernel fails (mlx doctor tells more): %v\n", p.Name(), d, f.err)
 	} else {
-		fmt.Fprintf(os.Stderr, "mlx: %s of %v has no kernel on the GPU and runs on the CPU\n", p.Name(), d)
+		fmt.Fprintf(os.Stderr, "mlx: %s of %v has no kernel on the GPU and runs on the CPU (%s)\n", p.Name(), d, Reason(err))
 	}
 	return err
 }

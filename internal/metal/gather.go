@@ -1,8 +1,6 @@
 package metal
 
 import (
-	"fmt"
-
 	"github.com/mlxgo/mlx/internal/dtype"
 	"github.com/mlxgo/mlx/internal/tensor"
 )
@@ -30,7 +28,7 @@ type pointers struct {
 
 func newPointers(idx []View, axes tensor.Ints, v *View, sizes []int) (*pointers, error) {
 	if len(idx) > maxIndexArrays {
-		return nil, fmt.Errorf("%w: %d index arrays", tensor.ErrUnsupported, len(idx))
+		return nil, noKernel("%d index arrays", len(idx))
 	}
 	p := &pointers{arrays: idx}
 	var strides [][]int
@@ -124,7 +122,7 @@ func sliceUpdate(e *encoder, p tensor.SliceUpdate, in, out []View) error {
 	u, y := &in[1], &out[0]
 	part, ok := tensor.Slice(p).View(*y)
 	if !ok {
-		return tensor.ErrUnsupported
+		return noKernel("the part that is updated is no view")
 	}
 	if err := copiedFirst(e, &in[0], y); err != nil || u.Shape.Size() == 0 {
 		return err

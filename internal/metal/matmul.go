@@ -56,7 +56,7 @@ func matmul(e *encoder, in, out []View) error {
 	g := &product{a: &in[0], b: &in[1], y: &out[0]}
 	g.ta, g.tb, g.ty = productTypes[g.a.DType], productTypes[g.b.DType], productTypes[g.y.DType]
 	if g.ta == "" || g.tb == "" || g.ty == "" {
-		return tensor.ErrUnsupported
+		return noKernel("a product of %v", dtypesOf(in))
 	}
 	g.ma, _ = matrixOf(g.a)
 	g.mb, _ = matrixOf(g.b)
@@ -65,7 +65,7 @@ func matmul(e *encoder, in, out []View) error {
 	g.batch = g.a.Shape[:axes].Size()
 	g.wa, g.wb = newWalk(g.a.Shape[:axes], g.a.Strides[:axes]), newWalk(g.b.Shape[:axes], g.b.Strides[:axes])
 	if max(g.m, g.n, g.k, g.batch) > math.MaxInt32/64 {
-		return fmt.Errorf("%w: axes of more than %d elements", tensor.ErrUnsupported, math.MaxInt32/64)
+		return noKernel("axes of more than %d elements", math.MaxInt32/64)
 	}
 	switch {
 	case g.k == 0:
@@ -83,7 +83,7 @@ func matmul(e *encoder, in, out []View) error {
 func (g *product) zero(e *encoder) error {
 	n := g.y.Shape.Size()
 	if n > math.MaxInt32 {
-		return tensor.ErrUnsupported
+		return noKernel("%d results", n)
 	}
 	k, err := e.kernel("matmul", "product_zero", []string{g.ty})
 	if err != nil {
@@ -142,8 +142,8 @@ func (g *product) vector(e *encoder, w *View, columns bool, tw string, x *View, 
 }
 
 // tileOf is the size of the tiles: large ones read less, small ones are more.
-func (g *product) tileOf() int {
-	if g.m >= 64 && g.n >= 64 && g.batch*g.m*g.n >= 1<<19 {
+func (g *product) tileOf(l *limits) int {
+	if g.m >= 64 && g.n >= 64 && g.batch*g.m*g.n >= l.large {
 		return 64
 	}
 	return 32
@@ -151,17 +151,17 @@ func (g *product) tileOf() int {
 
 // parts is how many parts a product is cut into along K, so that there are enough
 // threadgroups for the device.
-func (g *product) parts(tile int) int {
+func (g *product) parts(tile int, l *limits) int {
 	groups := g.batch * ((g.m + tile - 1) / tile) * ((g.n + tile - 1) / tile)
-	if groups > 32 || g.k < 512 {
+	if groups > l.groups || g.k < 512 {
 		return 1
 	}
-	return max(1, min(16, 64/groups, g.k/256))
+	return max(1, min(16, 2*l.groups/groups, g.k/256))
 }
 
 func (g *product) tiles(e *encoder) error {
-	tile := g.tileOf()
-	parts := g.parts(tile)
+	tile := g.tileOf(e.b.limits)
+	parts := g.parts(tile, e.b.limits)
 	part := ((g.k+parts-1)/parts + 15) / 16 * 16
 	parts = (g.k + part - 1) / part
 	y, ty := e.out(g.y), g.ty

@@ -22,6 +22,7 @@ type View = tensor.View
 type backend struct {
 	dev     gpu.Device
 	info    gpu.Info
+	limits  *limits
 	kernels kernelCache
 	customs sync.Map // of kernels of one's own: fast.Signature to func() customSource
 	slabs   slabs
@@ -38,6 +39,7 @@ const resourceLimit = 499000
 
 func newBackend(dev gpu.Device) *backend {
 	b := &backend{dev: dev, info: dev.Info(), queues: map[int]*queue{}}
+	b.limits = &chips[chipOf(b.info.Tier, b.info.Generation)].limits
 	b.kernels.dev = dev
 	b.slabs.dev = dev
 	return b

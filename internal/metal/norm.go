@@ -3,7 +3,6 @@ package metal
 import (
 	"math"
 
-	"github.com/mlxgo/mlx/internal/tensor"
 	"github.com/mlxgo/mlx/internal/tensor/fast"
 )
 
@@ -11,7 +10,7 @@ func rmsNorm(e *encoder, p fast.RMSNorm, in, out []View) error {
 	weight := &in[len(in)-1] // x itself stands for none
 	t, ok := elements(in[0], *weight, out[0])
 	if !ok {
-		return tensor.ErrUnsupported
+		return noKernel("a norm of %v", dtypesOf(in))
 	}
 	k, err := e.kernel("norm", "rms_norm", t)
 	if err != nil {
@@ -32,7 +31,7 @@ func layerNorm(e *encoder, p fast.LayerNorm, in, out []View) error {
 	}
 	t, ok := elements(in[0], *weight, *bias, out[0])
 	if !ok {
-		return tensor.ErrUnsupported
+		return noKernel("a norm of %v", dtypesOf(in))
 	}
 	k, err := e.kernel("norm", "layer_norm", t)
 	if err != nil {
@@ -66,7 +65,7 @@ func normVJP(e *encoder, p fast.NormVJP, in, out []View) error {
 	}
 	t, ok := elements(in[0], *weight, *cotangent)
 	if !ok {
-		return tensor.ErrUnsupported
+		return noKernel("gradients of a norm of %v", dtypesOf(in))
 	}
 	k, err := e.kernel("norm", "norm_vjp", t)
 	if err != nil {
@@ -74,7 +73,7 @@ func normVJP(e *encoder, p fast.NormVJP, in, out []View) error {
 	}
 	x, c := newRows(&in[0]), newRows(cotangent)
 	if x.n == 0 || x.k == 0 { // sums of nothing
-		return tensor.ErrUnsupported
+		return noKernel("sums of nothing")
 	}
 	blocks := x.n
 	sums := [2]arg{e.out(&out[0]), e.out(&out[0])} // not written

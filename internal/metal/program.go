@@ -120,7 +120,7 @@ func (g *program) Run(bind []View) (tensor.Event, error) {
 func (q *queue) call(c tensor.Caller, in, out []View) error {
 	g, ok := c.Program().(*program)
 	if !ok || g.q != q {
-		return fmt.Errorf("%w: the program was made for another stream", tensor.ErrUnsupported)
+		return noKernel("the program was made for another stream")
 	}
 	in = in[:min(len(in), len(g.plan.In))] // without tokens of effects
 	return g.enqueue(append(append([]View(nil), in...), out...))
@@ -155,17 +155,18 @@ func (g *program) enqueue(bind []View) error {
 	q.flushEncoder()
 	q.open()
 	q.separate()
-	q.batch.keep = append(q.batch.keep, g.arena)
-	q.batch.keep = append(q.batch.keep, g.keep...)
+	keep := append([]*tensor.Buffer{g.arena}, g.keep...)
 	for i := range bind {
-		q.batch.keep = append(q.batch.keep, bind[i].Buf)
+		keep = append(keep, bind[i].Buf)
 	}
+	q.batch.keep = append(q.batch.keep, keep...)
 	from := 0
 	for i := range g.cmds {
 		if h := g.cmds[i].host; h != nil {
 			q.appendCommands(g.cmds[from:i], bound)
 			from = i + 1
 			h.enqueue(q, g, bind)
+			q.batch.keep = append(q.batch.keep, keep...) // it is another one
 		}
 	}
 	q.appendCommands(g.cmds[from:], bound)

@@ -67,7 +67,7 @@ type quantProduct struct {
 func quantMatMul(e *encoder, p quant.MatMul, in, out []View) error {
 	w, ok := packedOf(p.Scheme, in[1:])
 	if !ok {
-		return tensor.ErrUnsupported
+		return noKernel("scales of %v", in[2].DType)
 	}
 	x := &in[0]
 	g := quantProduct{packed: w, x: x, y: &out[0], m: x.Shape[:len(x.Shape)-1].Size(), n: w.rows, k: w.cols,
@@ -81,7 +81,7 @@ func gatherQuantMatMul(e *encoder, p quant.GatherMatMul, in, out []View) error {
 	w, ok := packedOf(p.Scheme, in[1:last])
 	lhs, rhs := &in[last], &in[last+1]
 	if !ok || lhs.DType != dtype.Int64 || rhs.DType != dtype.Int64 {
-		return tensor.ErrUnsupported
+		return noKernel("scales and indices of %v", dtypesOf(in[2:]))
 	}
 	x := &in[0]
 	ax, aw := len(x.Shape), len(w.words.Shape)
@@ -97,8 +97,11 @@ func (g *quantProduct) encode(e *encoder) error {
 	if !g.transpose {
 		g.n, g.k = g.k, g.n
 	}
-	if tx == "" || ty == "" || max(g.m, g.n, g.k, g.pairs) > math.MaxInt32/64 {
-		return tensor.ErrUnsupported
+	if tx == "" || ty == "" {
+		return noKernel("a product of %v and packed weights", g.x.DType)
+	}
+	if max(g.m, g.n, g.k, g.pairs) > math.MaxInt32/64 {
+		return noKernel("axes of more than %d elements", math.MaxInt32/64)
 	}
 	if g.k == 0 {
 		return (&product{y: g.y, ty: ty}).zero(e)
@@ -114,7 +117,7 @@ func (g *quantProduct) encode(e *encoder) error {
 	case g.inRuns():
 		name, types = "qmm_runs", append(types, held)
 		grid = [3]int{grid[0], (g.pairs + 31) / 32, 1}
-	case g.transpose && (g.alone || g.m <= e.b.vectorRows(g.n, g.k)):
+	case g.transpose && (g.alone || g.m <= e.b.limits.vectorRows(g.n, g.k)):
 		rows := 1
 		if g.m > 1 {
 			rows = 4
@@ -156,7 +159,7 @@ func (g *quantProduct) arguments(e *encoder) []arg {
 func dequantize(e *encoder, p quant.Dequantize, in, out []View) error {
 	w, ok := packedOf(p.Scheme, in)
 	if !ok {
-		return tensor.ErrUnsupported
+		return noKernel("scales of %v", in[2].DType)
 	}
 	return w.dequantize(e, e.out(&out[0]), floatType(out[0].DType), out[0].Shape.Size())
 }
@@ -165,7 +168,7 @@ func dequantize(e *encoder, p quant.Dequantize, in, out []View) error {
 func (p *packed) dequantize(e *encoder, y arg, ty string, n int) error {
 	n /= 8
 	if p.ts == "" || ty == "" || n > math.MaxInt32 {
-		return tensor.ErrUnsupported
+		return noKernel("%d unpacked values, or their dtype", 8*n)
 	}
 	k, err := e.kernel("quant", "dequantize", append([]string{p.ts, ty}, p.code()...))
 	if err != nil {
@@ -181,7 +184,7 @@ func quantize(e *encoder, p quant.Quantize, in, out []View) error {
 	tx := floatType(in[0].DType)
 	groups := in[0].Shape.Size() / p.GroupSize
 	if tx == "" || groups > math.MaxInt32/32 {
-		return tensor.ErrUnsupported
+		return noKernel("%d groups of %v", groups, in[0].DType)
 	}
 	name, args := "quantize_affine", []string{tx}
 	buffers := []arg{e.in(&in[0]), e.out(&out[0]), e.out(&out[1])}

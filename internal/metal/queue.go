@@ -20,16 +20,17 @@ type queue struct {
 	end    gpu.Event // reaches the number of a batch when it has ended
 	host   gpu.Event // reaches the number of a wait when the host's work has ended
 
-	mu     sync.Mutex
-	enc    encoder
-	batch  *event    // what is encoded now
-	cmds   []gpu.Cmd // of the batch, but for what the encoder holds
-	apart  bool      // a barrier comes before the next dispatch
-	flight []*event  // committed, oldest first
-	last   *event
-	ended  uint64 // number of the last batch that was made
-	waited uint64 // number of the last wait
-	fault  error  // of a failed batch, until it is seen
+	mu      sync.Mutex
+	enc     encoder
+	batch   *event    // what is encoded now
+	cmds    []gpu.Cmd // of the batch, but for what the encoder holds
+	written int       // bytes of its results
+	apart   bool      // a barrier comes before the next dispatch
+	flight  []*event  // committed, oldest first
+	last    *event
+	ended   uint64 // number of the last batch that was made
+	waited  uint64 // number of the last wait
+	fault   error  // of a failed batch, until it is seen
 
 	todo hostWork
 }
@@ -111,18 +112,21 @@ func (q *queue) Encode(p tensor.Primitive, in, out []View) error {
 	if err := q.enc.add(p, in, out); err != nil {
 		return err
 	}
-	if len(q.enc.cmds) >= q.b.limits().ops {
+	for i := range out {
+		q.written += out[i].Spec.Bytes()
+	}
+	if l := q.b.limits; len(q.enc.cmds) >= l.ops || q.written >= l.bytes {
 		q.commit()
 	}
 	return nil
 }
 
-// add encodes one primitive, or leaves the encoder as it was.
+// add encodes one primitive, or nothing of it.
 func (e *encoder) add(p tensor.Primitive, in, out []View) error {
-	n, hz := len(e.cmds), append([]touch(nil), e.hz.touched...)
+	n := len(e.cmds)
 	var err error
 	if tooLarge(in) || tooLarge(out) {
-		err = tensor.ErrUnsupported
+		err = noKernel("more than %d elements", maxSize)
 	} else if err = encode(e, p, in, out); err == nil {
 		err = e.err
 	}
@@ -134,7 +138,10 @@ func (e *encoder) add(p tensor.Primitive, in, out []View) error {
 		e.tellKernels(p, n)
 		return nil
 	}
-	e.cmds, e.hz.touched = e.cmds[:n], hz
+	if len(e.cmds) > n { // what was touched before is not known any more
+		e.cmds = append(e.cmds[:n], command{})
+		e.hz.clear()
+	}
 	return e.b.leave(p, out[0].DType, err)
 }
 
@@ -245,7 +252,7 @@ func (q *queue) commit() {
 	q.flushEncoder()
 	q.enc.hz.clear()
 	e := q.batch
-	q.batch = nil
+	q.batch, q.written = nil, 0
 	if e.err == nil {
 		e.err = q.fault
 	}

@@ -1,10 +1,8 @@
 package metal
 
 import (
-	"fmt"
 	"math"
 
-	"github.com/mlxgo/mlx/internal/tensor"
 	"github.com/mlxgo/mlx/internal/tensor/random"
 	"github.com/mlxgo/mlx/internal/threefry"
 )
@@ -14,7 +12,7 @@ func bitsOp(e *encoder, p random.Bits, in, out []View) error {
 	bytes := out[0].Spec.Bytes()
 	words := (bytes + 3) / 4
 	if words > math.MaxInt32 {
-		return fmt.Errorf("%w: %d random words", tensor.ErrUnsupported, words)
+		return noKernel("%d random words", words)
 	}
 	grid, group := linear(threefry.NumBlocks(words))
 	name, args := "bits_words", []arg{e.in(&in[0]), e.out(&out[0])}
@@ -37,7 +35,7 @@ func inverseCDF(e *encoder, in, out []View) error {
 	x, n := &in[0], out[0].Shape.Size()
 	size := x.Shape[len(x.Shape)-1]
 	if classOf(x.DType) != floats || n > math.MaxInt32 || x.Shape.Size() > math.MaxInt32 || x.Shape.Size()/size > math.MaxInt32/cdfParts {
-		return fmt.Errorf("%w: %d draws from %v", tensor.ErrUnsupported, n, x.Spec)
+		return noKernel("%d draws from %v", n, x.Spec)
 	}
 	rows := x.Shape.Size() / size
 	if rows == 0 || n == 0 {

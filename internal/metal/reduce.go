@@ -52,7 +52,7 @@ type axis struct{ size, stride int }
 func reduce(e *encoder, p tensor.Reduce, in, out []View) error {
 	acc := foldTypes[p.Op][in[0].DType]
 	if acc == "" {
-		return tensor.ErrUnsupported
+		return noKernel("%s of %v", p.Name(), in[0].DType)
 	}
 	r := newReduction(p.Axes, &in[0])
 	f := folding{op: foldNames[p.Op], acc: acc, from: elementTypes[in[0].DType], to: elementTypes[out[0].DType]}
@@ -224,7 +224,7 @@ func sumColumns(e *encoder, rows arg, n int, out *View) error {
 func argReduce(e *encoder, p tensor.ArgReduce, in, out []View) error {
 	t, ok := elements(in[0])
 	if !ok {
-		return tensor.ErrUnsupported
+		return noKernel("%s of %v", p.Name(), in[0].DType)
 	}
 	k, err := e.kernel("argreduce", "arg_reduce", t)
 	if err != nil {

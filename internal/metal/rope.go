@@ -13,7 +13,7 @@ import (
 func rope(e *encoder, p fast.RoPE, in, out []View) error {
 	t, ok := elements(in[0])
 	if !ok || len(in) == 2 && 2*p.Dims > gpu.MaxBytes {
-		return tensor.ErrUnsupported
+		return noKernel("%d turned elements of %v", p.Dims, in[0].DType)
 	}
 	k, err := e.kernel("rope", "rope", t)
 	if err != nil {

@@ -68,7 +68,7 @@ const simdWidth = 32
 // runGroups runs a kernel whose threadgroups of so many threads take n rows, one each.
 func (e *encoder) runGroups(k gpu.Kernel, n, threads int, args ...arg) error {
 	if n*threads > maxSize {
-		return tensor.ErrUnsupported
+		return noKernel("%d rows of %d threads", n, threads)
 	}
 	e.run(k, [3]int{n * threads, 1, 1}, [3]int{threads, 1, 1}, args...)
 	return nil
@@ -78,11 +78,11 @@ func (e *encoder) runGroups(k gpu.Kernel, n, threads int, args ...arg) error {
 func softmax(e *encoder, kernel string, in, out []View) error {
 	t, ok := elements(in[0], out[0])
 	if !ok {
-		return tensor.ErrUnsupported
+		return noKernel("%s of %v", kernel, in[0].DType)
 	}
 	x := newRows(&in[0])
 	if x.k == 0 { // a sum of nothing
-		return tensor.ErrUnsupported
+		return noKernel("%s of nothing", kernel)
 	}
 	k, err := e.kernel("rows", kernel, t[:1])
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 func scan(e *encoder, p tensor.Scan, in, out []View) error {
 	op := scanOp(p.Op, in[0].DType)
 	if op == "" {
-		return tensor.ErrUnsupported
+		return noKernel("%s of %v", p.Name(), in[0].DType)
 	}
 	k, err := e.kernel("scan", "scan", []string{op, elementTypes[in[0].DType], elementTypes[out[0].DType]})
 	if err != nil {
@@ -48,7 +48,7 @@ func scanOp(op tensor.ScanOp, d dtype.DType) string {
 func linearScan(e *encoder, p tensor.LinearScan, in, out []View) error {
 	t, ok := elements(out[0])
 	if !ok {
-		return tensor.ErrUnsupported
+		return noKernel("%s of %v", p.Name(), out[0].DType)
 	}
 	k, err := e.kernel("scan", "linear_scan", []string{foldTypes[tensor.OpSum][out[0].DType], t[0]})
 	if err != nil {

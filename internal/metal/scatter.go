@@ -25,7 +25,7 @@ func scatterKernel(e *encoder, fn string, op tensor.ScatterOp, d tensor.DType) (
 	r := [...]tensor.ReduceOp{0, tensor.OpSum, tensor.OpProd, tensor.OpMax, tensor.OpMin}[op]
 	acc := foldTypes[r][d]
 	if acc == "" {
-		return nil, tensor.ErrUnsupported
+		return nil, noKernel("updates of %v", d)
 	}
 	return e.kernel("scatter", fn, []string{foldNames[r] + "<" + acc + ">", elementTypes[d]})
 }

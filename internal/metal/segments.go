@@ -1,11 +1,9 @@
 package metal
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/mlxgo/mlx/internal/dtype"
-	"github.com/mlxgo/mlx/internal/tensor"
 )
 
 // segmentedMM multiplies parts of row-major matrices. A segment that leaves the axis is no
@@ -15,10 +13,10 @@ func segmentedMM(e *encoder, in, out []View) error {
 	a, b, g, y := &in[0], &in[1], &in[2], &out[0]
 	m, k, n := a.Shape[0], a.Shape[1], b.Shape[1]
 	if t := y.DType; !t.Is(dtype.Floating) || productTypes[t] == "" {
-		return tensor.ErrUnsupported
+		return noKernel("a product of %v", t)
 	}
 	if k == 0 || max(m, n) > math.MaxInt32/128 {
-		return fmt.Errorf("%w: a product of [%d, %d] and [%d, %d]", tensor.ErrUnsupported, m, k, k, n)
+		return noKernel("a product of [%d, %d] and [%d, %d]", m, k, k, n)
 	}
 	if y.Shape.Size() == 0 {
 		return nil

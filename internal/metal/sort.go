@@ -24,7 +24,7 @@ const (
 func sortRows(e *encoder, in, out []View, leaves int) error {
 	t, ok := elements(in[0], out[0])
 	if !ok {
-		return tensor.ErrUnsupported
+		return noKernel("an order of %v", in[0].DType)
 	}
 	x := newRows(&in[0])
 	threads := threadsFor(x.k, sortEach, sortThreads)
@@ -36,7 +36,7 @@ func sortRows(e *encoder, in, out []View, leaves int) error {
 		return err
 	}
 	if k.MaxThreads() < threads {
-		return tensor.ErrUnsupported
+		return noKernel("threadgroups of %d threads", threads)
 	}
 	args := append([]arg{e.in(&in[0]), e.out(&out[0]), e.out(&out[0]), i32(x.k), i64(x.step)}, x.outer.args()...)
 	e.runWith(k, [3]int{threads, x.n, 1}, [3]int{threads, 1, 1}, sortMemory(threads, keySize(in[0].DType)), args...)
@@ -75,7 +75,7 @@ func sortLong(e *encoder, in, out []View, leaves int) error {
 		return err
 	}
 	if min(first.MaxThreads(), merge.MaxThreads()) < sortThreads {
-		return tensor.ErrUnsupported
+		return noKernel("threadgroups of %d threads", sortThreads)
 	}
 	var runs [2]sortRun
 	for i := range runs {
@@ -119,10 +119,10 @@ func permuteRows(e *encoder, x *View, order arg, out *View) error {
 func searchSorted(e *encoder, p tensor.SearchSorted, in, out []View) error {
 	t, ok := elements(in[0], in[1])
 	if !ok {
-		return tensor.ErrUnsupported
+		return noKernel("a search in %v", in[0].DType)
 	}
 	if in[0].Shape.Size() == 0 { // there may be no memory
-		return tensor.ErrUnsupported
+		return noKernel("a search in nothing")
 	}
 	k, err := e.kernel("sort", "search_sorted", t[:1])
 	if err != nil {

@@ -44,7 +44,7 @@ func Variants() (l []Variant) {
 func instances() (l []specialized) {
 	for _, family := range []func() []specialized{
 		copyVariants, rowVariants, foldVariants, sortVariants, randomVariants, matmulVariants, quantVariants, quantizeVariants,
-		attentionVariants, cacheVariants, indexVariants, attentionVJPVariants, convVariants,
+		attentionVariants, cacheVariants, indexVariants, attentionVJPVariants, convVariants, fftVariants,
 	} {
 		l = append(l, family()...)
 	}
@@ -221,23 +221,28 @@ func attentionVariants() (l []specialized) {
 	}
 	for _, d := range []dtype.DType{dtype.Float32, dtype.Float16, dtype.BFloat16} {
 		t := floatType(d)
-		view := &View{Spec: tensor.Spec{DType: d}}
-		lanes := map[int]bool{}
-		for _, size := range headSizes {
-			a := &attention{k: view, v: view, d: size, dv: size}
-			if sizes, ok := a.tiles(); ok {
-				i := instance{"attention", "attend_tiles", append([]string{t, t, t, t, "uchar", "float"}, sizes...)}
-				l = append(l, specialized{i, consts(false, false, false)}, specialized{i, consts(true, false, false)})
+		for _, kv := range []dtype.DType{d, dtype.Float32} { // float32 are packed ones
+			u, view := floatType(kv), &View{Spec: tensor.Spec{DType: kv}}
+			lanes := map[int]bool{}
+			for _, size := range headSizes {
+				a := &attention{k: view, v: view, d: size, dv: size}
+				if sizes, ok := a.tiles(); ok {
+					i := instance{"attention", "attend_tiles", append([]string{t, u, u, t, "uchar", "float"}, sizes...)}
+					l = append(l, specialized{i, consts(false, false, false)}, specialized{i, consts(true, false, false)})
+				}
+				n, _ := atLeast(attentionWidths, (size+simdWidth-1)/simdWidth)
+				if lanes[n] {
+					continue
+				}
+				lanes[n] = true
+				width := strconv.Itoa(n)
+				one := instance{"attention", "attend_row", []string{t, u, u, t, "uchar", "float", width, width}}
+				part := instance{"attention", "attend_row", []string{t, u, u, "float", "uchar", "float", width, width}}
+				l = append(l, specialized{part, consts(false, false, true)}, specialized{one, consts(false, false, false)}, specialized{one, consts(true, false, false)}, specialized{one, consts(false, true, false)})
 			}
-			n, _ := atLeast(attentionWidths, (size+simdWidth-1)/simdWidth)
-			if lanes[n] {
-				continue
+			if d == kv && d == dtype.Float32 {
+				break
 			}
-			lanes[n] = true
-			width := strconv.Itoa(n)
-			one := instance{"attention", "attend_row", []string{t, t, t, t, "uchar", "float", width, width}}
-			part := instance{"attention", "attend_row", []string{t, t, t, "float", "uchar", "float", width, width}}
-			l = append(l, specialized{part, consts(false, false, true)}, specialized{one, consts(false, false, false)}, specialized{one, consts(true, false, false)}, specialized{one, consts(false, true, false)})
 		}
 	}
 	return append(l, every("attention", []string{"attend_merge"}, times(1)...)...)

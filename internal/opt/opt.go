@@ -31,6 +31,7 @@ type Set struct {
 	EqualNaN   bool
 	arrayOps   // of scans, paddings and products
 	convOps    // of convolutions
+	fftOps     // of Fourier transforms
 
 	Key         any // random.Key
 	Loc, Scale  any // float64 or *tensor.Array
@@ -41,6 +42,8 @@ type Set struct {
 
 	Causal      bool
 	Mask, Sinks any // *tensor.Array
+
+	Ord any // float64 or string
 
 	twice string
 }
@@ -99,6 +102,12 @@ func (s *Set) SetSinks(k any) {
 	s.Sinks = k
 }
 
+// SetOrd notes the ord keyword.
+func (s *Set) SetOrd(v any) {
+	s.note("ord", s.Ord != nil)
+	s.Ord = v
+}
+
 func (s *Set) note(what string, again bool) {
 	if again && s.twice == "" {
 		s.twice = what
@@ -129,6 +138,8 @@ type (
 	Random interface{ ForRandom(*Set) }
 	// Close is rtol=, atol=, equal_nan= and stream=.
 	Close interface{ ForClose(*Set) }
+	// Linalg is ord=, axis=, keepdims= and stream=.
+	Linalg interface{ ForLinalg(*Set) }
 	// Attention is mask=, sinks= and stream=.
 	Attention interface{ ForAttention(*Set) }
 )

@@ -10,7 +10,7 @@ import (
 )
 
 // Cases is the op table.
-var Cases = slices.Concat(fusedCases(), unaryCases(), binaryCases(), reduceCases(), shapeCases(), matrixCases(), fastCases(), randomCases(), quantCases(), elementwiseCases(), indexCases(), statCases(), arrangeCases(), productCases(), fastGradCases(), transformCases(), gatherQuantCases(), convCases())
+var Cases = slices.Concat(fusedCases(), unaryCases(), binaryCases(), reduceCases(), shapeCases(), matrixCases(), fastCases(), randomCases(), quantCases(), elementwiseCases(), indexCases(), statCases(), arrangeCases(), productCases(), fastGradCases(), transformCases(), gatherQuantCases(), convCases(), linalgCases(), fftCases())
 
 // one is the Build of an op with one input and one result; two of one with two.
 func one(f func(x *mlx.Array) *mlx.Array) func([]*mlx.Array) []*mlx.Array {

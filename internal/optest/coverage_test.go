@@ -16,30 +16,10 @@ import (
 	"github.com/mlxgo/mlx"
 )
 
-// Keys of FFT and linear algebra, which are not here yet.
-const (
-	noFFT    = "FFT"
-	noLinalg = "linear algebra"
-)
-
-// uncoveredKeys are the recorded arrays that no row checks, by file, and why.
-var uncoveredKeys = map[string]map[string]string{
-	"ops": {
-		"fft.re": noFFT, "fft.im": noFFT, "rfft.abs": noFFT,
-		"cholesky": noLinalg, "cross": noLinalg, "eigvalsh": noLinalg, "inv": noLinalg, "norm": noLinalg,
-		"pinv": noLinalg, "solve": noLinalg, "svd.s": noLinalg, "sp": "an input of linear algebra",
-	},
-}
-
-// uncoveredGroups are groups of edge cases, uncoveredEdges single ones, and why.
+// uncoveredGroups are groups of edge cases that no row checks, and why.
 var (
 	uncoveredGroups = map[string]string{
-		"fft": noFFT, "linalg": noLinalg,
 		"undefined": "what one processor happened to do",
-	}
-	uncoveredEdges = map[string]string{
-		"grad/norm_at_0":             noLinalg,
-		"random/multivariate_normal": noLinalg + ": the roots of the covariance are by singular values",
 	}
 	// A call that the compiler refuses, and the program that shows it.
 	refusedEdges = map[string]string{
@@ -156,11 +136,7 @@ func TestEveryRecordedKeyIsChecked(t *testing.T) {
 			}
 		}
 		for _, k := range keysOf(t, file) {
-			_, listed := uncoveredKeys[file][k]
-			switch {
-			case listed && checked[k] && k != "sp":
-				t.Errorf("%s: %q is checked; take it off the list", file, k)
-			case !listed && !checked[k] && !namedAbove(t, file, k):
+			if !checked[k] && !namedAbove(t, file, k) {
 				t.Errorf("%s: nothing checks %q", file, k)
 			}
 		}
@@ -179,7 +155,7 @@ func TestEveryRecordedEdgeIsChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	left := map[string]bool{}
-	for _, m := range []map[string]string{uncoveredEdges, refusedEdges, ioUnpromised} {
+	for _, m := range []map[string]string{refusedEdges, ioUnpromised} {
 		for id := range m {
 			left[id] = true
 		}

@@ -77,7 +77,8 @@ func TestPowerAtZero(t *testing.T) {
 }
 
 // TestComplexDerivatives: the cotangent of an analytic function is multiplied by its
-// derivative, as in MLX; parts and conjugates pair with it without conjugation.
+// derivative; parts, conjugates and absolute values pair with it without conjugation, so that
+// derivatives by real numbers through complex ones are right.
 func TestComplexDerivatives(t *testing.T) {
 	z := complexRamp(7)
 	c := complexRamp(7).Mul(1i).Add(0.25)
@@ -108,7 +109,8 @@ func TestComplexDerivatives(t *testing.T) {
 		"real":      {pull(plain(mlx.Real), r), r.AsType(mlx.Complex64)},
 		"imag":      {pull(plain(mlx.Imag), r), r.Mul(-1i)},
 		"conjugate": {pull(plain(mlx.Conjugate), c), mlx.Conjugate(c)},
-		"abs":       {pull(plain(mlx.Abs), r), mlx.Sign(z).Mul(r)},
+		"abs":       {pull(plain(mlx.Abs), r), mlx.Conjugate(mlx.Sign(z)).Mul(r)},
+		"abs of 0":  {pull(func(x *mlx.Array) *mlx.Array { return mlx.Abs(x.Mul(0)) }, r), mlx.ZerosLike(z)},
 		"logaddexp": {pull(func(x *mlx.Array) *mlx.Array { return mlx.LogAddExp(x, 0.5i) }, c),
 			c.Mul(mlx.Exp(z)).Div(mlx.Exp(z).Add(cmplx.Exp(0.5i)))},
 	} {

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -120,12 +121,34 @@ func tryOn(dev mlx.Device, c Case, in []*mlx.Array) (out []*mlx.Array, err error
 }
 
 // ran is what was seen of a primitive and a dtype.
-type ran struct{ gpu, cpu bool }
+type ran struct {
+	gpu, cpu bool
+	reason   string // why the CPU
+}
+
+// seen is what a run met, by the primitive's name.
+type seen struct {
+	where   map[string]map[mlx.DType]ran
+	kernels map[string]map[string]bool // without template arguments
+}
 
 // coverage gathers what runs where while f runs.
-func coverage(f func()) map[string]map[mlx.DType]ran {
+func coverage(f func()) seen {
 	var mu sync.Mutex
-	seen := map[string]map[mlx.DType]ran{}
+	all := seen{map[string]map[mlx.DType]ran{}, map[string]map[string]bool{}}
+	metal.ObserveKernels(func(p tensor.Primitive, kernels []string) {
+		mu.Lock()
+		defer mu.Unlock()
+		m := all.kernels[p.Name()]
+		if m == nil {
+			m = map[string]bool{}
+			all.kernels[p.Name()] = m
+		}
+		for _, k := range kernels {
+			m[k] = true
+		}
+	})
+	defer metal.ObserveKernels(nil)
 	metal.Observe(func(p tensor.Primitive, in, out []tensor.View, err error) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -133,18 +156,24 @@ func coverage(f func()) map[string]map[mlx.DType]ran {
 		if len(in) > 0 {
 			d = in[0].DType
 		}
-		m := seen[p.Name()]
+		m := all.where[p.Name()]
 		if m == nil {
 			m = map[mlx.DType]ran{}
-			seen[p.Name()] = m
+			all.where[p.Name()] = m
 		}
 		r := m[d]
-		r.gpu, r.cpu = r.gpu || err == nil, r.cpu || errors.Is(err, tensor.ErrUnsupported)
+		r.gpu = r.gpu || err == nil
+		if errors.Is(err, tensor.ErrUnsupported) {
+			r.cpu = true
+			if r.reason == "" {
+				r.reason = metal.Reason(err)
+			}
+		}
 		m[d] = r
 	})
 	defer metal.Observe(nil)
 	f()
-	return seen
+	return all
 }
 
 // TestMetalCoverage: docs/metal-coverage.md is what the op table meets.
@@ -157,7 +186,7 @@ func TestMetalCoverage(t *testing.T) {
 	if !full() {
 		t.Fatal("-update-coverage needs MLX_FULL=1")
 	}
-	seen := coverage(func() {
+	met := coverage(func() {
 		for _, c := range Cases {
 			t.Run(c.Name, func(t *testing.T) {
 				in, _ := material(t, c)
@@ -169,11 +198,15 @@ func TestMetalCoverage(t *testing.T) {
 			})
 		}
 	})
-	text := coverageText(seen)
 	root, err := Root()
 	if err != nil {
 		t.Fatal(err)
 	}
+	files, err := kernelFunctions(filepath.Join(root, "internal", "metal", "kernels"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := met.table(files) + met.reasons()
 	path := filepath.Join(root, "docs", "metal-coverage.md")
 	if *updateCoverage {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
@@ -192,8 +225,9 @@ const coverageHead = `# What runs on the GPU
 Written by ` + "`make metal-coverage`" + ` from the op table: the primitives that it meets, by the dtype of their first
 input (of their result, if they have none).
 
-- **gpu**: a kernel of Metal
-- cpu: no kernel; the CPU computes it, in the same memory
+- **gpu**: a kernel of Metal; those of a file of internal/metal/kernels are named, others are generated. A cell that
+  says gpu beside no kernel is of nothing to do.
+- cpu: no kernel; the CPU computes it, in the same memory. The second table says why.
 - *both*: it depends on the shapes or parameters
 - an empty cell: the op table has no such call
 
@@ -201,21 +235,23 @@ float64 does not exist in Metal: all of it is the CPU's. Arrays of more than 2^3
 
 `
 
-func coverageText(seen map[string]map[mlx.DType]ran) string {
+var coverageColumns = []mlx.DType{mlx.Float32, mlx.Float16, mlx.BFloat16, mlx.Bool, mlx.Uint8, mlx.Uint16, mlx.Uint32, mlx.Uint64,
+	mlx.Int8, mlx.Int16, mlx.Int32, mlx.Int64, mlx.Complex64}
+
+// table has a line for each primitive.
+func (s seen) table(files map[string]string) string {
 	var b strings.Builder
 	b.WriteString(coverageHead)
-	columns := []mlx.DType{mlx.Float32, mlx.Float16, mlx.BFloat16, mlx.Bool, mlx.Uint8, mlx.Uint16, mlx.Uint32, mlx.Uint64,
-		mlx.Int8, mlx.Int16, mlx.Int32, mlx.Int64, mlx.Complex64}
-	b.WriteString("| primitive |")
-	for _, d := range columns {
+	b.WriteString("| primitive | kernels |")
+	for _, d := range coverageColumns {
 		fmt.Fprintf(&b, " %v |", d)
 	}
-	b.WriteString("\n|" + strings.Repeat(" --- |", len(columns)+1) + "\n")
-	for _, name := range slices.Sorted(maps.Keys(seen)) {
-		fmt.Fprintf(&b, "| %s |", name)
-		for _, d := range columns {
+	b.WriteString("\n|" + strings.Repeat(" --- |", len(coverageColumns)+2) + "\n")
+	for _, name := range slices.Sorted(maps.Keys(s.where)) {
+		fmt.Fprintf(&b, "| %s | %s |", name, kernelsOf(s.kernels[name], files))
+		for _, d := range coverageColumns {
 			cell := ""
-			switch r := seen[name][d]; {
+			switch r := s.where[name][d]; {
 			case r.gpu && r.cpu:
 				cell = " *both*"
 			case r.gpu:
@@ -226,6 +262,77 @@ func coverageText(seen map[string]map[mlx.DType]ran) string {
 			b.WriteString(cell + " |")
 		}
 		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// kernelsOf lists functions as FILE: FUNCTION, FUNCTION; names have template arguments.
+func kernelsOf(names map[string]bool, files map[string]string) string {
+	found := map[string][]string{}
+	for name := range names {
+		function, file := "", "generated"
+		for fn, f := range files {
+			if (name == fn || strings.HasPrefix(name, fn+"_")) && len(fn) > len(function) {
+				function, file = fn, f
+			}
+		}
+		if l := found[file]; !slices.Contains(l, function) {
+			found[file] = append(l, function)
+		}
+	}
+	var parts []string
+	for _, file := range slices.Sorted(maps.Keys(found)) {
+		if file == "generated" {
+			parts = append(parts, file)
+			continue
+		}
+		slices.Sort(found[file])
+		parts = append(parts, file+": "+strings.Join(found[file], ", "))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// kernelFunctions are the files' names by the functions of kernels in them.
+func kernelFunctions(dir string) (map[string]string, error) {
+	functions := map[string]string{}
+	paths, err := filepath.Glob(filepath.Join(dir, "*.metal"))
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range kernelFunction.FindAllSubmatch(text, -1) {
+			functions[string(m[1])] = strings.TrimSuffix(filepath.Base(path), ".metal")
+		}
+	}
+	return functions, nil
+}
+
+var kernelFunction = regexp.MustCompile(`\[\[kernel\]\]\s+void\s+(\w+)\(`)
+
+// reasons says of what ran on the CPU why.
+func (s seen) reasons() string {
+	var b strings.Builder
+	b.WriteString("\n## Why some run on the CPU\n\n| primitive | dtypes | there is no kernel for |\n| --- | --- | --- |\n")
+	for _, name := range slices.Sorted(maps.Keys(s.where)) {
+		var reasons []string
+		dtypes := map[string][]string{}
+		for _, d := range coverageColumns {
+			r := s.where[name][d].reason
+			if r == "" {
+				continue
+			}
+			if dtypes[r] == nil {
+				reasons = append(reasons, r)
+			}
+			dtypes[r] = append(dtypes[r], d.String())
+		}
+		for _, r := range reasons {
+			fmt.Fprintf(&b, "| %s | %s | %s |\n", name, strings.Join(dtypes[r], ", "), r)
+		}
 	}
 	return b.String()
 }

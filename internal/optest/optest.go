@@ -41,6 +41,8 @@ type Case struct {
 	GradTol, GradStep float64
 	// Long: derivatives of the case take seconds; -short leaves them out.
 	Long bool
+	// NoRepeat says why the slices of an input may not all be equal.
+	NoRepeat string
 	// Empty: the op takes inputs whose first axis has size 0.
 	Empty bool
 }

@@ -25,9 +25,15 @@ func (s Stream) pick(cond, x *Array) *Array {
 // A nil rule is a step function: its derivative is 0.
 var unaryRules = [NumUnary]func(s Stream, x, y, c *Array) *Array{
 	OpNegative: func(s Stream, x, y, c *Array) *Array { return s.do(OpNegative, c) },
-	OpAbs:      func(s Stream, x, y, c *Array) *Array { return s.mul(c, s.do(OpSign, x)) },
-	OpSquare:   func(s Stream, x, y, c *Array) *Array { return s.mul(s.mul(x, 2), c) },
-	OpSqrt:     func(s Stream, x, y, c *Array) *Array { return s.div(s.mul(c, 0.5), y) },
+	OpAbs: func(s Stream, x, y, c *Array) *Array {
+		if x.DType() == dtype.Complex64 { // |x + dx| is |x| + the real part of dx conj(x)/|x|
+			r := Where(s.is(OpEqual, y, 0), FloatScalar(1, y.DType(), s), y, s)
+			return s.mul(c, s.div(s.do(OpConjugate, x), r))
+		}
+		return s.mul(c, s.do(OpSign, x))
+	},
+	OpSquare: func(s Stream, x, y, c *Array) *Array { return s.mul(s.mul(x, 2), c) },
+	OpSqrt:   func(s Stream, x, y, c *Array) *Array { return s.div(s.mul(c, 0.5), y) },
 	OpRsqrt: func(s Stream, x, y, c *Array) *Array {
 		return s.mul(c, s.mul(s.div(y, x), -0.5))
 	},

@@ -17,3 +17,11 @@ func (d Device) ForGatherMM(o *opt.Set) { o.SetStream(DefaultStream(d)) }
 // ForConv makes a stream or device an argument of convolutions.
 func (s Stream) ForConv(o *opt.Set) { o.SetStream(s) }
 func (d Device) ForConv(o *opt.Set) { o.SetStream(DefaultStream(d)) }
+
+// ForLinalg makes a stream or device an argument of norms.
+func (s Stream) ForLinalg(o *opt.Set) { o.SetStream(s) }
+func (d Device) ForLinalg(o *opt.Set) { o.SetStream(DefaultStream(d)) }
+
+// ForFFT makes a stream or device an argument of Fourier transforms.
+func (s Stream) ForFFT(o *opt.Set) { o.SetStream(s) }
+func (d Device) ForFFT(o *opt.Set) { o.SetStream(DefaultStream(d)) }

@@ -85,30 +85,22 @@ func ints(a *mlx.Array) (out []int) {
 	return out
 }
 
+// recordings are directories of recorded models, with what their logits may be off.
+var recordings = []struct {
+	name      string
+	tolerance float64
+}{{"parity", 2e-3}, {"parity-hf", 2e-3}, {"parity-quantized", 4e-3}}
+
 // TestParity compares logits and greedy tokens with what mlx-lm and transformers
 // computed: recorded directories beside the project, a few in testdata.
 func TestParity(t *testing.T) {
-	for _, kind := range []struct {
-		name      string
-		tolerance float64
-	}{{"parity", 2e-3}, {"parity-hf", 2e-3}, {"parity-quantized", 4e-3}} {
+	for _, kind := range recordings {
 		t.Run(kind.name, func(t *testing.T) {
-			roots := []string{filepath.Join("testdata", kind.name)}
-			if dir := os.Getenv("MLX_SHARED"); dir != "" {
-				roots = append(roots, filepath.Join(dir, kind.name))
-			} else {
-				roots = append(roots, filepath.Join("..", "..", "..", "..", "shared", kind.name))
-			}
 			n := 0
-			for _, root := range roots {
-				entries, _ := os.ReadDir(root)
-				for _, e := range entries {
-					dir := filepath.Join(root, e.Name())
-					if !supported[modelType(dir)] {
-						continue
-					}
+			for _, root := range parityRoots(kind.name) {
+				for _, dir := range recordedModels(root) {
 					n++
-					t.Run(e.Name(), func(t *testing.T) { parity(t, dir, kind.tolerance) })
+					t.Run(filepath.Base(dir), func(t *testing.T) { parity(t, dir, kind.tolerance) })
 				}
 			}
 			if n == 0 {
@@ -116,6 +108,17 @@ func TestParity(t *testing.T) {
 			}
 		})
 	}
+}
+
+// recordedModels are the directories in root of models that are supported.
+func recordedModels(root string) (dirs []string) {
+	entries, _ := os.ReadDir(root)
+	for _, e := range entries {
+		if dir := filepath.Join(root, e.Name()); supported[modelType(dir)] {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
 }
 
 func modelType(dir string) string {

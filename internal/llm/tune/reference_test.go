@@ -55,6 +55,14 @@ func (r *recording) number(t *testing.T, key string) float64 {
 // exact arithmetic gives by far more than their own precision. Where one does, float32
 // must leave the run in float64 no further than the recording.
 func TestRecorded(t *testing.T) {
+	for _, file := range recordings(t) {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".safetensors"), func(t *testing.T) { follow(t, file) })
+	}
+}
+
+// recordings are their files; the test is skipped where there are none.
+func recordings(t *testing.T) []string {
+	t.Helper()
 	files, err := filepath.Glob(filepath.Join(shared, "training", "*_*.safetensors"))
 	if err != nil {
 		t.Fatal(err)
@@ -62,12 +70,11 @@ func TestRecorded(t *testing.T) {
 	if len(files) == 0 {
 		t.Skip("there are no recordings here")
 	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".safetensors"), func(t *testing.T) { follow(t, file) })
-	}
+	return files
 }
 
-func follow(t *testing.T, file string) {
+func readRecording(t *testing.T, file string) *recording {
+	t.Helper()
 	tensors, info, err := mlx.LoadAll(file)
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +83,12 @@ func follow(t *testing.T, file string) {
 	for key, v := range info {
 		r.meta[key], _ = v.(string)
 	}
-	want := run{losses: toDouble(mlx.ToSlice[float32](tensors["losses"])), final: r.group("final")}
+	return r
+}
+
+func follow(t *testing.T, file string) {
+	r := readRecording(t, file)
+	want := run{losses: toDouble(mlx.ToSlice[float32](r.tensors["losses"])), final: r.group("final")}
 	got := r.train(t, mlx.Float32, len(want.losses))
 	if names := slices.Sorted(maps.Keys(want.final)); !slices.Equal(slices.Sorted(maps.Keys(got.final)), names) {
 		t.Fatalf("trained are %q, recorded %q", slices.Sorted(maps.Keys(got.final)), names)
@@ -86,7 +98,7 @@ func follow(t *testing.T, file string) {
 			t.Errorf("the gradient of %s is off by %.3g of its greatest value", name, d)
 		}
 	}
-	for i, n := range mlx.ToSlice[int32](tensors["ntoks"]) {
+	for i, n := range mlx.ToSlice[int32](r.tensors["ntoks"]) {
 		if got.counts[i] != int(n) {
 			t.Errorf("%d targets in step %d, want %d", got.counts[i], i, n)
 		}
@@ -189,7 +201,7 @@ func (r *recording) train(t *testing.T, d mlx.DType, steps int) (out run) {
 		if err := mlx.Eval(m, opt, loss, count); err != nil {
 			t.Fatal(err)
 		}
-		out.losses = append(out.losses, mlx.Item[float64](loss.AsType(mlx.Float64)))
+		out.losses = append(out.losses, mlx.Item[float64](mlx.AsType(loss, mlx.Float64, mlx.CPU)))
 		out.counts = append(out.counts, int(mlx.Item[float32](count)))
 	}
 	out.final = maps.Collect(nn.TrainableParameters(m, trained.Filter))

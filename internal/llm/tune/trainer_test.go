@@ -27,6 +27,7 @@ type setup struct {
 	layers tune.Layers
 	o      tune.Options
 	bits   int
+	mode   mlx.Mode // of packed weights; "": affine
 	mlxLM  bool
 	config llmtest.Config // changes of the model
 	rate   optim.Schedule // nil: 1e-3
@@ -34,6 +35,7 @@ type setup struct {
 
 	optimizer  string // "": adam
 	checkpoint bool
+	bfloat16   bool
 }
 
 var small = setup{
@@ -41,8 +43,8 @@ var small = setup{
 	o:      tune.Options{Iters: 12, Accumulation: 1, StepsPerReport: 5, StepsPerEval: 4, SaveEvery: 3, ValBatches: 2},
 }
 
-// newTrainer makes the same trainer each time.
-func (s setup) newTrainer(t *testing.T, h tune.Hooks) (*tune.Trainer, llm.Model) {
+// model makes the same model each time, ready to be trained.
+func (s setup) model(t *testing.T) (llm.Model, *tune.Trained) {
 	t.Helper()
 	c := llmtest.Tiny("llama").With(s.config)
 	d := mlx.Float32
@@ -51,14 +53,30 @@ func (s setup) newTrainer(t *testing.T, h tune.Hooks) (*tune.Trainer, llm.Model)
 		t.Fatal(err)
 	}
 	if s.bits > 0 {
-		nn.Quantize(l.Model, mlx.Bits(s.bits), mlx.GroupSize(32))
+		nn.Quantize(l.Model, mlx.Scheme{Bits: s.bits, GroupSize: 32, Mode: s.mode})
 	}
 	random.Seed(7)
 	trained, err := tune.Prepare(l.Model, s.layers)
 	if err != nil {
 		t.Fatal(err)
 	}
-	train, valid := s.set(t, 21, l.Model), s.set(t, 9, l.Model)
+	if s.bfloat16 {
+		nn.SetDType(l.Model, mlx.BFloat16)
+		l.Model.SetDType(mlx.BFloat16)
+	}
+	if s.checkpoint {
+		if err := l.Model.(llm.Trainable).SetCheckpoint(true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l.Model, trained
+}
+
+// newTrainer makes the same trainer each time.
+func (s setup) newTrainer(t *testing.T, h tune.Hooks) (*tune.Trainer, llm.Model) {
+	t.Helper()
+	m, trained := s.model(t)
+	train, valid := s.set(t, 21, m), s.set(t, 9, m)
 	var order tune.Order = tune.NewOrder(3)
 	if s.mlxLM {
 		order = tune.NewTwister(3)
@@ -75,12 +93,7 @@ func (s setup) newTrainer(t *testing.T, h tune.Hooks) (*tune.Trainer, llm.Model)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.checkpoint {
-		if err := l.Model.(llm.Trainable).SetCheckpoint(true); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return tune.NewTrainer(l.Model, trained, opt, train, valid, order, s.o, h), l.Model
+	return tune.NewTrainer(m, trained, opt, train, valid, order, s.o, h), m
 }
 
 func (s setup) set(t *testing.T, n int, m llm.Model) *tune.Set {

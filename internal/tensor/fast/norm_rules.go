@@ -1,6 +1,8 @@
 package fast
 
 import (
+	"fmt"
+
 	"github.com/mlxgo/mlx/internal/dtype"
 	"github.com/mlxgo/mlx/internal/tensor"
 )
@@ -24,6 +26,9 @@ func (p NormVJP) Name() string {
 
 // Infer gives the specs of what is differentiated. The bias has the cotangent's dtype.
 func (p NormVJP) Infer(in []Spec) ([]Spec, error) {
+	if x, c := in[0].DType, in[len(in)-1].DType; !x.Is(dtype.Floating) || !c.Is(dtype.Floating) {
+		return nil, fmt.Errorf("is defined for floating arrays and cotangents, not for %v and %v", x, c)
+	}
 	out := []Spec{in[0]}
 	if p.Weight {
 		out = append(out, in[1])

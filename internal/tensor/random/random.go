@@ -10,6 +10,7 @@ import (
 
 	"github.com/mlxgo/mlx/internal/dtype"
 	"github.com/mlxgo/mlx/internal/tensor"
+	"github.com/mlxgo/mlx/internal/tensor/linalg"
 )
 
 type (
@@ -174,6 +175,28 @@ func complexNormal(key *Array, shape Shape, loc, scale *Array, s Stream) *Array 
 		z = tensor.BinaryOf(tensor.OpMultiply, z, tensor.AsType(scale, dtype.Complex64, s), s)
 	}
 	return plus(z, loc, s)
+}
+
+// MultivariateNormal is mx.random.multivariate_normal, float32: mean [.., n] plus normals times
+// u sqrt(s) vt, the root of cov [.., n, n] by its singular values. The batches of mean and cov
+// and shape broadcast.
+func MultivariateNormal(key, mean, cov *Array, shape Shape, d tensor.DType, s Stream) *Array {
+	op, in := "multivariate_normal", []Spec{tensor.SpecOf(mean), tensor.SpecOf(cov)}
+	if d != dtype.Float32 {
+		tensor.Throw(op, in, "dtype %v is not float32", d)
+	}
+	m, c := in[0].Shape, in[1].Shape
+	if len(m) < 1 || len(c) < 2 || c[len(c)-1] != c[len(c)-2] || c[len(c)-1] != m[len(m)-1] {
+		tensor.Throw(op, in, "needs means [.., n] and covariances [.., n, n]")
+	}
+	n := m[len(m)-1]
+	batch := tensor.BroadcastShapes(op, tensor.BroadcastShapes(op, c[:len(c)-2], m[:len(m)-1]), shape)
+	svd := tensor.Apply(linalg.SVD{Vectors: true}, s, tensor.AsType(cov, d, s))
+	roots := tensor.ExpandDims(tensor.UnaryOf(tensor.OpSqrt, svd[1], s), []int{-2}, s)
+	root := tensor.MatMulOf(tensor.BinaryOf(tensor.OpMultiply, svd[0], roots, s), svd[2], s)
+	x := Normal(key, append(append(Shape(nil), batch...), n), d, nil, nil, s)
+	x = tensor.Squeeze(tensor.MatMulOf(tensor.ExpandDims(x, []int{-2}, s), root, s), []int{-2}, s)
+	return tensor.BinaryOf(tensor.OpAdd, mean, x, s)
 }
 
 // Gumbel is mx.random.gumbel: -log(-log(u)), in dtype d throughout.
