@@ -112,4 +112,7 @@ func TestProgramKeepsMemory(t *testing.T) {
 	if err := g.q.Signal().Wait(); err == nil {
 		t.Error("no error of the step on the CPU")
 	}
+	if err := g.q.Signal().Wait(); err != nil {
+		t.Errorf("of nothing, after the error was seen: %v", err)
+	}
 }

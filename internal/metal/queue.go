@@ -42,6 +42,7 @@ type event struct {
 	ended  atomic.Bool
 	done   chan struct{}
 	err    error    // before the end: poison. Guarded by q.mu until ended
+	told   bool     // somebody got err. Guarded by q.mu
 	needs  []*event // of other queues, which the device waits for
 	keep   []*tensor.Buffer
 }
@@ -91,9 +92,7 @@ func newQueue(b *backend, s tensor.Stream) (*queue, error) {
 		return nil, err
 	}
 	q.enc.b = b
-	q.last = &event{q: q, done: make(chan struct{})}
-	q.last.ended.Store(true)
-	close(q.last.done)
+	q.last = ended(q)
 	return q, nil
 }
 
@@ -301,7 +300,18 @@ func (q *queue) Signal() tensor.Event {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.commit()
+	if q.last.told { // its error is not that of what comes later
+		q.last = ended(q)
+	}
 	return q.last
+}
+
+// ended is the end of a batch of nothing.
+func ended(q *queue) *event {
+	e := &event{q: q, done: make(chan struct{})}
+	e.ended.Store(true)
+	close(e.done)
+	return e
 }
 
 // Flush does nothing: committed work runs by itself.
@@ -314,15 +324,17 @@ func (e *event) Done() bool { return e.ended.Load() }
 func (e *event) Wait() error {
 	<-e.done
 	if e.err != nil {
-		e.q.see(e.err)
+		e.q.see(e)
 	}
 	return e.err
 }
 
 // see ends the poisoning: from now on somebody knows.
-func (q *queue) see(err error) {
+func (q *queue) see(e *event) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	e.told = true
+	err := e.err
 	if q.fault == nil || q.fault != err {
 		return
 	}
