@@ -3,6 +3,7 @@ package cpu
 import (
 	"bytes"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -225,11 +226,24 @@ func TestProgramAllocatesNothing(t *testing.T) {
 	bind := d.bind(t)
 	for _, n := range []int{1, 2} {
 		SetWorkers(n)
-		if got := testing.AllocsPerRun(50, func() { runProgram(t, g, bind) }); got != 0 {
+		if got := allocations(func() { runProgram(t, g, bind) }); got != 0 {
 			t.Errorf("%d workers: %v allocations a run", n, got)
 		}
 	}
 	SetWorkers(0)
+}
+
+// allocations are those of a run, at the least: the collector empties pools, and Go's own
+// goroutines allocate now and then.
+func allocations(f func()) float64 {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	least := testing.AllocsPerRun(20, f)
+	for range 4 {
+		if least > 0 {
+			least = min(least, testing.AllocsPerRun(20, f))
+		}
+	}
+	return least
 }
 
 // TestElementwiseAllocatesNothing: training runs long chains of elementwise ops over many
@@ -255,7 +269,7 @@ func TestElementwiseAllocatesNothing(t *testing.T) {
 			for _, workers := range []int{1, 2} {
 				SetWorkers(workers)
 				runProgram(t, g, bind)
-				if got := testing.AllocsPerRun(20, func() { runProgram(t, g, bind) }); got != 0 {
+				if got := allocations(func() { runProgram(t, g, bind) }); got != 0 {
 					t.Errorf("%v, %d elements, %d workers: %v allocations a run", d, n, workers, got)
 				}
 			}
