@@ -155,17 +155,18 @@ func (g *program) enqueue(bind []View) error {
 	q.flushEncoder()
 	q.open()
 	q.separate()
-	q.batch.keep = append(q.batch.keep, g.arena)
-	q.batch.keep = append(q.batch.keep, g.keep...)
+	used := append([]*tensor.Buffer{g.arena}, g.keep...)
 	for i := range bind {
-		q.batch.keep = append(q.batch.keep, bind[i].Buf)
+		used = append(used, bind[i].Buf)
 	}
+	q.batch.keep = append(q.batch.keep, used...)
 	from := 0
 	for i := range g.cmds {
 		if h := g.cmds[i].host; h != nil {
 			q.appendCommands(g.cmds[from:i], bound)
 			from = i + 1
 			h.enqueue(q, g, bind)
+			q.batch.keep = append(q.batch.keep, used...) // it is another one now
 		}
 	}
 	q.appendCommands(g.cmds[from:], bound)
