@@ -46,15 +46,7 @@ type job struct {
 	m, n     int
 }
 
-// ownMemory is the size from which on numbers are Go's to free: a worker keeps the rest.
-const ownMemory = 1 << 17
-
-func (j job) floats(n int) []float64 {
-	if n >= ownMemory {
-		return make([]float64, n)
-	}
-	return piece[float64](j.s, n)
-}
+func (j job) floats(n int) []float64 { return floats(j.s, n, 1<<17) }
 
 // load is part i of input k, in float64.
 func (j job) load(k int) []float64 {
