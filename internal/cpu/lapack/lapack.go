@@ -107,8 +107,10 @@ func PseudoInverse(p, a []float64, m, n int, cutoff float64, mem Memory) (ok boo
 	if k == 0 {
 		return true
 	}
-	u, s, vt := mem.Floats(m*m), mem.Floats(k), mem.Floats(n*n)
-	if !SVD(u, s, vt, a, m, n, mem) {
+	const thin = lapack.SVDStore // the first k vectors alone
+	u, s, vt := mem.Floats(m*k), mem.Floats(k), mem.Floats(k*n)
+	mem.work(func(w []float64, size int) { ok = impl.Dgesvd(thin, thin, m, n, a, n, s, u, k, vt, n, w, size) })
+	if !ok {
 		return false
 	}
 	for l := range k {
@@ -118,7 +120,7 @@ func PseudoInverse(p, a []float64, m, n int, cutoff float64, mem Memory) (ok boo
 		for i := range n {
 			f := vt[l*n+i] / s[l]
 			for j := range m {
-				p[i*m+j] += f * u[j*m+l]
+				p[i*m+j] += f * u[j*k+l]
 			}
 		}
 	}

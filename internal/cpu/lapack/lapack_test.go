@@ -277,3 +277,24 @@ func TestSingular(tb *testing.T) {
 		tb.Errorf("sign %v, logarithm %v, determinant %v", s, l, d)
 	}
 }
+
+// TestPseudoInverseMemory: many equations of few unknowns need no square of their number.
+func TestPseudoInverseMemory(tb *testing.T) {
+	for _, mn := range [][2]int{{2000, 3}, {3, 2000}} {
+		m, n := mn[0], mn[1]
+		taken := 0
+		mem := Memory{Ints: heap.Ints, Floats: func(n int) []float64 { taken += n; return heap.Floats(n) }}
+		a, p := random(m, n), noise(m*n, 1)
+		if !PseudoInverse(p, slices.Clone(a), m, n, 1e-14, mem) {
+			tb.Fatal("did not converge")
+		}
+		if taken > 40*m*n {
+			tb.Errorf("%d by %d takes %d floats", m, n, taken)
+		}
+		if m > n {
+			near(tb, "p a", mul(p, a, n, m, n), unit(n))
+		} else {
+			near(tb, "a p", mul(a, p, m, n, m), unit(m))
+		}
+	}
+}
