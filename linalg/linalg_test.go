@@ -52,7 +52,7 @@ func TestErrors(t *testing.T) {
 		}},
 		{"svd: the matrix has NaN or Inf", func() *mlx.Array { return linalg.SVDVals(nan) }},
 		{"pinv: the matrix has NaN or Inf", func() *mlx.Array { return linalg.PInv(nan) }},
-		{"eigh: the matrix has NaN or Inf", func() *mlx.Array { return first(linalg.Eigh(nan, false)) }},
+		{"eigh: the matrix has NaN or Inf", func() *mlx.Array { return first(linalg.Eigh(nan, true)) }},
 		{"eigvals: the matrix has NaN or Inf", func() *mlx.Array { return linalg.EigVals(nan) }},
 		{"svd: the matrix has NaN or Inf", func() *mlx.Array { return linalg.SVDVals(nan.AsType(mlx.Complex64)) }},
 		{"qr[complex64(2, 2)]: is defined for float32 and float64, not complex64", func() *mlx.Array { return second(linalg.QR(square.AsType(mlx.Complex64))) }},
@@ -124,6 +124,24 @@ func TestNaN(t *testing.T) {
 	for name, x := range map[string]*mlx.Array{"inv": linalg.Inv(a), "det": linalg.Det(a), "cholesky": linalg.Cholesky(a, false), "qr": first(linalg.QR(a))} {
 		if v := mlx.ToSlice[float32](x); !math.IsNaN(float64(v[0])) {
 			t.Errorf("%s of NaN is %v", name, v)
+		}
+	}
+}
+
+// TestOtherTriangle: what is not read may be anything.
+func TestOtherTriangle(t *testing.T) {
+	nan := math.NaN()
+	for _, d := range []mlx.DType{mlx.Float32, mlx.Float64, mlx.Complex64} {
+		lower := mlx.NewArray([][]float64{{2, nan, nan}, {1, 3, nan}, {0, 1, 2}}).AsType(d)
+		want := mlx.NewArray([]float64{1, 2, 4})
+		for upper, a := range map[bool]*mlx.Array{false: lower, true: lower.T()} {
+			for name, w := range map[string]*mlx.Array{"eigh": first(linalg.Eigh(a, upper)), "eigvalsh": linalg.EighVals(a, upper)} {
+				if err := mlx.Try(func() { w = w.AsType(mlx.Float32); w.Bytes() }); err != nil {
+					t.Errorf("%s of %v, upper %v: %v", name, d, upper, err)
+				} else if err := optest.Diff(w, want, optest.F32); err != nil {
+					t.Errorf("%s of %v, upper %v: %v", name, d, upper, err)
+				}
+			}
 		}
 	}
 }

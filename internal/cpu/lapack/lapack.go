@@ -42,8 +42,8 @@ func eye(a []float64, n int) {
 	}
 }
 
-// clearTriangle puts zeros above the diagonal, or below it.
-func clearTriangle(a []float64, n int, above bool) {
+// ClearTriangle puts zeros above the diagonal, or below it.
+func ClearTriangle[T float64 | complex128](a []T, n int, above bool) {
 	for i := range n {
 		if above {
 			clear(a[i*n+i+1 : (i+1)*n])
@@ -54,7 +54,7 @@ func clearTriangle(a []float64, n int, above bool) {
 }
 
 // Finite reports whether a has neither NaN nor Inf.
-func Finite(a []float64) bool {
+func Finite[T float64 | complex128](a []T) bool {
 	for _, v := range a {
 		if v-v != 0 {
 			return false
@@ -227,7 +227,7 @@ func TriangularInverse(a []float64, n int, upper bool) (zero int) {
 	if n == 0 {
 		return -1
 	}
-	clearTriangle(a, n, !upper)
+	ClearTriangle(a, n, !upper)
 	if zero = zeroAt(a, n); zero < 0 {
 		impl.Dtrtri(uplo(upper), blas.NonUnit, n, a, n)
 	}
@@ -241,7 +241,7 @@ func Cholesky(a []float64, n int, upper bool) {
 		return
 	}
 	impl.Dpotrf(uplo(upper), n, a, n)
-	clearTriangle(a, n, !upper)
+	ClearTriangle(a, n, !upper)
 }
 
 // Solve makes b [n,k] the x with a @ x = b. a is lost; zero is as for Inverse.

@@ -163,7 +163,7 @@ func TestEigh(tb *testing.T) {
 		}
 		for _, upper := range []bool{false, true} {
 			v, w, alone := slices.Clone(sym), make([]float64, n), make([]float64, n)
-			clearTriangle(v, n, !upper) // that triangle is not read
+			ClearTriangle(v, n, !upper) // that triangle is not read
 			if !Eigh(w, v, n, upper, true, heap) || !Eigh(alone, slices.Clone(sym), n, upper, false, heap) {
 				tb.Fatal("did not converge")
 			}
@@ -223,7 +223,7 @@ func TestInverses(tb *testing.T) {
 		near(tb, "a x", mul(a, x, n, n, 3), b)
 		for _, upper := range []bool{false, true} {
 			tri := slices.Clone(a)
-			clearTriangle(tri, n, !upper)
+			ClearTriangle(tri, n, !upper)
 			for i := range n {
 				tri[i*n+i] += math.Copysign(float64(n), tri[i*n+i])
 			}
