@@ -215,3 +215,25 @@ func TestTransformsNest(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestGradientOfManyRows: that of a pseudo-inverse of many rows, or columns, makes no square of
+// their number.
+func TestGradientOfManyRows(t *testing.T) {
+	const n = 1500
+	v := make([]float32, 2*n)
+	for i := range v {
+		v[i] = float32(math.Sin(float64(i * i)))
+	}
+	for _, shape := range []mlx.Shape{{n, 2}, {2, n}} {
+		a := mlx.FromSlice(v, shape...)
+		mlx.ResetPeakMemory()
+		before := mlx.ActiveMemory()
+		g := mlx.Grad(func(a *mlx.Array) *mlx.Array { return mlx.Sum(mlx.Square(linalg.PInv(a))) })(a)
+		if err := mlx.Eval(g); err != nil {
+			t.Fatal(err)
+		}
+		if took := mlx.PeakMemory() - before; took > 4*n*n/2 {
+			t.Errorf("%v takes %d bytes", shape, took)
+		}
+	}
+}
