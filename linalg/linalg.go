@@ -11,9 +11,10 @@
 //
 // As in MLX, [SVD], [Eigh], [Eig] and [Norm] take complex64, too.
 //
-// MLX has gradients of [Norm], [Cross] and small determinants alone; here all have them. Where singular values or eigenvalues are equal, the vectors are a matter of choice: a
-// function that depends on that choice has no gradient, and others have the right one. The
-// gradient of [Cholesky], [Eigh] and [EighVals], which read one triangle, is the symmetric one.
+// MLX has gradients of [Norm], [Cross] and small determinants alone; here all have them. Where
+// singular values or eigenvalues are equal, the vectors are a matter of choice: a function that
+// depends on that choice has no gradient, and others have the right one. The gradient of
+// [Cholesky], [Eigh] and [EighVals], which read one triangle, is the symmetric one.
 package linalg
 
 import (

@@ -52,7 +52,7 @@ func TestErrors(t *testing.T) {
 		}},
 		{"svd: the matrix has NaN or Inf", func() *mlx.Array { return linalg.SVDVals(nan) }},
 		{"pinv: the matrix has NaN or Inf", func() *mlx.Array { return linalg.PInv(nan) }},
-		{"eigh: the matrix has NaN or Inf", func() *mlx.Array { return first(linalg.Eigh(nan, false)) }},
+		{"eigh: the matrix has NaN or Inf", func() *mlx.Array { return first(linalg.Eigh(nan, true)) }},
 		{"eigvals: the matrix has NaN or Inf", func() *mlx.Array { return linalg.EigVals(nan) }},
 		{"svd: the matrix has NaN or Inf", func() *mlx.Array { return linalg.SVDVals(nan.AsType(mlx.Complex64)) }},
 		{"qr[complex64(2, 2)]: is defined for float32 and float64, not complex64", func() *mlx.Array { return second(linalg.QR(square.AsType(mlx.Complex64))) }},
@@ -91,21 +91,24 @@ func TestDTypes(t *testing.T) {
 		got  *mlx.Array
 		want *mlx.Array
 	}{
-		"det of integers":    {linalg.Det(mlx.NewArray([][]int{{2, 1}, {1, 3}})), mlx.NewArray(5.0)},
-		"det of halves":      {linalg.Det(mlx.NewArray([][]int{{2, 1}, {1, 3}}, mlx.Float16)), mlx.NewArray(5.0, mlx.Float16)},
-		"det of nothing":     {linalg.Det(mlx.Zeros(mlx.Shape{2, 0, 0})), mlx.Ones(mlx.Shape{2})},
-		"det, singular":      {linalg.Det(mlx.Ones(mlx.Shape{4, 4})), mlx.NewArray(0.0)},
-		"slogdet, singular":  {second(linalg.SLogDet(mlx.Ones(mlx.Shape{4, 4}))), mlx.NewArray(math.Inf(-1))},
-		"sign, singular":     {first(linalg.SLogDet(mlx.Ones(mlx.Shape{2, 2}))), mlx.NewArray(0.0)},
-		"norm of halves":     {linalg.Norm(mlx.NewArray([]float64{300, 400}, mlx.Float16)), mlx.NewArray(500.0, mlx.Float16)},
-		"norm of integers":   {linalg.Norm(mlx.NewArray([]int{60000, 80000})), mlx.NewArray(100000.0)},
-		"norm 1 of complex":  {linalg.Norm(mlx.NewArray([]complex128{3 + 4i, -1}), linalg.Ord(1)), mlx.NewArray(6.0)},
-		"cross of integers":  {linalg.Cross(mlx.NewArray([]int{1, 2, 3}), mlx.NewArray([]int{4, 5, 6})), mlx.NewArray([]int{-3, 6, -3})},
-		"cross, mixed":       {linalg.Cross(mlx.NewArray([]int{1, 2}), mlx.NewArray([]float64{4, 5, 6})), mlx.NewArray([]float64{12, -6, -3})},
-		"solve, mixed":       {linalg.Solve(mlx.Eye(2, 2, 0), mlx.NewArray([]int{1, 2})), mlx.NewArray([]float64{1, 2})},
-		"svd of nothing":     {first(first3(linalg.SVD(mlx.Zeros(mlx.Shape{2, 0})))), mlx.Eye(2, 2, 0)},
-		"inv on a CPU named": {linalg.Inv(mlx.Eye(2, 2, 0), mlx.CPU), mlx.Eye(2, 2, 0)},
-		"norm on a CPU":      {linalg.Norm(mlx.NewArray([]float64{3, 4}), mlx.CPU), mlx.NewArray(5.0)},
+		"det of integers":     {linalg.Det(mlx.NewArray([][]int{{2, 1}, {1, 3}})), mlx.NewArray(5.0)},
+		"det of halves":       {linalg.Det(mlx.NewArray([][]int{{2, 1}, {1, 3}}, mlx.Float16)), mlx.NewArray(5.0, mlx.Float16)},
+		"det of nothing":      {linalg.Det(mlx.Zeros(mlx.Shape{2, 0, 0})), mlx.Ones(mlx.Shape{2})},
+		"det, singular":       {linalg.Det(mlx.Ones(mlx.Shape{4, 4})), mlx.NewArray(0.0)},
+		"slogdet, singular":   {second(linalg.SLogDet(mlx.Ones(mlx.Shape{4, 4}))), mlx.NewArray(math.Inf(-1))},
+		"sign, singular":      {first(linalg.SLogDet(mlx.Ones(mlx.Shape{2, 2}))), mlx.NewArray(0.0)},
+		"norm of halves":      {linalg.Norm(mlx.NewArray([]float64{300, 400}, mlx.Float16)), mlx.NewArray(500.0, mlx.Float16)},
+		"norm of integers":    {linalg.Norm(mlx.NewArray([]int{60000, 80000})), mlx.NewArray(100000.0)},
+		"nuclear of integers": {linalg.Norm(mlx.NewArray([][]int{{3, 0}, {0, -4}}), linalg.OrdName("nuc")), mlx.NewArray(7.0)},
+		"norm 2 of halves":    {linalg.Norm(mlx.NewArray([][]float64{{3, 0}, {0, -4}}, mlx.Float16), linalg.Ord(2)), mlx.NewArray(4.0, mlx.Float16)},
+		"norm 2 of complex":   {linalg.Norm(mlx.NewArray([][]complex128{{3i, 0}, {0, 4}}), linalg.Ord(2)), mlx.NewArray(4.0)},
+		"norm 1 of complex":   {linalg.Norm(mlx.NewArray([]complex128{3 + 4i, -1}), linalg.Ord(1)), mlx.NewArray(6.0)},
+		"cross of integers":   {linalg.Cross(mlx.NewArray([]int{1, 2, 3}), mlx.NewArray([]int{4, 5, 6})), mlx.NewArray([]int{-3, 6, -3})},
+		"cross, mixed":        {linalg.Cross(mlx.NewArray([]int{1, 2}), mlx.NewArray([]float64{4, 5, 6})), mlx.NewArray([]float64{12, -6, -3})},
+		"solve, mixed":        {linalg.Solve(mlx.Eye(2, 2, 0), mlx.NewArray([]int{1, 2})), mlx.NewArray([]float64{1, 2})},
+		"svd of nothing":      {first(first3(linalg.SVD(mlx.Zeros(mlx.Shape{2, 0})))), mlx.Eye(2, 2, 0)},
+		"inv on a CPU named":  {linalg.Inv(mlx.Eye(2, 2, 0), mlx.CPU), mlx.Eye(2, 2, 0)},
+		"norm on a CPU":       {linalg.Norm(mlx.NewArray([]float64{3, 4}), mlx.CPU), mlx.NewArray(5.0)},
 	} {
 		if err := optest.Diff(c.got, c.want, optest.F32); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -121,6 +124,24 @@ func TestNaN(t *testing.T) {
 	for name, x := range map[string]*mlx.Array{"inv": linalg.Inv(a), "det": linalg.Det(a), "cholesky": linalg.Cholesky(a, false), "qr": first(linalg.QR(a))} {
 		if v := mlx.ToSlice[float32](x); !math.IsNaN(float64(v[0])) {
 			t.Errorf("%s of NaN is %v", name, v)
+		}
+	}
+}
+
+// TestOtherTriangle: what is not read may be anything.
+func TestOtherTriangle(t *testing.T) {
+	nan := math.NaN()
+	for _, d := range []mlx.DType{mlx.Float32, mlx.Float64, mlx.Complex64} {
+		lower := mlx.NewArray([][]float64{{2, nan, nan}, {1, 3, nan}, {0, 1, 2}}).AsType(d)
+		want := mlx.NewArray([]float64{1, 2, 4})
+		for upper, a := range map[bool]*mlx.Array{false: lower, true: lower.T()} {
+			for name, w := range map[string]*mlx.Array{"eigh": first(linalg.Eigh(a, upper)), "eigvalsh": linalg.EighVals(a, upper)} {
+				if err := mlx.Try(func() { w = w.AsType(mlx.Float32); w.Bytes() }); err != nil {
+					t.Errorf("%s of %v, upper %v: %v", name, d, upper, err)
+				} else if err := optest.Diff(w, want, optest.F32); err != nil {
+					t.Errorf("%s of %v, upper %v: %v", name, d, upper, err)
+				}
+			}
 		}
 	}
 }
@@ -192,5 +213,27 @@ func TestTransformsNest(t *testing.T) {
 	want := linalg.Inv(a.MatMul(a.T()).Add(mlx.Eye(4, 4, 0))).MatMul(a).Mul(2)
 	if err := optest.Diff(grad, want, optest.F32); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestGradientOfManyRows: that of a pseudo-inverse of many rows, or columns, makes no square of
+// their number.
+func TestGradientOfManyRows(t *testing.T) {
+	const n = 1500
+	v := make([]float32, 2*n)
+	for i := range v {
+		v[i] = float32(math.Sin(float64(i * i)))
+	}
+	for _, shape := range []mlx.Shape{{n, 2}, {2, n}} {
+		a := mlx.FromSlice(v, shape...)
+		mlx.ResetPeakMemory()
+		before := mlx.ActiveMemory()
+		g := mlx.Grad(func(a *mlx.Array) *mlx.Array { return mlx.Sum(mlx.Square(linalg.PInv(a))) })(a)
+		if err := mlx.Eval(g); err != nil {
+			t.Fatal(err)
+		}
+		if took := mlx.PeakMemory() - before; took > 4*n*n/2 {
+			t.Errorf("%v takes %d bytes", shape, took)
+		}
 	}
 }

@@ -47,7 +47,11 @@ func TestMultivariateNormal(t *testing.T) {
 			t.Errorf("means %v and covariances %v give %v, want %v", c.mean, c.cov, got.Shape(), c.want)
 		}
 	}
+	if got := random.MultivariateNormal(mean.AsType(mlx.Float64), cov.AsType(mlx.Float64), nil, k); got.DType() != mlx.Float32 {
+		t.Errorf("a mean and covariance of float64 give %v", got.DType())
+	}
 	for want, f := range map[string]func(){
+		"is defined for real means and covariances":      func() { random.MultivariateNormal(mean.AsType(mlx.Complex64), cov, nil, k) },
 		"needs means [.., n] and covariances [.., n, n]": func() { random.MultivariateNormal(mean, mlx.Eye(2, 2, 0), nil, k) },
 		"dtype bfloat16 is not float32":                  func() { random.MultivariateNormal(mean, cov, nil, k, mlx.BFloat16) },
 		"shapes (4,) and (2,) cannot be broadcast":       func() { random.MultivariateNormal(mlx.Zeros(mlx.Shape{4, 3}), cov, mlx.Shape{2}, k) },

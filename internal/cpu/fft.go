@@ -45,7 +45,7 @@ func (t *transform) task(load func(l fftLanes, row int), inverse bool, store fun
 	return newTask(units, t.x.n*(t.plan.cost()+4*t.n), func(s *scratch, c, nc int) {
 		lo, hi := span(units, c, nc)
 		size := max(t.plan.n, t.m) * t.lanes
-		mem := piece[float64](s, 2*(size+fftGap)+t.plan.work(t.lanes))
+		mem := floats(s, 2*(size+fftGap)+t.plan.work(t.lanes), 1<<20)
 		l := fftLanes{re: mem[:size], im: mem[size+fftGap:][:size], work: mem[2*(size+fftGap):]}
 		for ; lo < hi; lo++ {
 			row := lo * t.lanes

@@ -181,3 +181,23 @@ func BenchmarkFFT(b *testing.B) {
 		}
 	})
 }
+
+// TestFFTMemory: a worker does not keep the memory of a long transform.
+func TestFFTMemory(t *testing.T) {
+	for _, n := range []int{1 << 19, 1<<18 + 1} {
+		spec := tensor.Spec{Shape: tensor.Shape{n}, DType: dtype.Complex64}
+		var io []View
+		for range 2 {
+			buf := tensor.Borrow(make([]byte, spec.Bytes()), "the test")
+			io = append(io, tensor.RowMajorView(spec, buf))
+		}
+		var s scratch
+		for range 2 {
+			complexTask(fft.Complex{}, io[:1], io[1:]).run(&s, 0, 1)
+			s.reset()
+		}
+		if kept := 8 * len(s.slab); kept > 8<<20 {
+			t.Errorf("%d bytes are kept after a transform of %d", kept, n)
+		}
+	}
+}

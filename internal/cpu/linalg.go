@@ -2,7 +2,6 @@ package cpu
 
 import (
 	"fmt"
-	"math/cmplx"
 
 	"github.com/mlxgo/mlx/internal/cpu/lapack"
 	"github.com/mlxgo/mlx/internal/dtype"
@@ -46,15 +45,7 @@ type job struct {
 	m, n     int
 }
 
-// ownMemory is the size from which on numbers are Go's to free: a worker keeps the rest.
-const ownMemory = 1 << 17
-
-func (j job) floats(n int) []float64 {
-	if n >= ownMemory {
-		return make([]float64, n)
-	}
-	return piece[float64](j.s, n)
-}
+func (j job) floats(n int) []float64 { return floats(j.s, n, 1<<17) }
 
 // load is part i of input k, in float64.
 func (j job) load(k int) []float64 {
@@ -74,10 +65,15 @@ func (j job) load(k int) []float64 {
 // finite is load for what iterates, which would not end well with NaN or Inf.
 func (j job) finite() []float64 {
 	a := j.load(0)
-	if !lapack.Finite(a) {
+	j.allFinite(lapack.Finite(a))
+	return a
+}
+
+// allFinite fails if the matrix is not finite.
+func (j job) allFinite(ok bool) {
+	if !ok {
 		failf("%s has NaN or Inf", j.which())
 	}
-	return a
 }
 
 // room is for part i of output k, which store puts there.
@@ -192,14 +188,18 @@ func qrJob(j job) {
 	j.store(1, r)
 }
 
-// complexes is part i of the complex input.
+// complexes is load of the complex input; finiteComplexes is finite.
 func (j job) complexes() []complex128 {
 	a := make([]complex128, j.m*j.n)
 	for i, z := range at[complex64](&j.in[0], j.i*len(a), len(a)) {
-		if a[i] = complex128(z); cmplx.IsNaN(a[i]) || cmplx.IsInf(a[i]) {
-			failf("%s has NaN or Inf", j.which())
-		}
+		a[i] = complex128(z)
 	}
+	return a
+}
+
+func (j job) finiteComplexes() []complex128 {
+	a := j.complexes()
+	j.allFinite(lapack.Finite(a))
 	return a
 }
 
@@ -210,10 +210,13 @@ func (j job) storeComplex(k int, a []complex128) {
 	}
 }
 
+// eighJob looks at one triangle; the other may be anything.
 func eighJob(p linalg.Eigh, j job) {
 	w := j.room(0)
 	if j.in[0].DType == dtype.Complex64 {
 		a := j.complexes()
+		lapack.ClearTriangle(a, j.n, !p.Upper)
+		j.allFinite(lapack.Finite(a))
 		j.converged(lapack.Hermitian(w, a, j.n, p.Upper, p.Vectors, j.mem()))
 		j.store(0, w)
 		if p.Vectors {
@@ -221,7 +224,9 @@ func eighJob(p linalg.Eigh, j job) {
 		}
 		return
 	}
-	a := j.finite()
+	a := j.load(0)
+	lapack.ClearTriangle(a, j.n, !p.Upper)
+	j.allFinite(lapack.Finite(a))
 	j.converged(lapack.Eigh(w, a, j.n, p.Upper, p.Vectors, j.mem()))
 	j.store(0, w)
 	if p.Vectors {
@@ -230,7 +235,7 @@ func eighJob(p linalg.Eigh, j job) {
 }
 
 func complexSVDJob(p linalg.SVD, j job) {
-	a := j.complexes()
+	a := j.finiteComplexes()
 	if !p.Vectors {
 		s := j.room(0)
 		j.converged(lapack.ComplexSVD(nil, s, nil, a, j.m, j.n, j.mem()))
@@ -280,7 +285,7 @@ func complexEigJob(p linalg.Eig, j job) {
 	if p.Vectors {
 		v = make([]complex128, j.n*j.n)
 	}
-	j.converged(lapack.ComplexEig(w, v, j.complexes(), j.n))
+	j.converged(lapack.ComplexEig(w, v, j.finiteComplexes(), j.n))
 	j.storeComplex(0, w)
 	if p.Vectors {
 		j.storeComplex(1, v)

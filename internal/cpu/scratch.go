@@ -55,6 +55,15 @@ func piece[T any](s *scratch, n int) []T {
 	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(w))), n)
 }
 
+// floats is n uninitialized numbers; from own on they are Go's to free, since a worker keeps
+// its pieces.
+func floats(s *scratch, n, own int) []float64 {
+	if n >= own {
+		return make([]float64, n)
+	}
+	return piece[float64](s, n)
+}
+
 // zeros is n zeros in the memory of x, if they fit.
 func zeros[T any](x []T, n int) []T {
 	if n > cap(x) {

@@ -311,7 +311,24 @@ func kernelFunctions(dir string) (map[string]string, error) {
 	return functions, nil
 }
 
-var kernelFunction = regexp.MustCompile(`\[\[kernel\]\]\s+void\s+(\w+)\(`)
+var kernelFunction = regexp.MustCompile(`\[\[kernel[^\]]*\]\]\s+void\s+(\w+)\(`)
+
+// TestMetalKernelFunctions: the table knows each function of a kernel.
+func TestMetalKernelFunctions(t *testing.T) {
+	root, err := Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := kernelFunctions(filepath.Join(root, "internal", "metal", "kernels"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for function, file := range map[string]string{"copy_rows": "copy", "fft": "fft", "gemm": "matmul", "qmm": "quant", "attend_tiles": "attention"} {
+		if files[function] != file {
+			t.Errorf("the file of %s is %q, not %q", function, files[function], file)
+		}
+	}
+}
 
 // reasons says of what ran on the CPU why.
 func (s seen) reasons() string {

@@ -201,6 +201,11 @@ func (s *schur) vectors() {
 				d = small
 			}
 			x[i] = sum / d
+			if cmplx.Abs(x[i]) > 0x1p500 { // of nearly dependent vectors: the next may be Inf
+				for j := i; j <= k; j++ {
+					x[j] *= 0x1p-500
+				}
+			}
 		}
 		s.unit(y, x[:k+1], k)
 	}

@@ -172,7 +172,7 @@ func TestComplexEig(tb *testing.T) {
 				for i := range n {
 					anchored = anchored || imag(v[i*n+j]) == 0 && cmplx.Abs(v[i*n+j]) >= top-1e-12
 				}
-				if math.Abs(size-1) > 1e-12 || !anchored {
+				if !(math.Abs(size-1) <= 1e-12) || !anchored {
 					tb.Errorf("vector %d has length^2 %v; its largest element is real: %v", j, size, anchored)
 				}
 			}
@@ -195,6 +195,11 @@ func TestComplexEig(tb *testing.T) {
 	check("zero", make([]complex128, 25), 5)
 	check("one", cunit(5), 5)
 	check("jordan", []complex128{2, 1, 0, 0, 2, 1, 0, 0, 2}, 3)
+	long := make([]complex128, 60*60) // vectors of its triangle grow by 2^52 with each row
+	for i := range 59 {
+		long[i*60+i+1] = 1
+	}
+	check("long jordan", long, 60)
 	check("imaginary", []complex128{0, 1i, 1i, 0}, 2)
 	check("real with pairs", []complex128{0, 1, -1, 0}, 2)
 	check("tiny", []complex128{1e-200, 2e-200, 3e-200i, 1e-200}, 2)

@@ -42,8 +42,8 @@ func eye(a []float64, n int) {
 	}
 }
 
-// clearTriangle puts zeros above the diagonal, or below it.
-func clearTriangle(a []float64, n int, above bool) {
+// ClearTriangle puts zeros above the diagonal, or below it.
+func ClearTriangle[T float64 | complex128](a []T, n int, above bool) {
 	for i := range n {
 		if above {
 			clear(a[i*n+i+1 : (i+1)*n])
@@ -54,7 +54,7 @@ func clearTriangle(a []float64, n int, above bool) {
 }
 
 // Finite reports whether a has neither NaN nor Inf.
-func Finite(a []float64) bool {
+func Finite[T float64 | complex128](a []T) bool {
 	for _, v := range a {
 		if v-v != 0 {
 			return false
@@ -107,8 +107,10 @@ func PseudoInverse(p, a []float64, m, n int, cutoff float64, mem Memory) (ok boo
 	if k == 0 {
 		return true
 	}
-	u, s, vt := mem.Floats(m*m), mem.Floats(k), mem.Floats(n*n)
-	if !SVD(u, s, vt, a, m, n, mem) {
+	const thin = lapack.SVDStore // the first k vectors alone
+	u, s, vt := mem.Floats(m*k), mem.Floats(k), mem.Floats(k*n)
+	mem.work(func(w []float64, size int) { ok = impl.Dgesvd(thin, thin, m, n, a, n, s, u, k, vt, n, w, size) })
+	if !ok {
 		return false
 	}
 	for l := range k {
@@ -118,7 +120,7 @@ func PseudoInverse(p, a []float64, m, n int, cutoff float64, mem Memory) (ok boo
 		for i := range n {
 			f := vt[l*n+i] / s[l]
 			for j := range m {
-				p[i*m+j] += f * u[j*m+l]
+				p[i*m+j] += f * u[j*k+l]
 			}
 		}
 	}
@@ -225,7 +227,7 @@ func TriangularInverse(a []float64, n int, upper bool) (zero int) {
 	if n == 0 {
 		return -1
 	}
-	clearTriangle(a, n, !upper)
+	ClearTriangle(a, n, !upper)
 	if zero = zeroAt(a, n); zero < 0 {
 		impl.Dtrtri(uplo(upper), blas.NonUnit, n, a, n)
 	}
@@ -239,7 +241,7 @@ func Cholesky(a []float64, n int, upper bool) {
 		return
 	}
 	impl.Dpotrf(uplo(upper), n, a, n)
-	clearTriangle(a, n, !upper)
+	ClearTriangle(a, n, !upper)
 }
 
 // Solve makes b [n,k] the x with a @ x = b. a is lost; zero is as for Inverse.

@@ -163,7 +163,7 @@ func TestEigh(tb *testing.T) {
 		}
 		for _, upper := range []bool{false, true} {
 			v, w, alone := slices.Clone(sym), make([]float64, n), make([]float64, n)
-			clearTriangle(v, n, !upper) // that triangle is not read
+			ClearTriangle(v, n, !upper) // that triangle is not read
 			if !Eigh(w, v, n, upper, true, heap) || !Eigh(alone, slices.Clone(sym), n, upper, false, heap) {
 				tb.Fatal("did not converge")
 			}
@@ -223,7 +223,7 @@ func TestInverses(tb *testing.T) {
 		near(tb, "a x", mul(a, x, n, n, 3), b)
 		for _, upper := range []bool{false, true} {
 			tri := slices.Clone(a)
-			clearTriangle(tri, n, !upper)
+			ClearTriangle(tri, n, !upper)
 			for i := range n {
 				tri[i*n+i] += math.Copysign(float64(n), tri[i*n+i])
 			}
@@ -275,5 +275,26 @@ func TestSingular(tb *testing.T) {
 	}
 	if s, l, d := Determinant([]float64{0, 2, 3, 0}, 2, heap); s != -1 || math.Abs(l-math.Log(6)) > 1e-15 || d != -6 {
 		tb.Errorf("sign %v, logarithm %v, determinant %v", s, l, d)
+	}
+}
+
+// TestPseudoInverseMemory: many equations of few unknowns need no square of their number.
+func TestPseudoInverseMemory(tb *testing.T) {
+	for _, mn := range [][2]int{{2000, 3}, {3, 2000}} {
+		m, n := mn[0], mn[1]
+		taken := 0
+		mem := Memory{Ints: heap.Ints, Floats: func(n int) []float64 { taken += n; return heap.Floats(n) }}
+		a, p := random(m, n), noise(m*n, 1)
+		if !PseudoInverse(p, slices.Clone(a), m, n, 1e-14, mem) {
+			tb.Fatal("did not converge")
+		}
+		if taken > 40*m*n {
+			tb.Errorf("%d by %d takes %d floats", m, n, taken)
+		}
+		if m > n {
+			near(tb, "p a", mul(p, a, n, m, n), unit(n))
+		} else {
+			near(tb, "a p", mul(a, p, m, n, m), unit(m))
+		}
 	}
 }

@@ -13,7 +13,14 @@ func (c calc) times(a, b any) *Array { return tensor.BinaryAny(tensor.OpMultiply
 
 func (c calc) div(a, b any) *Array { return tensor.BinaryAny(tensor.OpDivide, a, b, c.s) }
 
+// Of three matrices, the two are multiplied first that cost less.
 func (c calc) mul(as ...*Array) *Array {
+	if len(as) == 3 {
+		m, k, l, n := as[0].Dim(-2), as[1].Dim(-2), as[1].Dim(-1), as[2].Dim(-1)
+		if k*n*(l+m) < m*l*(k+n) {
+			return c.mul(as[0], c.mul(as[1:]...))
+		}
+	}
 	y := as[0]
 	for _, a := range as[1:] {
 		y = tensor.MatMulOf(y, a, c.s)

@@ -111,7 +111,7 @@ func (k norm) matrix(x *Array, ord float64, axes []int) *Array {
 	first := 0
 	switch {
 	case ord == 2, ord == -2:
-		return k.spectral(op, axes)
+		return k.spectral(x, op, axes)
 	case math.IsInf(ord, 0):
 		first = 1
 	case ord != 1 && ord != -1:
@@ -132,15 +132,18 @@ func (k norm) named(x *Array, ord string, axes []int) *Array {
 	case "fro", "f":
 		return k.euclid(x, axes)
 	case "nuc":
-		return k.spectral(tensor.OpSum, axes)
+		return k.spectral(x, tensor.OpSum, axes)
 	}
 	k.fail("ord %q is none of matrices: fro or nuc", ord)
 	return nil
 }
 
-// spectral combines the singular values.
-func (k norm) spectral(op tensor.ReduceOp, axes []int) *Array {
-	sh := tensor.SpecOf(k.a).Shape
+// spectral combines the singular values, of complex numbers those of a itself.
+func (k norm) spectral(x *Array, op tensor.ReduceOp, axes []int) *Array {
+	if k.a.DType() == dtype.Complex64 {
+		x = k.a
+	}
+	sh := tensor.SpecOf(x).Shape
 	set := tensor.NormAxes("norm", axes, sh)
 	var perm, last []int
 	kept := slices.Clone(sh)
@@ -151,7 +154,7 @@ func (k norm) spectral(op tensor.ReduceOp, axes []int) *Array {
 			perm = append(perm, i)
 		}
 	}
-	m := tensor.TransposeTo(k.a, append(perm, last...), k.s)
+	m := tensor.TransposeTo(x, append(perm, last...), k.s)
 	y := tensor.ReduceOf(op, tensor.Apply1(SVD{}, k.s, m), []int{-1}, false, k.s)
 	if k.Keep {
 		return tensor.ReshapeTo(y, kept, k.s)

@@ -74,7 +74,7 @@ func (PseudoInverse) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Arra
 	gt, yt := c.t(g), c.t(y)
 	left := c.mul(gt, y, yt)
 	right := c.mul(yt, y, gt)
-	left = c.sub(left, c.mul(a, c.mul(y, left)))
+	left = c.sub(left, c.mul(a, y, left))
 	right = c.sub(right, c.mul(right, y, a))
 	return []*Array{c.add(c.inverse(y, g), c.add(left, right))}
 }

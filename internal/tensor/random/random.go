@@ -185,6 +185,9 @@ func MultivariateNormal(key, mean, cov *Array, shape Shape, d tensor.DType, s St
 	if d != dtype.Float32 {
 		tensor.Throw(op, in, "dtype %v is not float32", d)
 	}
+	if mean.DType() == dtype.Complex64 || cov.DType() == dtype.Complex64 {
+		tensor.Throw(op, in, "is defined for real means and covariances")
+	}
 	m, c := in[0].Shape, in[1].Shape
 	if len(m) < 1 || len(c) < 2 || c[len(c)-1] != c[len(c)-2] || c[len(c)-1] != m[len(m)-1] {
 		tensor.Throw(op, in, "needs means [.., n] and covariances [.., n, n]")
@@ -196,7 +199,7 @@ func MultivariateNormal(key, mean, cov *Array, shape Shape, d tensor.DType, s St
 	root := tensor.MatMulOf(tensor.BinaryOf(tensor.OpMultiply, svd[0], roots, s), svd[2], s)
 	x := Normal(key, append(append(Shape(nil), batch...), n), d, nil, nil, s)
 	x = tensor.Squeeze(tensor.MatMulOf(tensor.ExpandDims(x, []int{-2}, s), root, s), []int{-2}, s)
-	return tensor.BinaryOf(tensor.OpAdd, mean, x, s)
+	return tensor.BinaryOf(tensor.OpAdd, tensor.AsType(mean, d, s), x, s)
 }
 
 // Gumbel is mx.random.gumbel: -log(-log(u)), in dtype d throughout.
