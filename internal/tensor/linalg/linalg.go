@@ -48,8 +48,9 @@ type (
 	Solve struct{}
 	// SolveTriangular is the same where one triangle of a counts.
 	SolveTriangular struct{ Upper bool }
-	// Determinant is its sign, the logarithm of its size, and itself.
-	Determinant struct{}
+	// Determinant is itself or, as it is often too large for its dtype, its sign and the
+	// logarithm of its size.
+	Determinant struct{ Log bool }
 )
 
 // Name is the op's name.
@@ -62,7 +63,14 @@ func (Cholesky) Name() string          { return "cholesky" }
 func (LU) Name() string                { return "lu" }
 func (Solve) Name() string             { return "solve" }
 func (SolveTriangular) Name() string   { return "solve_triangular" }
-func (Determinant) Name() string       { return "det" }
+
+// Name is the op's name.
+func (p Determinant) Name() string {
+	if p.Log {
+		return "slogdet"
+	}
+	return "det"
+}
 
 // Name is the op's name.
 func (p Eig) Name() string {
@@ -215,9 +223,12 @@ func solution(in []Spec) ([]Spec, error) {
 	return in[1:2], err
 }
 
-// Infer gives sign, logarithm and determinant.
-func (Determinant) Infer(in []Spec) ([]Spec, error) {
+// Infer gives the determinant, or sign and logarithm.
+func (p Determinant) Infer(in []Spec) ([]Spec, error) {
 	b, _, err := square(in[0])
 	one := of(b, in[0].DType)
-	return []Spec{one, one, one}, err
+	if p.Log {
+		return []Spec{one, one}, err
+	}
+	return []Spec{one}, err
 }
