@@ -88,6 +88,16 @@ func (p Eigh) Name() string {
 	return "eigvalsh"
 }
 
+// MayFail: a matrix may be singular, not finite, or its iteration may not end.
+func (SVD) MayFail() bool               { return true }
+func (Inverse) MayFail() bool           { return true }
+func (TriangularInverse) MayFail() bool { return true }
+func (PseudoInverse) MayFail() bool     { return true }
+func (Eig) MayFail() bool               { return true }
+func (Eigh) MayFail() bool              { return true }
+func (Solve) MayFail() bool             { return true }
+func (SolveTriangular) MayFail() bool   { return true }
+
 // matrix takes the shape of a real input apart.
 func matrix(in Spec) (batch Shape, m, n int, err error) {
 	if in.DType != dtype.Float32 && in.DType != dtype.Float64 {
