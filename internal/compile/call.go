@@ -24,6 +24,14 @@ func (c Call) Infer(in []tensor.Spec) ([]tensor.Spec, error) {
 // Program is what runs.
 func (c Call) Program() tensor.Program { return c.e.prog }
 
+// MayFail reports whether one of its steps may.
+func (c Call) MayFail() bool {
+	return slices.ContainsFunc(c.e.Plan.Steps, func(s tensor.Step) bool {
+		f, ok := s.Prim.(tensor.Fallible)
+		return ok && f.MayFail()
+	})
+}
+
 // Apply puts a call of e, which has no states, into the graph.
 func (e *Exec) Apply(in []*tensor.Array) []*tensor.Array {
 	if len(e.Plan.Out) == 0 {

@@ -173,9 +173,12 @@ func decompose(p tensor.Primitive) func(j job) {
 	case linalg.Determinant:
 		return func(j job) {
 			sign, logAbs, det := lapack.Determinant(j.load(0), j.n, j.mem())
-			for k, v := range []float64{sign, logAbs, det} {
-				j.store(k, []float64{v})
+			if !p.Log {
+				j.store(0, []float64{det})
+				return
 			}
+			j.store(0, []float64{sign})
+			j.store(1, []float64{logAbs})
 		}
 	}
 	return nil

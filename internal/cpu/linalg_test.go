@@ -23,7 +23,7 @@ func TestLinalgWorkers(t *testing.T) {
 	}
 	ops := []tensor.Primitive{linalg.QR{}, linalg.SVD{Vectors: true}, linalg.SVD{}, linalg.Inverse{}, linalg.TriangularInverse{},
 		linalg.PseudoInverse{}, linalg.Cholesky{Upper: true}, linalg.Eig{Vectors: true}, linalg.Eigh{Vectors: true}, linalg.LU{},
-		linalg.Solve{}, linalg.SolveTriangular{}, linalg.Determinant{}}
+		linalg.Solve{}, linalg.SolveTriangular{}, linalg.Determinant{}, linalg.Determinant{Log: true}}
 	want := map[string][]byte{}
 	withWorkers(t, func(n int) {
 		for name, a := range inputs {

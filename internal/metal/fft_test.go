@@ -105,6 +105,16 @@ func TestFFTForms(t *testing.T) {
 	sameAsCPU(t, "of a vector", fft.Complex{}, tol, someOf(dtype.Complex64, 1, 0, 1, 12))
 }
 
+// TestFFTEnds: the first and the last of half a spectrum of even length are real.
+func TestFFTEnds(t *testing.T) {
+	for _, n := range []int{2, 4, 6, 30, 64, 1000} {
+		y := tensor.ToSlice[complex64](tensor.Apply1(fft.Real{}, onGPU(), someOf(dtype.Float32, uint64(n), -1, 1, n)))
+		if a, b := imag(y[0]), imag(y[n/2]); a != 0 || b != 0 {
+			t.Errorf("of %d numbers, the ends have imaginary parts %v and %v", n, a, b)
+		}
+	}
+}
+
 // TestFFTFallsBack: what threadgroup memory is too small for, and large prime factors, go to
 // the CPU.
 func TestFFTFallsBack(t *testing.T) {

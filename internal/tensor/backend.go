@@ -19,6 +19,9 @@ type (
 	}
 	// A Reuser may write its first result over input Reuse(), index by index.
 	Reuser interface{ Reuse() int }
+	// A Fallible op may fail for the values of its inputs. It begins a batch, since what a
+	// batch that fails computed before is lost.
+	Fallible interface{ MayFail() bool }
 	// A Caller runs a whole Program, bound to its inputs and then its results, all
 	// row-major.
 	Caller interface{ Program() Program }

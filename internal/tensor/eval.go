@@ -203,6 +203,9 @@ func (o *op) encode() error {
 	if err := o.await(st); err != nil {
 		return err
 	}
+	if f, ok := o.prim.(Fallible); ok && st.open != nil && f.MayFail() {
+		st.open.signal()
+	}
 	b := backendOf(o.stream.Device)
 	bt := st.current()
 	temps, err := o.accept(b, o.stream.Device, st, bt, in)

@@ -173,7 +173,8 @@ METAL_FUNC float2 fft_load(
 METAL_FUNC float2 fft_split(const threadgroup float2* z, uint k, uint length, constant float2* turns) {
   float2 a = z[k % length];
   float2 b = fft_conjugate(z[(length - k) % length]);
-  return 0.5f * (a + b + fft_turned(fft_times(fft_turn(turns, k), a - b)));
+  float2 w = k == length ? float2(-1.0f, 0.0f) : fft_turn(turns, k); // the last one is real
+  return 0.5f * (a + b + fft_turned(fft_times(w, a - b)));
 }
 
 // fft transforms rows of n numbers, as many in a threadgroup as it has memory for, by as

@@ -48,8 +48,9 @@ type (
 	Solve struct{}
 	// SolveTriangular is the same where one triangle of a counts.
 	SolveTriangular struct{ Upper bool }
-	// Determinant is its sign, the logarithm of its size, and itself.
-	Determinant struct{}
+	// Determinant is itself or, as it is often too large for its dtype, its sign and the
+	// logarithm of its size.
+	Determinant struct{ Log bool }
 )
 
 // Name is the op's name.
@@ -62,7 +63,14 @@ func (Cholesky) Name() string          { return "cholesky" }
 func (LU) Name() string                { return "lu" }
 func (Solve) Name() string             { return "solve" }
 func (SolveTriangular) Name() string   { return "solve_triangular" }
-func (Determinant) Name() string       { return "det" }
+
+// Name is the op's name.
+func (p Determinant) Name() string {
+	if p.Log {
+		return "slogdet"
+	}
+	return "det"
+}
 
 // Name is the op's name.
 func (p Eig) Name() string {
@@ -79,6 +87,16 @@ func (p Eigh) Name() string {
 	}
 	return "eigvalsh"
 }
+
+// MayFail: a matrix may be singular, not finite, or its iteration may not end.
+func (SVD) MayFail() bool               { return true }
+func (Inverse) MayFail() bool           { return true }
+func (TriangularInverse) MayFail() bool { return true }
+func (PseudoInverse) MayFail() bool     { return true }
+func (Eig) MayFail() bool               { return true }
+func (Eigh) MayFail() bool              { return true }
+func (Solve) MayFail() bool             { return true }
+func (SolveTriangular) MayFail() bool   { return true }
 
 // matrix takes the shape of a real input apart.
 func matrix(in Spec) (batch Shape, m, n int, err error) {
@@ -215,9 +233,12 @@ func solution(in []Spec) ([]Spec, error) {
 	return in[1:2], err
 }
 
-// Infer gives sign, logarithm and determinant.
-func (Determinant) Infer(in []Spec) ([]Spec, error) {
+// Infer gives the determinant, or sign and logarithm.
+func (p Determinant) Infer(in []Spec) ([]Spec, error) {
 	b, _, err := square(in[0])
 	one := of(b, in[0].DType)
-	return []Spec{one, one, one}, err
+	if p.Log {
+		return []Spec{one, one}, err
+	}
+	return []Spec{one}, err
 }

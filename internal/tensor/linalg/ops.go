@@ -94,7 +94,7 @@ func DetOf(a *Array, s Stream) *Array {
 	if a = determined("det", a, s); a.Dim(-1) <= 3 {
 		return calc{s}.smallDet(a)
 	}
-	return tensor.Apply(Determinant{}, s, a)[2]
+	return tensor.Apply1(Determinant{}, s, a)
 }
 
 // SLogDetOf is its sign and the logarithm of its size.
@@ -104,7 +104,7 @@ func SLogDetOf(a *Array, s Stream) (sign, logAbs *Array) {
 		det := c.smallDet(a)
 		return c.do(tensor.OpSign, det), c.do(tensor.OpLog, c.do(tensor.OpAbs, det))
 	}
-	out := tensor.Apply(Determinant{}, s, a)
+	out := tensor.Apply(Determinant{Log: true}, s, a)
 	return out[0], out[1]
 }
 

@@ -108,11 +108,14 @@ func (p SolveTriangular) VJP(s Stream, in, out, cotan []*Array, need []bool) []*
 	return []*Array{c.triangle(c.neg(c.mul(b, c.t(out[0]))), p.Upper), b}
 }
 
-// VJP is the transposed inverse times what the logarithm gets, and the determinant times
+// VJP is the transposed inverse times what the logarithm gets, or the determinant times
 // what it gets itself. A singular matrix has no inverse.
-func (Determinant) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array {
+func (p Determinant) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array {
 	c := calc{s}
-	g := c.add(cotan[1], c.times(cotan[2], out[2]))
+	g := cotan[len(cotan)-1]
+	if !p.Log {
+		g = c.times(g, out[0])
+	}
 	y := c.t(tensor.Apply1(Inverse{}, s, in[0]))
 	return []*Array{c.times(c.column(c.column(g)), y)}
 }
