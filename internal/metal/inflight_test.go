@@ -22,7 +22,9 @@ func TestCollectedInFlight(t *testing.T) {
 		}
 		return mlx.NewArray(l)
 	}
-	ones := mlx.Compile(func(x *mlx.Array) *mlx.Array { return mlx.Multiply(x, mlx.NewArray([]float32{1, 1, 1, 1}).Reshape(4, 1)) })
+	ones := mlx.Compile(func(x *mlx.Array) *mlx.Array {
+		return mlx.Multiply(x, mlx.NewArray([]float32{1, 1, 1, 1}).Reshape(4, 1))
+	})
 	q := onMutant(t, emu.Options{})
 	for name, graph := range map[string]func() *mlx.Array{
 		"an op":     func() *mlx.Array { return mlx.Sum(fill(1)) },
