@@ -246,3 +246,15 @@ func TestComplexDivide(t *testing.T) {
 	agree(t, "", tensor.Unary{Op: tensor.OpReciprocal}, 4, y)
 	agree(t, "", tensor.Unary{Op: tensor.OpAbs}, 4, y)
 }
+
+// What has no formula is no kernel that fails.
+func TestNoFormula(t *testing.T) {
+	x := someOf(dtype.Float64, 1, -1, 1, 5)
+	fallsBack(t, tensor.GELU{}, x)
+	fallsBack(t, tensor.SwiGLU{}, x, x)
+	fallsBack(t, tensor.Unary{Op: tensor.OpSin}, someOf(dtype.Complex64, 1, -1, 1, 5))
+	wide := tensor.FusedProgram{In: []tensor.Spec{{Shape: []int{5}, DType: dtype.Float32}}, Steps: []tensor.FusedStep{
+		{Prim: tensor.Cast{To: dtype.Float64}, In: []int{0}, Out: dtype.Float64},
+		{Prim: tensor.Unary{Op: tensor.OpExp}, In: []int{1}, Out: dtype.Float64}}}
+	fallsBack(t, tensor.Fused{FusedProgram: &wide}, someOf(dtype.Float32, 1, -1, 1, 5))
+}

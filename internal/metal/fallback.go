@@ -42,8 +42,12 @@ type failedKernel struct{ err error }
 func (f failedKernel) Error() string   { return f.err.Error() }
 func (f failedKernel) Unwrap() []error { return []error{tensor.ErrUnsupported, f.err} }
 
-// failed marks faults of compiling and of making pipelines.
+// failed marks faults of compiling and of making pipelines; what has no source has no
+// kernel that could fail.
 func failed(k gpu.Kernel, err error) (gpu.Kernel, error) {
+	if errors.Is(err, tensor.ErrUnsupported) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, failedKernel{err}
 	}
