@@ -232,13 +232,7 @@ type MemoryUse = tensor.MemoryUse
 func Memory() MemoryUse { return tensor.MemoryByUse() }
 
 // on reads the stream of an op that takes no other keyword.
-func on(op string, opts []opt.Op) Stream {
-	var set opt.Set
-	for _, o := range opts {
-		o.ForOp(&set)
-	}
-	return streamOf(op, &set)
-}
+func on(op string, opts []opt.Op) Stream { return tensor.OnlyStream(op, opts) }
 
 // streamOf is the one stream among an op's keywords.
 func streamOf(op string, set *opt.Set) Stream { return tensor.OneStream(op, set) }

@@ -17,24 +17,16 @@ import (
 	"github.com/mlxgo/mlx/internal/tensor/fast"
 )
 
-func on(op string, opts []mlx.StreamOrDevice) mlx.Stream {
-	var set opt.Set
-	for _, o := range opts {
-		o.ForOp(&set)
-	}
-	return tensor.OneStream(op, &set)
-}
-
 // RMSNorm is mx.fast.rms_norm(x, weight, eps) over the last axis; weight [D] may be
 // nil.
 func RMSNorm(x, weight *mlx.Array, eps float64, opts ...mlx.StreamOrDevice) *mlx.Array {
-	return fast.RMSNormOf(x, weight, eps, on("rms_norm", opts))
+	return fast.RMSNormOf(x, weight, eps, tensor.OnlyStream("rms_norm", opts))
 }
 
 // LayerNorm is mx.fast.layer_norm(x, weight, bias, eps) over the last axis; weight [D]
 // and bias [D] may be nil.
 func LayerNorm(x, weight, bias *mlx.Array, eps float64, opts ...mlx.StreamOrDevice) *mlx.Array {
-	return fast.LayerNormOf(x, weight, bias, eps, 0, on("layer_norm", opts))
+	return fast.LayerNormOf(x, weight, bias, eps, 0, tensor.OnlyStream("layer_norm", opts))
 }
 
 // RoPE is the configuration of mx.fast.rope: rotary position embedding of the
@@ -63,7 +55,7 @@ func (r RoPE) ApplyAt(x, offset *mlx.Array, opts ...mlx.StreamOrDevice) *mlx.Arr
 		scale = 1
 	}
 	p := fast.RoPE{Dims: r.Dims, Traditional: r.Traditional, Base: tensor.MakeF64(r.Base), Scale: tensor.MakeF64(scale)}
-	return fast.RoPEOf(p, x, offset, r.Freqs, on("rope", opts))
+	return fast.RoPEOf(p, x, offset, r.Freqs, tensor.OnlyStream("rope", opts))
 }
 
 // AttentionOption is [Causal], [Mask], [Sinks] or a stream.

@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/mlxgo/mlx"
+	"github.com/mlxgo/mlx/internal/tensor"
 	"github.com/mlxgo/mlx/internal/tensor/fast"
 )
 
@@ -73,5 +74,5 @@ func (k *MetalKernel) Call(l Launch, opts ...mlx.StreamOrDevice) mlx.Arrays {
 	if l.Verbose {
 		launch.Verbose = io.Writer(os.Stdout)
 	}
-	return fast.CustomOf(def, launch, on("metal_kernel", opts))
+	return fast.CustomOf(def, launch, tensor.OnlyStream("metal_kernel", opts))
 }

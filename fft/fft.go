@@ -151,20 +151,12 @@ func IRFFTN(x *mlx.Array, opts ...Option) *mlx.Array {
 // Freq is mx.fft.fftfreq(n, d): the frequencies of [FFT]'s numbers, of samples that are d
 // apart: 0, 1/(n d), ..., then the negative ones; float32.
 func Freq(n int, d float64, on ...mlx.StreamOrDevice) *mlx.Array {
-	return fft.FreqOf(n, d, stream("fftfreq", on))
+	return fft.FreqOf(n, d, tensor.OnlyStream("fftfreq", on))
 }
 
 // RFreq is mx.fft.rfftfreq(n, d): the frequencies of [RFFT]'s numbers; float32.
 func RFreq(n int, d float64, on ...mlx.StreamOrDevice) *mlx.Array {
-	return fft.RFreqOf(n, d, stream("rfftfreq", on))
-}
-
-func stream(op string, opts []mlx.StreamOrDevice) mlx.Stream {
-	var set opt.Set
-	for _, o := range opts {
-		o.ForOp(&set)
-	}
-	return tensor.OneStream(op, &set)
+	return fft.RFreqOf(n, d, tensor.OnlyStream("rfftfreq", on))
 }
 
 // Shift is mx.fft.fftshift: frequency 0 comes to the middle of all axes, or of those given.

@@ -39,22 +39,14 @@ func (o Ord) ForLinalg(s *opt.Set) { s.SetOrd(float64(o)) }
 // ForLinalg makes it the argument ord=.
 func (o OrdName) ForLinalg(s *opt.Set) { s.SetOrd(string(o)) }
 
-func on(op string, opts []mlx.StreamOrDevice) mlx.Stream {
-	var set opt.Set
-	for _, o := range opts {
-		o.ForOp(&set)
-	}
-	return tensor.OneStream(op, &set)
-}
-
 // one applies a primitive with one result.
 func one(p tensor.Primitive, a *mlx.Array, opts []mlx.StreamOrDevice) *mlx.Array {
-	return tensor.Apply1(p, on(p.Name(), opts), a)
+	return tensor.Apply1(p, tensor.OnlyStream(p.Name(), opts), a)
 }
 
 // several applies one with several.
 func several(p tensor.Primitive, a *mlx.Array, opts []mlx.StreamOrDevice) []*mlx.Array {
-	return tensor.Apply(p, on(p.Name(), opts), a)
+	return tensor.Apply(p, tensor.OnlyStream(p.Name(), opts), a)
 }
 
 // Norm is mx.linalg.norm(a, ord, axis, keepdims): without an [Ord] the Euclidean norm of all
@@ -111,7 +103,7 @@ func Cholesky(a *mlx.Array, upper bool, opts ...mlx.StreamOrDevice) *mlx.Array {
 
 // CholeskyInv is mx.linalg.cholesky_inv: the inverse of the matrix whose factor is a.
 func CholeskyInv(a *mlx.Array, upper bool, opts ...mlx.StreamOrDevice) *mlx.Array {
-	return linalg.CholeskyInvOf(a, upper, on("cholesky_inv", opts))
+	return linalg.CholeskyInvOf(a, upper, tensor.OnlyStream("cholesky_inv", opts))
 }
 
 // PInv is mx.linalg.pinv: the pseudo-inverse [N, M] of a [M, N]. Singular values of at most
@@ -163,7 +155,7 @@ func EighVals(a *mlx.Array, upper bool, opts ...mlx.StreamOrDevice) *mlx.Array {
 // LU is mx.linalg.lu of a [M, N]: l [M, K] with a diagonal of ones, u [K, N], and the rows p,
 // uint32 [M]: row i of a is row p[i] of l @ u.
 func LU(a *mlx.Array, opts ...mlx.StreamOrDevice) (p, l, u *mlx.Array) {
-	return linalg.LUOf(a, on("lu", opts))
+	return linalg.LUOf(a, tensor.OnlyStream("lu", opts))
 }
 
 // LUFactor is mx.linalg.lu_factor: u and, below the diagonal, l in one matrix; and the row with
@@ -176,23 +168,23 @@ func LUFactor(a *mlx.Array, opts ...mlx.StreamOrDevice) (lu, pivots *mlx.Array) 
 // Solve is mx.linalg.solve: x with a @ x = b, for a [N, N] and b [N, K] or, with one axis, [N].
 // Batches broadcast.
 func Solve(a, b *mlx.Array, opts ...mlx.StreamOrDevice) *mlx.Array {
-	return linalg.SolveOf(a, b, on("solve", opts))
+	return linalg.SolveOf(a, b, tensor.OnlyStream("solve", opts))
 }
 
 // SolveTriangular is mx.linalg.solve_triangular: the same where the upper or lower triangle of a
 // counts.
 func SolveTriangular(a, b *mlx.Array, upper bool, opts ...mlx.StreamOrDevice) *mlx.Array {
-	return linalg.SolveTriangularOf(a, b, upper, on("solve_triangular", opts))
+	return linalg.SolveTriangularOf(a, b, upper, tensor.OnlyStream("solve_triangular", opts))
 }
 
 // Det is mx.linalg.det. Integers give float32. Of more than 3 rows a singular matrix has no
 // gradient: Eval says so.
 func Det(a *mlx.Array, opts ...mlx.StreamOrDevice) *mlx.Array {
-	return linalg.DetOf(a, on("det", opts))
+	return linalg.DetOf(a, tensor.OnlyStream("det", opts))
 }
 
 // SLogDet is mx.linalg.slogdet: the sign of the determinant, 0 of a singular matrix, and the
 // logarithm of its size.
 func SLogDet(a *mlx.Array, opts ...mlx.StreamOrDevice) (sign, logAbs *mlx.Array) {
-	return linalg.SLogDetOf(a, on("slogdet", opts))
+	return linalg.SLogDetOf(a, tensor.OnlyStream("slogdet", opts))
 }

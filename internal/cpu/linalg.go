@@ -213,62 +213,53 @@ func (j job) storeComplex(k int, a []complex128) {
 	}
 }
 
-// eighJob looks at one triangle; the other may be anything.
-func eighJob(p linalg.Eigh, j job) {
-	w := j.room(0)
-	if j.in[0].DType == dtype.Complex64 {
-		a := j.complexes()
-		lapack.ClearTriangle(a, j.n, !p.Upper)
-		j.allFinite(lapack.Finite(a))
-		j.converged(lapack.Hermitian(w, a, j.n, p.Upper, p.Vectors, j.mem()))
-		j.store(0, w)
-		if p.Vectors {
-			j.storeComplex(1, a)
-		}
-		return
-	}
-	a := j.load(0)
-	lapack.ClearTriangle(a, j.n, !p.Upper)
-	j.allFinite(lapack.Finite(a))
-	j.converged(lapack.Eigh(w, a, j.n, p.Upper, p.Vectors, j.mem()))
-	j.store(0, w)
-	if p.Vectors {
-		j.store(1, a)
-	}
+// roomComplex is room for complex numbers.
+func (j job) roomComplex(k int) []complex128 {
+	return make([]complex128, j.out[k].Shape.Size()/j.count)
 }
 
-func complexSVDJob(p linalg.SVD, j job) {
-	a := j.finiteComplexes()
-	if !p.Vectors {
-		s := j.room(0)
-		j.converged(lapack.ComplexSVD(nil, s, nil, a, j.m, j.n, j.mem()))
-		j.store(0, s)
+func eighJob(p linalg.Eigh, j job) {
+	if j.in[0].DType == dtype.Complex64 {
+		eigh(p, j, j.complexes(), lapack.Hermitian, j.storeComplex)
 		return
 	}
-	u, s, vt := make([]complex128, j.m*j.m), j.room(1), make([]complex128, j.n*j.n)
-	j.converged(lapack.ComplexSVD(u, s, vt, a, j.m, j.n, j.mem()))
-	j.storeComplex(0, u)
-	j.store(1, s)
-	j.storeComplex(2, vt)
+	eigh(p, j, j.load(0), lapack.Eigh, j.store)
+}
+
+// eigh looks at one triangle; the other may be anything.
+func eigh[T float64 | complex128](p linalg.Eigh, j job, a []T,
+	run func(w []float64, a []T, n int, upper, vectors bool, mem lapack.Memory) bool, store func(k int, a []T)) {
+	w := j.room(0)
+	lapack.ClearTriangle(a, j.n, !p.Upper)
+	j.allFinite(lapack.Finite(a))
+	j.converged(run(w, a, j.n, p.Upper, p.Vectors, j.mem()))
+	j.store(0, w)
+	if p.Vectors {
+		store(1, a)
+	}
 }
 
 func svdJob(p linalg.SVD, j job) {
 	if j.in[0].DType == dtype.Complex64 {
-		complexSVDJob(p, j)
+		svd(p, j, j.finiteComplexes(), lapack.ComplexSVD, j.roomComplex, j.storeComplex)
 		return
 	}
-	a := j.finite()
+	svd(p, j, j.finite(), lapack.SVD, j.room, j.store)
+}
+
+func svd[T float64 | complex128](p linalg.SVD, j job, a []T,
+	run func(u []T, s []float64, vt, a []T, m, n int, mem lapack.Memory) bool, room func(k int) []T, store func(k int, a []T)) {
 	if !p.Vectors {
 		s := j.room(0)
-		j.converged(lapack.SVD(nil, s, nil, a, j.m, j.n, j.mem()))
+		j.converged(run(nil, s, nil, a, j.m, j.n, j.mem()))
 		j.store(0, s)
 		return
 	}
-	u, s, vt := j.room(0), j.room(1), j.room(2)
-	j.converged(lapack.SVD(u, s, vt, a, j.m, j.n, j.mem()))
-	j.store(0, u)
+	u, s, vt := room(0), j.room(1), room(2)
+	j.converged(run(u, s, vt, a, j.m, j.n, j.mem()))
+	store(0, u)
 	j.store(1, s)
-	j.store(2, vt)
+	store(2, vt)
 }
 
 // pinvJob: MLX's cutoff is 10 max(m, n) roundings of the input's dtype.

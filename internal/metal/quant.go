@@ -22,14 +22,17 @@ type packed struct {
 	ts                    string // type of scales
 }
 
-func packedOf(s quant.Scheme, in []View) (p packed, ok bool) {
+func packedOf(s quant.Scheme, in []View) (p packed, err error) {
 	p = packed{Scheme: s, words: &in[0], scales: &in[1], biases: &in[1], ts: "uchar"}
 	if s.Mode == quant.Affine {
 		p.biases, p.ts = &in[2], floatType(in[2].DType)
 	}
 	w := in[0].Shape
 	p.rows, p.cols = w[:len(w)-1].Size(), w[len(w)-1]*32/s.Bits
-	return p, p.ts != ""
+	if p.ts == "" {
+		err = noKernel("scales of %v", in[2].DType)
+	}
+	return p, err
 }
 
 // floatType is a dtype that sums in float32 hold, or "".
@@ -65,9 +68,9 @@ type quantProduct struct {
 
 // quantMatMul is the product with one packed matrix.
 func quantMatMul(e *encoder, p quant.MatMul, in, out []View) error {
-	w, ok := packedOf(p.Scheme, in[1:])
-	if !ok {
-		return noKernel("scales of %v", in[2].DType)
+	w, err := packedOf(p.Scheme, in[1:])
+	if err != nil {
+		return err
 	}
 	x := &in[0]
 	g := quantProduct{packed: w, x: x, y: &out[0], m: x.Shape[:len(x.Shape)-1].Size(), n: w.rows, k: w.cols,
@@ -78,10 +81,13 @@ func quantMatMul(e *encoder, p quant.MatMul, in, out []View) error {
 // gatherQuantMatMul is products with picked matrices.
 func gatherQuantMatMul(e *encoder, p quant.GatherMatMul, in, out []View) error {
 	last := len(in) - 2
-	w, ok := packedOf(p.Scheme, in[1:last])
+	w, err := packedOf(p.Scheme, in[1:last])
+	if err != nil {
+		return err
+	}
 	lhs, rhs := &in[last], &in[last+1]
-	if !ok || lhs.DType != dtype.Int64 || rhs.DType != dtype.Int64 {
-		return noKernel("scales and indices of %v", dtypesOf(in[2:]))
+	if lhs.DType != dtype.Int64 || rhs.DType != dtype.Int64 {
+		return noKernel("indices of %v", dtypesOf(in[last:]))
 	}
 	x := &in[0]
 	ax, aw := len(x.Shape), len(w.words.Shape)
@@ -157,9 +163,9 @@ func (g *quantProduct) arguments(e *encoder) []arg {
 
 // dequantize picks the kernel that unpacks.
 func dequantize(e *encoder, p quant.Dequantize, in, out []View) error {
-	w, ok := packedOf(p.Scheme, in)
-	if !ok {
-		return noKernel("scales of %v", in[2].DType)
+	w, err := packedOf(p.Scheme, in)
+	if err != nil {
+		return err
 	}
 	return w.dequantize(e, e.out(&out[0]), floatType(out[0].DType), out[0].Shape.Size())
 }

@@ -15,12 +15,12 @@ func front(out ...*Array) ([]*Array, []int) { return out, make([]int, len(out)) 
 
 // Vmap packs the rows behind the mapped axis.
 func (p Quantize) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
-	return front(tensor.Apply(p, s, tensor.AllInFront(in, axes, s)...)...)
+	return tensor.VmapInFront(p, s, in, axes)
 }
 
 // Vmap unpacks the rows behind the mapped axis.
 func (p Dequantize) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
-	return front(tensor.Apply1(p, s, tensor.AllInFront(in, axes, s)...))
+	return tensor.VmapInFront(p, s, in, axes)
 }
 
 // VJP is that of scales and biases.

@@ -28,14 +28,14 @@ func (p Reduce) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
 	return front(Apply1(Reduce{p.Op, p.Axes << 1}, s, MoveAxis(in[0], axes[0], 0, s)))
 }
 
-// lastAxisVmap maps an op that works along the last axis.
-func lastAxisVmap(p Primitive, s Stream, in []*Array, axes []int) ([]*Array, []int) {
+// VmapInFront maps an op that works along the last axes: the mapped one comes in front.
+func VmapInFront(p Primitive, s Stream, in []*Array, axes []int) ([]*Array, []int) {
 	return front(Apply(p, s, AllInFront(in, axes, s)...)...)
 }
 
 // Vmap keeps to the last axis.
 func (p ArgReduce) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
-	return lastAxisVmap(p, s, in, axes)
+	return VmapInFront(p, s, in, axes)
 }
 
 // VJP: an index does not vary.
@@ -55,7 +55,7 @@ func sumLast(a *Array, s Stream) *Array {
 
 // Vmap keeps to the last axis.
 func (p Softmax) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
-	return lastAxisVmap(p, s, in, axes)
+	return VmapInFront(p, s, in, axes)
 }
 
 // VJP is c * softmax(x).
@@ -65,5 +65,5 @@ func (p LogSumExp) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array 
 
 // Vmap keeps to the last axis.
 func (p LogSumExp) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
-	return lastAxisVmap(p, s, in, axes)
+	return VmapInFront(p, s, in, axes)
 }

@@ -132,7 +132,7 @@ func expDifference(a, b *Array, s Stream) *Array {
 
 // Vmap keeps to the last axis.
 func (p Scan) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
-	return lastAxisVmap(p, s, in, axes)
+	return VmapInFront(p, s, in, axes)
 }
 
 // VJP is the scan the other way; a[k] meets y[k-1].
@@ -148,7 +148,7 @@ func (p LinearScan) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array
 
 // Vmap keeps to the last axis.
 func (p LinearScan) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
-	return lastAxisVmap(p, s, in, axes)
+	return VmapInFront(p, s, in, axes)
 }
 
 // reducedLast moves the axes of set to the end and makes one of them; back gives

@@ -81,7 +81,7 @@ func (p Permute) VJP(s Stream, in, out, cotan []*Array, need []bool) []*Array {
 
 // Vmap keeps to the last axis.
 func (p Sort) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
-	return lastAxisVmap(p, s, in, axes)
+	return VmapInFront(p, s, in, axes)
 }
 
 // Vmap keeps to the last axis; a mapped scalar still gives zeros.
@@ -89,7 +89,7 @@ func (p ArgSort) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
 	if in[0].NDim() == 1 {
 		return front(filledAs(in[0], dtype.Uint32, s))
 	}
-	return lastAxisVmap(p, s, in, axes)
+	return VmapInFront(p, s, in, axes)
 }
 
 func filledAs(a *Array, d DType, s Stream) *Array {
@@ -98,12 +98,12 @@ func filledAs(a *Array, d DType, s Stream) *Array {
 
 // Vmap keeps to the last axis.
 func (p Permute) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
-	return lastAxisVmap(p, s, in, axes)
+	return VmapInFront(p, s, in, axes)
 }
 
 // Vmap keeps to the last axis.
 func (p SearchSorted) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
-	return lastAxisVmap(p, s, in, axes)
+	return VmapInFront(p, s, in, axes)
 }
 
 // ---- ops ----

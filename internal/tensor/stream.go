@@ -92,6 +92,15 @@ func OneStream(op string, o *opt.Set) Stream {
 	return s
 }
 
+// OnlyStream is the stream of an op that takes no other keyword.
+func OnlyStream(op string, opts []opt.Op) Stream {
+	var set opt.Set
+	for _, o := range opts {
+		o.ForOp(&set)
+	}
+	return OneStream(op, &set)
+}
+
 // streamState is the engine's side of a stream. Guarded by the graph lock, but
 // for q's own methods Signal, Wait and Flush, which backends make safe.
 type streamState struct {

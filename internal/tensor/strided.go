@@ -152,7 +152,7 @@ func (p Bitcast) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
 		x := ExpandDims(in[0], []int{1}, s)
 		return front(ReshapeTo(Apply1(p, s, x), []int{in[0].Size()}, s))
 	}
-	return lastAxisVmap(p, s, in, axes)
+	return VmapInFront(p, s, in, axes)
 }
 
 // VJP is the cotangent.

@@ -166,22 +166,17 @@ func (p Half) JVP(s Stream, in, out, tangent []*Array) []*Array {
 	return []*Array{tensor.Apply1(p, s, tangent[0])}
 }
 
-// inFront applies p with the mapped axis in front.
-func inFront(p tensor.Primitive, s Stream, in []*Array, axes []int) ([]*Array, []int) {
-	return []*Array{tensor.Apply1(p, s, tensor.MoveAxis(in[0], axes[0], 0, s))}, []int{0}
-}
-
 // Vmap keeps to the last axis.
 func (p Complex) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
-	return inFront(p, s, in, axes)
+	return tensor.VmapInFront(p, s, in, axes)
 }
 
 // Vmap keeps to the last axis.
 func (p Real) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
-	return inFront(p, s, in, axes)
+	return tensor.VmapInFront(p, s, in, axes)
 }
 
 // Vmap keeps to the last axis.
 func (p Half) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
-	return inFront(p, s, in, axes)
+	return tensor.VmapInFront(p, s, in, axes)
 }

@@ -6,51 +6,49 @@ import "github.com/mlxgo/mlx/internal/tensor"
 // matrix derivative results", and of Walter and Lehmann for factors of matrices that are not
 // square. Those of symmetric matrices are symmetric.
 
-// vmap puts the mapped axis before the batch.
-func vmap(p tensor.Primitive, s Stream, in []*Array, axes []int) ([]*Array, []int) {
-	out := tensor.Apply(p, s, tensor.AllInFront(in, axes, s)...)
-	return out, make([]int, len(out))
-}
-
 // Vmap makes the mapped axis one of the batch, and so below.
-func (p QR) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) { return vmap(p, s, in, axes) }
+func (p QR) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
+	return tensor.VmapInFront(p, s, in, axes)
+}
 
 // Vmap makes the mapped axis one of the batch.
 func (p Inverse) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
-	return vmap(p, s, in, axes)
+	return tensor.VmapInFront(p, s, in, axes)
 }
 
 // Vmap makes the mapped axis one of the batch.
 func (p TriangularInverse) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
-	return vmap(p, s, in, axes)
+	return tensor.VmapInFront(p, s, in, axes)
 }
 
 // Vmap makes the mapped axis one of the batch.
 func (p PseudoInverse) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
-	return vmap(p, s, in, axes)
+	return tensor.VmapInFront(p, s, in, axes)
 }
 
 // Vmap makes the mapped axis one of the batch.
 func (p Cholesky) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
-	return vmap(p, s, in, axes)
+	return tensor.VmapInFront(p, s, in, axes)
 }
 
 // Vmap makes the mapped axis one of the batch.
-func (p LU) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) { return vmap(p, s, in, axes) }
+func (p LU) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
+	return tensor.VmapInFront(p, s, in, axes)
+}
 
 // Vmap makes the mapped axis one of the batch.
 func (p Solve) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
-	return vmap(p, s, in, axes)
+	return tensor.VmapInFront(p, s, in, axes)
 }
 
 // Vmap makes the mapped axis one of the batch.
 func (p SolveTriangular) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
-	return vmap(p, s, in, axes)
+	return tensor.VmapInFront(p, s, in, axes)
 }
 
 // Vmap makes the mapped axis one of the batch.
 func (p Determinant) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
-	return vmap(p, s, in, axes)
+	return tensor.VmapInFront(p, s, in, axes)
 }
 
 // VJP is -y^T g y^T.

@@ -10,13 +10,19 @@ import (
 // large derivatives. A cotangent, and what a rule gives, is the conjugate of the formulas' g.
 
 // Vmap makes the mapped axis one of the batch, and so below.
-func (p SVD) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) { return vmap(p, s, in, axes) }
+func (p SVD) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
+	return tensor.VmapInFront(p, s, in, axes)
+}
 
 // Vmap makes the mapped axis one of the batch.
-func (p Eigh) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) { return vmap(p, s, in, axes) }
+func (p Eigh) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
+	return tensor.VmapInFront(p, s, in, axes)
+}
 
 // Vmap makes the mapped axis one of the batch.
-func (p Eig) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) { return vmap(p, s, in, axes) }
+func (p Eig) Vmap(s Stream, in []*Array, axes []int) ([]*Array, []int) {
+	return tensor.VmapInFront(p, s, in, axes)
+}
 
 // gaps is 1 / (v[j] - v[i]) at i, j, and 0 where the values are equal.
 func (c calc) gaps(v *Array) *Array {
